@@ -1,0 +1,10 @@
+"""From one modality to one vector per patient."""
+
+from ._attention_mil import AttentionMIL
+from ._base import Encoder
+from ._identity import Identity
+from ._mlp import MLP
+from ._pooled_mil import MaxMIL, MeanMIL
+from ._snn import SNN
+
+__all__ = ["MLP", "SNN", "AttentionMIL", "Encoder", "Identity", "MaxMIL", "MeanMIL"]

@@ -1,0 +1,6 @@
+"""What is learnt: the loss, and how outputs become a risk and a curve."""
+
+from ._base import Objective
+from ._discrete_hazard import DiscreteHazard
+
+__all__ = ["DiscreteHazard", "Objective"]

@@ -1,0 +1,43 @@
+"""What every encoder promises."""
+
+from abc import ABC, abstractmethod
+
+from sklearn.base import BaseEstimator
+from torch import nn
+
+
+class Encoder(BaseEstimator, ABC):
+    """Recipe for the network that turns one modality into one vector per patient.
+
+    An encoder holds hyper-parameters only; `build` makes the torch module once the data are known. To write
+    your own, subclass it, set `reads` and implement `build`.
+
+    Attributes
+    ----------
+    reads : {"bag", "vector"}
+        What the module is given: a :class:`~sksurv_mmf.bags.PackedBags` of the patients' tiles or a tensor of
+        shape (n_patients, n_features).
+    """
+
+    reads: str
+
+    @abstractmethod
+    def build(self, n_features: int, embedding_dim: int) -> nn.Module:
+        """Make the network.
+
+        Its ``forward`` maps what the encoder reads to a tensor of shape (n_patients, ``out_dim``), and its
+        attribute ``out_dim`` says how wide that is. A module that weighs tiles has a second method,
+        ``attention``, from packed bags to one weight per tile.
+
+        Parameters
+        ----------
+        n_features : int
+            Width of the input.
+        embedding_dim : int
+            Width that the embedding should have.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            An untrained network, initialised from torch's global random state.
+        """

@@ -1,0 +1,58 @@
+"""What every fusion promises."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+
+class Fusion(BaseEstimator, ABC):
+    """Recipe for the network that makes one vector of a patient's modality vectors.
+
+    A fusion holds hyper-parameters only; `build` makes the torch module once the modalities are known. To
+    write your own, subclass it and implement `build`.
+
+    Attributes
+    ----------
+    has_attention : bool
+        Whether the module weighs the modalities, so that
+        :meth:`~sksurv_mmf.FusionSurvivalAnalysis.modality_attention` exists.
+    """
+
+    has_attention = False
+
+    @abstractmethod
+    def build(self, dims: dict[str, int]) -> nn.Module:
+        """Make the network.
+
+        Its ``forward(embeddings, present)`` takes one (n_patients, dim) tensor per modality, with zeros for a
+        patient who lacks it, and the boolean mask `present` of shape (n_patients, n_modalities). It returns
+        the fused (n_patients, ``out_dim``) tensor and the weights of shape (n_patients, n_modalities), or
+        None where the design has none.
+
+        Parameters
+        ----------
+        dims : dict of str to int
+            Width of each modality's embedding, in the order of the modalities.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            An untrained network, initialised from torch's global random state.
+        """
+
+    def _common_dim(self, dims: dict[str, int]) -> int:
+        """The one width of all embeddings, which designs that add or compare modalities need."""
+        if len(set(dims.values())) > 1:
+            widths = ", ".join(f"{name!r} has {dim}" for name, dim in dims.items())
+            raise ValueError(
+                f"{type(self).__name__} needs embeddings of one width, but {widths}. Give every modality an "
+                "encoder that embeds (not Identity), or use the fusion Concat."
+            )
+        return next(iter(dims.values()))
+
+
+def stack_modalities(embeddings: list[Tensor]) -> Tensor:
+    """One tensor of shape (n_patients, n_modalities, embedding_dim)."""
+    return torch.stack(embeddings, dim=1)

@@ -1,0 +1,120 @@
+"""Cross-modality attention fusion (CM-MMF)."""
+
+from numbers import Integral
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from ._base import Fusion, stack_modalities
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+
+
+def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
+    """Softmax over the modalities a patient has; the weight of a missing one is exactly 0.
+
+    `scores` and `present` have the shape (n_patients, n_modalities).
+    """
+    return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
+
+
+class CrossModalAttention(Fusion):
+    r"""Cross-modality attention (CM-MMF): a weighted sum of the modalities, with weights of each patient's own.
+
+    The design that [1]_ proposes. The weights tell which modality the prediction of a patient rests on.
+
+    Parameters
+    ----------
+    shared : bool, default=True
+        Whether all modalities are scored by the same network. Sharing makes their scores comparable.
+    activation : {"tanh", "relu"}, default="tanh"
+        Non-linearity of the scoring network.
+    hidden_dim : int, default=64
+        Width of the scoring network, which the paper leaves open.
+    normalize : bool, default=True
+        Whether scores pass through a softmax over the modalities, as in Eq. 1 of [1]_. False weighs with the
+        raw scores, as the authors' earlier cross-scale code does; the weights then do not sum to one.
+
+    Notes
+    -----
+    For the modality vectors :math:`f_m`,
+
+    .. math::
+
+        a_m = \frac{\exp(w^\top \varphi(V f_m))}{\sum_{m'} \exp(w^\top \varphi(V f_{m'}))}, \qquad
+        F = \sum_m a_m f_m,
+
+    where the sums run over the modalities that the patient has.
+
+    References
+    ----------
+    .. [1] Deng, R. et al. "Cross-scale/cross-modality attention fusion for survival prediction",
+           arXiv:2308.09831, 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sksurv_mmf.fusions import CrossModalAttention
+    >>> fuse = CrossModalAttention().build({"wsi": 16, "rna": 16})
+    >>> present = torch.tensor([[True, True], [True, False]])
+    >>> fused, weights = fuse([torch.rand(2, 16), torch.rand(2, 16)], present)
+    >>> weights[1].tolist()
+    [1.0, 0.0]
+    """
+
+    has_attention = True
+
+    _parameter_constraints = {
+        "shared": ["boolean"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "normalize": ["boolean"],
+    }
+
+    def __init__(self, shared=True, activation="tanh", *, hidden_dim=64, normalize=True):
+        self.shared = shared
+        self.activation = activation
+        self.hidden_dim = hidden_dim
+        self.normalize = normalize
+
+    def build(self, dims: dict[str, int]) -> nn.Module:
+        dim = self._common_dim(dims)
+        scorers = [
+            ModalityScore(dim, self.hidden_dim, ACTIVATIONS[self.activation])
+            for _ in range(1 if self.shared else len(dims))
+        ]
+        return _CrossModalAttentionModule(scorers, self.normalize, dim)
+
+
+class ModalityScore(nn.Module):
+    """(..., embedding_dim) -> (...): ``w^T phi(V f)``, both layers with bias."""
+
+    def __init__(self, embedding_dim: int, hidden_dim: int, activation):
+        super().__init__()
+        self.hidden = nn.Linear(embedding_dim, hidden_dim)
+        self.score = nn.Linear(hidden_dim, 1)
+        self.activation = activation
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.score(self.activation(self.hidden(embedding))).squeeze(-1)
+
+
+class _CrossModalAttentionModule(nn.Module):
+    def __init__(self, scorers: list[ModalityScore], normalize: bool, dim: int):
+        super().__init__()
+        self.scorers = nn.ModuleList(scorers)
+        self.normalize = normalize
+        self.out_dim = dim
+
+    def _scores(self, embeddings: list[Tensor], stacked: Tensor) -> Tensor:
+        if len(self.scorers) == 1:
+            return self.scorers[0](stacked)
+        scores = [scorer(embedding) for scorer, embedding in zip(self.scorers, embeddings)]
+        return torch.stack(scores, dim=1)
+
+    def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+        stacked = stack_modalities(embeddings)  # (n_patients, n_modalities, embedding_dim)
+        scores = self._scores(embeddings, stacked)
+        weights = modality_softmax(scores, present) if self.normalize else scores * present
+        return torch.einsum("pm,pme->pe", weights, stacked), weights

@@ -1,0 +1,120 @@
+"""What every objective promises."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+
+class Objective(BaseEstimator, ABC):
+    """What a network learns: the loss, and how its outputs become a risk and a survival curve.
+
+    `fit` learns from the training patients what the loss needs (bin edges, say); an estimator fits a clone, so
+    the object that a user passes stays as it was.
+
+    Attributes
+    ----------
+    n_outputs_ : int
+        Number of outputs that the network must have.
+    unique_times_ : ndarray of shape (n_unique_times,)
+        The times, in the unit of the training times, at which the survival curves step. The first is 0.
+    """
+
+    @abstractmethod
+    def fit(self, event: np.ndarray, time: np.ndarray) -> "Objective":
+        """Learn from the training patients.
+
+        Parameters
+        ----------
+        event : ndarray of bool, shape (n_patients,)
+            Whether the event was observed.
+        time : ndarray of float, shape (n_patients,)
+            Time of the event or of censoring.
+
+        Returns
+        -------
+        self : Objective
+            The fitted objective.
+        """
+
+    @abstractmethod
+    def encode(self, event: np.ndarray, time: np.ndarray) -> tuple[Tensor, ...]:
+        """Targets of the given patients, one row each.
+
+        Parameters
+        ----------
+        event : ndarray of bool, shape (n_patients,)
+            Whether the event was observed.
+        time : ndarray of float, shape (n_patients,)
+            Time of the event or of censoring.
+
+        Returns
+        -------
+        target : tuple of Tensor
+            What `loss` takes.
+        """
+
+    @abstractmethod
+    def strata(self, event: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Class of each patient for balanced sampling.
+
+        Parameters
+        ----------
+        event : ndarray of bool, shape (n_patients,)
+            Whether the event was observed.
+        time : ndarray of float, shape (n_patients,)
+            Time of the event or of censoring.
+
+        Returns
+        -------
+        strata : ndarray of int, shape (n_patients,)
+            Patients with equal numbers belong together.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
+        """Mean loss of a batch.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n_patients, n_outputs_)
+            The network's outputs.
+        target : tuple of Tensor
+            What `encode` returned for these patients.
+
+        Returns
+        -------
+        loss : Tensor
+            A scalar.
+        """
+
+    @abstractmethod
+    def risk(self, outputs: Tensor) -> Tensor:
+        """Risk score, higher for an earlier event.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n_patients, n_outputs_)
+            The network's outputs.
+
+        Returns
+        -------
+        risk : Tensor of shape (n_patients,)
+            The scores.
+        """
+
+    @abstractmethod
+    def cumulative_hazard(self, outputs: Tensor) -> Tensor:
+        """Cumulative hazard, minus the logarithm of the survival function.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n_patients, n_outputs_)
+            The network's outputs.
+
+        Returns
+        -------
+        cumulative_hazard : Tensor of shape (n_patients, n_unique_times)
+            Its values at `unique_times_`.
+        """

@@ -1,0 +1,15 @@
+"""Constraints and messages that several parts share."""
+
+from numbers import Real
+
+from sklearn.utils._param_validation import Interval
+
+PROBABILITY = Interval(Real, 0, 1, closed="left")
+"""Values a dropout probability may take."""
+
+
+def shorten(names, most=5):
+    """List `names` for a message, the first few of them."""
+    names = [repr(name) for name in names]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
