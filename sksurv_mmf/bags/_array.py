@@ -1,0 +1,259 @@
+"""A pandas column of bags."""
+
+import numbers
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from pandas.api.extensions import ExtensionArray, ExtensionDtype, register_extension_dtype, take
+from pandas.api.indexers import check_array_indexer
+from pandas.api.types import is_list_like
+
+from ._bag import Bag
+
+
+@register_extension_dtype
+class BagDtype(ExtensionDtype):
+    """The pandas dtype of a column of bags, registered as ``"bag"``.
+
+    See Also
+    --------
+    BagArray : The array that holds the bags.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sksurv_mmf.bags import BagDtype
+    >>> pd.Series([np.ones((3, 2)), None], dtype="bag").dtype == BagDtype()
+    True
+    """
+
+    name = "bag"
+    type = Bag
+    kind = "O"
+    na_value = pd.NA
+
+    @classmethod
+    def construct_array_type(cls):
+        """Return the array type that belongs to this dtype.
+
+        Returns
+        -------
+        type
+            `BagArray`.
+        """
+        return BagArray
+
+
+class BagArray(ExtensionArray):
+    """A pandas extension array whose elements are bags of tiles, one per patient.
+
+    Taking rows from it copies references, never tiles. All bags have the same number of features.
+
+    Parameters
+    ----------
+    bags : sequence of Bag, array-like of shape (n_tiles, n_features), or missing
+        One element per patient; None, NaN and ``pandas.NA`` say that the patient has no bag.
+
+    copy : bool, default=False
+        Whether to copy the sequence. The tiles are never copied.
+
+    Raises
+    ------
+    TypeError
+        If an element is neither a bag, an array nor missing.
+    ValueError
+        If the bags differ in their number of features.
+
+    See Also
+    --------
+    Bag : The tiles of one patient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sksurv_mmf.bags import BagArray
+    >>> bags = BagArray([np.ones((3, 2)), None, np.zeros((5, 2))])
+    >>> bags.n_tiles
+    array([3, 0, 5])
+    >>> pd.Series(bags, index=["A", "B", "C"])
+    A    Bag(3 tiles x 2 features)
+    B                         <NA>
+    C    Bag(5 tiles x 2 features)
+    dtype: bag
+    """
+
+    def __init__(self, bags, copy=False):
+        if isinstance(bags, BagArray):
+            self._bags = bags._bags.copy() if copy else bags._bags
+            return
+        self._bags = np.empty(len(bags), dtype=object)
+        for position, bag in enumerate(bags):
+            self._bags[position] = _as_cell(bag)
+        _check_n_features(self._bags)
+
+    @classmethod
+    def _wrap(cls, bags):
+        array = cls.__new__(cls)
+        array._bags = bags
+        return array
+
+    @classmethod
+    def _from_sequence(cls, scalars, *, dtype=None, copy=False):
+        return cls(scalars, copy=copy)
+
+    @classmethod
+    def _from_factorized(cls, values, original):
+        return cls(values)
+
+    @classmethod
+    def _concat_same_type(cls, to_concat):
+        bags = np.concatenate([array._bags for array in to_concat])
+        _check_n_features(bags)
+        return cls._wrap(bags)
+
+    @property
+    def dtype(self):
+        """The dtype, `BagDtype`."""
+        return BagDtype()
+
+    @property
+    def nbytes(self):
+        """Bytes held in memory, those of in-memory tiles included."""
+        return self._bags.nbytes + sum(bag.features.nbytes for bag in self._present() if not bag.is_file_backed)
+
+    @property
+    def n_tiles(self):
+        """Number of tiles of each bag, 0 where the bag is missing."""
+        return np.array([0 if bag is pd.NA else bag.n_tiles for bag in self._bags], dtype=np.int64)
+
+    @property
+    def n_features(self):
+        """Number of features per tile, None if all bags are missing."""
+        return next((bag.n_features for bag in self._present()), None)
+
+    def _present(self):
+        return (bag for bag in self._bags if bag is not pd.NA)
+
+    def __len__(self):
+        return len(self._bags)
+
+    def __getitem__(self, item):
+        if isinstance(item, numbers.Integral):
+            return self._bags[item]
+        item = check_array_indexer(self, item)
+        result = self._bags[item]
+        if not isinstance(result, np.ndarray):
+            return result
+        result = self._wrap(result)
+        if np.shares_memory(result._bags, self._bags):
+            result._readonly = self._readonly
+        return result
+
+    def __setitem__(self, key, value):
+        if self._readonly:
+            raise ValueError("Cannot modify read-only array")
+        key = check_array_indexer(self, key)
+        value = type(self)(value)._bags if _is_sequence_of_cells(value) else _as_cell(value)
+        bags = self._bags.copy()
+        bags[key] = value
+        _check_n_features(bags)
+        self._bags[:] = bags
+
+    def __eq__(self, other):
+        if isinstance(other, pd.Series | pd.DataFrame | pd.Index):
+            return NotImplemented
+        if is_list_like(other):
+            if len(other) != len(self):
+                raise ValueError(f"Lengths must match to compare, got {len(self)} and {len(other)}.")
+        else:
+            other = [other] * len(self)
+        return np.array(
+            [one is not pd.NA and isinstance(two, Bag) and one == two for one, two in zip(self._bags, other)],
+            dtype=bool,
+        )
+
+    def __array__(self, dtype=None, copy=None):
+        if dtype is not None and np.dtype(dtype) != object:
+            raise TypeError(f"Bags can only become an array of dtype object, not {np.dtype(dtype)}.")
+        return self._bags.view() if copy is False else self._bags.copy()
+
+    def isna(self):
+        """Tell which bags are missing.
+
+        Returns
+        -------
+        ndarray of bool
+            True where the patient has no bag.
+        """
+        return np.array([bag is pd.NA for bag in self._bags], dtype=bool)
+
+    def take(self, indices, *, allow_fill=False, fill_value=None):
+        """Take elements by position, without copying tiles.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            The positions.
+
+        allow_fill : bool, default=False
+            Whether -1 stands for a missing bag, instead of the last one.
+
+        fill_value : Bag, default=None
+            What to fill in; None means ``pandas.NA``.
+
+        Returns
+        -------
+        BagArray
+            The elements.
+        """
+        fill_value = _as_cell(fill_value) if allow_fill else None
+        return self._wrap(take(self._bags, indices, allow_fill=allow_fill, fill_value=fill_value))
+
+    def copy(self):
+        """Return a copy that shares the tiles.
+
+        Returns
+        -------
+        BagArray
+            The copy.
+        """
+        return self._wrap(self._bags.copy())
+
+    def _values_for_factorize(self):
+        return self._bags, pd.NA
+
+    def _formatter(self, boxed=False):
+        return str
+
+
+def _is_missing(value):
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+
+
+def _as_cell(value):
+    if isinstance(value, Bag):
+        return value
+    if _is_missing(value):
+        return pd.NA
+    if isinstance(value, np.ndarray) or is_list_like(value):
+        return Bag(value)
+    raise TypeError(f"A column of bags holds Bag, 2-D arrays or missing values, got {type(value).__name__}.")
+
+
+def _is_sequence_of_cells(value):
+    return is_list_like(value) and not (isinstance(value, np.ndarray) and value.dtype != object)
+
+
+def _check_n_features(bags):
+    counts = {position: bag.n_features for position, bag in enumerate(bags) if bag is not pd.NA}
+    if len(set(counts.values())) < 2:
+        return
+    (usual, _), *_ = Counter(counts.values()).most_common(1)
+    others = [f"{position} ({count})" for position, count in counts.items() if count != usual]
+    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    raise ValueError(
+        f"All bags of a column must have the same number of features; most have {usual}, not those at position {shown}."
+    )
