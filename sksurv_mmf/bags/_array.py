@@ -1,13 +1,14 @@
 """A pandas column of bags."""
 
 import numbers
-from collections import Counter
+import statistics
+import zlib
 
 import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray, ExtensionDtype, register_extension_dtype, take
 from pandas.api.indexers import check_array_indexer
-from pandas.api.types import is_list_like
+from pandas.api.types import is_list_like, is_scalar
 
 from ._bag import Bag
 
@@ -105,6 +106,14 @@ class BagArray(ExtensionArray):
         return cls(scalars, copy=copy)
 
     @classmethod
+    def _from_scalars(cls, scalars, *, dtype):
+        # Unlike the constructor this must not make bags of arrays: column.map(lambda bag: bag.features) is no
+        # column of bags.
+        if not all(isinstance(scalar, Bag) or _is_missing(scalar) for scalar in scalars):
+            raise TypeError("Not all of these are bags.")
+        return cls(scalars)
+
+    @classmethod
     def _from_factorized(cls, values, original):
         return cls(values)
 
@@ -156,7 +165,10 @@ class BagArray(ExtensionArray):
         if self._readonly:
             raise ValueError("Cannot modify read-only array")
         key = check_array_indexer(self, key)
-        value = type(self)(value)._bags if _is_sequence_of_cells(value) else _as_cell(value)
+        if not isinstance(key, numbers.Integral) and _is_sequence_of_cells(value):
+            value = type(self)(value)._bags
+        else:
+            value = _as_cell(value)
         bags = self._bags.copy()
         bags[key] = value
         _check_n_features(bags)
@@ -165,20 +177,26 @@ class BagArray(ExtensionArray):
     def __eq__(self, other):
         if isinstance(other, pd.Series | pd.DataFrame | pd.Index):
             return NotImplemented
-        if is_list_like(other):
-            if len(other) != len(self):
-                raise ValueError(f"Lengths must match to compare, got {len(self)} and {len(other)}.")
-        else:
-            other = [other] * len(self)
+        others = other if is_list_like(other) else [other] * len(self)
+        if len(others) != len(self):
+            raise ValueError(f"Lengths must match to compare, got {len(self)} and {len(others)}.")
+        pairs = zip(self._bags, others)
         return np.array(
-            [one is not pd.NA and isinstance(two, Bag) and one == two for one, two in zip(self._bags, other)],
-            dtype=bool,
+            [isinstance(one, Bag) and isinstance(two, Bag) and one == two for one, two in pairs], dtype=bool
         )
+
+    def __ne__(self, other):
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else ~equal
 
     def __array__(self, dtype=None, copy=None):
         if dtype is not None and np.dtype(dtype) != object:
-            raise TypeError(f"Bags can only become an array of dtype object, not {np.dtype(dtype)}.")
-        return self._bags.view() if copy is False else self._bags.copy()
+            raise TypeError(f"Bags can become an array of dtype object only, not {np.dtype(dtype)}.")
+        if copy:
+            return self._bags.copy()
+        bags = self._bags.view()
+        bags.flags.writeable = not self._readonly
+        return bags
 
     def isna(self):
         """Tell which bags are missing.
@@ -225,12 +243,21 @@ class BagArray(ExtensionArray):
     def _values_for_factorize(self):
         return self._bags, pd.NA
 
+    def _hash_pandas_object(self, *, encoding, hash_key, categorize):
+        # pandas would hash what is printed, which is the same for all bags of one size.
+        checksums = [0 if bag is pd.NA else _checksum(bag) for bag in self._bags]
+        return pd.util.hash_array(np.array(checksums, dtype=np.uint64))
+
+    def _values_for_json(self):
+        # As in a csv file: a text can name a bag, not hold it.
+        return self.astype(str)
+
     def _formatter(self, boxed=False):
         return str
 
 
 def _is_missing(value):
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+    return is_scalar(value) and pd.isna(value)
 
 
 def _as_cell(value):
@@ -238,22 +265,29 @@ def _as_cell(value):
         return value
     if _is_missing(value):
         return pd.NA
-    if isinstance(value, np.ndarray) or is_list_like(value):
+    if is_list_like(value):
         return Bag(value)
-    raise TypeError(f"A column of bags holds Bag, 2-D arrays or missing values, got {type(value).__name__}.")
+    raise TypeError(f"A column of bags holds Bag, 2-D arrays and missing values, got {type(value).__name__}.")
 
 
 def _is_sequence_of_cells(value):
+    # An array of numbers is a bag; anything else that is like a list has one bag per element.
     return is_list_like(value) and not (isinstance(value, np.ndarray) and value.dtype != object)
 
 
+def _checksum(bag):
+    # Adding 0 turns -0.0 into 0.0, which is equal.
+    return zlib.crc32(b"".join((array + 0).tobytes() for array in (bag.features, bag.coords) if array is not None))
+
+
 def _check_n_features(bags):
-    counts = {position: bag.n_features for position, bag in enumerate(bags) if bag is not pd.NA}
-    if len(set(counts.values())) < 2:
+    widths = {position: bag.n_features for position, bag in enumerate(bags) if bag is not pd.NA}
+    if len(set(widths.values())) < 2:
         return
-    (usual, _), *_ = Counter(counts.values()).most_common(1)
-    others = [f"{position} ({count})" for position, count in counts.items() if count != usual]
-    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    usual = statistics.mode(widths.values())
+    others = [f"{position} ({width})" for position, width in widths.items() if width != usual]
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
     raise ValueError(
-        f"All bags of a column must have the same number of features; most have {usual}, not those at position {shown}."
+        f"All bags of a column must have the same number of features: most have {usual}, but not those at position "
+        f"{', '.join(others[:5])}{more}."
     )
