@@ -1,3 +1,10 @@
 """Multimodal survival analysis with scikit-learn and scikit-survival conventions."""
 
+from .bags._array import BagArray, BagDtype
+from .bags._bag import Bag
+from .cohort import join_modalities
+from .survival import FusionSurvivalAnalysis
+
+__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "join_modalities"]
+
 __version__ = "0.1.0"

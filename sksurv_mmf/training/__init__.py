@@ -1,0 +1,22 @@
+"""The only place that knows how networks are trained: batches, the skorch net, seeds and devices."""
+
+from ._device import resolve_device
+from ._net import OPTIMIZERS, infer, train
+from ._network import NORMALIZATIONS, FusionNetwork, Standardize
+from ._patients import BagColumn, Patients, VectorColumn
+from ._seeds import draw_seed, torch_seed
+
+__all__ = [
+    "NORMALIZATIONS",
+    "OPTIMIZERS",
+    "BagColumn",
+    "FusionNetwork",
+    "Patients",
+    "Standardize",
+    "VectorColumn",
+    "draw_seed",
+    "infer",
+    "resolve_device",
+    "torch_seed",
+    "train",
+]

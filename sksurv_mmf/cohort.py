@@ -1,0 +1,328 @@
+"""From cohort tables to modalities, and every error about X and y."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._indexing import _get_column_indices
+from sksurv.util import check_y_survival
+
+from .bags._array import BagArray, BagDtype
+from .training._patients import BagColumn, Patients, VectorColumn
+from .utils._validation import shorten
+
+SEPARATOR = "__"
+
+
+def join_modalities(modalities, how="inner"):
+    """Join the modalities of a cohort into one table, one row per patient.
+
+    The usual first step: columns get the prefix of their modality, rows are matched by patient.
+
+    Parameters
+    ----------
+    modalities : dict of str to (DataFrame or Series)
+        Tables whose index is the patient. A frame's columns become ``<modality>__<column>``; a series of dtype
+        "bag" becomes ``<modality>__tiles``, another series ``<modality>__<its name>``.
+    how : {"inner", "outer"}, default="inner"
+        Keep the patients who have every modality, or all patients; those who lack a modality then have NaN in
+        its columns or NA in its bag column.
+
+    Returns
+    -------
+    X : DataFrame of shape (n_patients, n_columns)
+        In the order in which patients first appear.
+
+    Raises
+    ------
+    TypeError
+        If a modality has no index to match by.
+    ValueError
+        If patients are duplicated or numbered by position only, if no patient is common to all modalities, or
+        if a name contains the separator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sksurv_mmf import join_modalities
+    >>> bags = pd.Series([np.ones((5, 3)), np.ones((9, 3))], index=["P1", "P2"], dtype="bag")
+    >>> rna = pd.DataFrame({"TP53": [0.1, 0.7]}, index=["P2", "P3"])
+    >>> join_modalities({"wsi": bags, "rna": rna})
+                            wsi__tiles  rna__TP53
+    P2  Bag(9 tiles x 3 features)        0.1
+    >>> join_modalities({"wsi": bags, "rna": rna}, how="outer").shape
+    (3, 2)
+    """
+    if how not in ("inner", "outer"):
+        raise ValueError(f"how must be 'inner' or 'outer', got {how!r}.")
+    if not modalities:
+        raise ValueError("modalities is empty; pass a dict such as {'wsi': bags, 'rna': table}.")
+    tables = {name: _prefixed(name, table) for name, table in modalities.items()}
+    X = pd.concat(tables.values(), axis=1, join=how, sort=False)
+    if X.empty:
+        examples = "; ".join(f"{name!r}: {shorten(table.index, 3)}" for name, table in tables.items())
+        raise ValueError(
+            f"No patient is common to all modalities. The patients are {examples}. Make the identifiers agree, or "
+            "use how='outer'."
+        )
+    return X
+
+
+def _prefixed(name, table):
+    """One modality as a frame with prefixed columns, after checking its name and its patients."""
+    if not isinstance(name, str) or not name or SEPARATOR in name:
+        raise ValueError(f"A modality needs a name without {SEPARATOR!r}, got {name!r}.")
+    if isinstance(table, pd.Series):
+        default = "tiles" if isinstance(table.dtype, BagDtype) else "value"
+        table = table.to_frame(default if default == "tiles" or table.name is None else table.name)
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"Modality {name!r} is a {type(table).__name__} without patients to match by. Pass a DataFrame or Series "
+            "whose index is the patient."
+        )
+    if isinstance(table.index, pd.RangeIndex):
+        raise ValueError(
+            f"The index of modality {name!r} is a row number, and pairing rows by position is not safe. Make the "
+            "patient the index, for example with set_index('patient')."
+        )
+    if table.index.hasnans:
+        raise ValueError(f"The index of modality {name!r} has missing patient identifiers.")
+    repeated = table.index[table.index.duplicated()].unique()
+    if len(repeated):
+        raise ValueError(
+            f"Modality {name!r} has several rows for patient {shorten(repeated)}. Keep one row per patient; several "
+            "slides of a patient belong into one bag."
+        )
+    return table.add_prefix(f"{name}{SEPARATOR}")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Which columns of X form a modality.
+
+    Attributes
+    ----------
+    name : str
+        Name of the modality.
+    columns : list of int
+        Positions in X.
+    is_bag : bool
+        Whether it is a column of bags rather than a numeric block.
+    n_features : int
+        Number of columns of the block, or width of the tiles.
+    """
+
+    name: str
+    columns: list
+    is_bag: bool
+    n_features: int
+
+
+def prefixes(X):
+    """Modality names in X in order of appearance, empty unless all columns have a prefix."""
+    names = [column.partition(SEPARATOR) if isinstance(column, str) else ("", "", "") for column in X.columns]
+    if not any(separator for _, separator, _ in names):
+        return []
+    loose = [column for column, (name, separator, _) in zip(X.columns, names) if not (name and separator)]
+    if loose:
+        raise ValueError(
+            f"Column {shorten(loose)} belongs to no modality: some columns of X are named '<modality>__<feature>', "
+            "these are not. Rename or drop them, or say modalities=[(name, encoder, columns), ...]."
+        )
+    return list(dict.fromkeys(name for name, _, _ in names))
+
+
+def infer_columns(X):
+    """Names and columns of the modalities of X, from the column names alone."""
+    names = prefixes(X)
+    if names:
+        return [(name, columns_of(X, name)) for name in names]
+    is_bag = [isinstance(dtype, BagDtype) for dtype in X.dtypes]
+    if any(is_bag) and X.shape[1] > 1:
+        raise ValueError(
+            "X has a bag column beside other columns, and no column is named '<modality>__<feature>'. Build X with "
+            "join_modalities, or say modalities=[(name, encoder, columns), ...]."
+        )
+    return [("tiles" if any(is_bag) else "features", list(range(X.shape[1])))]
+
+
+def columns_of(X, name):
+    """Positions of the columns of modality `name`, by their prefix."""
+    prefix = f"{name}{SEPARATOR}"
+    return [i for i, column in enumerate(X.columns) if isinstance(column, str) and column.startswith(prefix)]
+
+
+def select_columns(X, modalities):
+    """Names and columns of the modalities that the user listed; every column of X must be in one."""
+    selected = [(name, _selected(X, name, columns, len(modalities))) for name, _, *columns in modalities]
+    used = {i for _, columns in selected for i in columns}
+    unused = [column for i, column in enumerate(X.columns) if i not in used]
+    if unused:
+        raise ValueError(
+            f"Column {shorten(unused)} of X is in no modality of {shorten([name for name, _ in selected])}. Add a "
+            "modality for it or drop it."
+        )
+    return selected
+
+
+def _selected(X, name, columns, n_modalities):
+    if columns:
+        positions = list(_get_column_indices(X, columns[0](X) if callable(columns[0]) else columns[0]))
+    else:
+        positions = columns_of(X, name)
+        if not positions and n_modalities == 1 and not prefixes(X):
+            positions = list(range(X.shape[1]))
+    if not positions:
+        raise ValueError(
+            f"Modality {name!r} is not in X: no column is named '{name}{SEPARATOR}...'. The modalities in X are "
+            f"{shorten(prefixes(X)) or 'unnamed'}."
+        )
+    return positions
+
+
+def describe(X, named_columns):
+    """Make the `Modality` of each name and its columns; refuse columns that are neither bags nor numbers."""
+    return [_describe(X, name, columns) for name, columns in named_columns]
+
+
+def _describe(X, name, columns):
+    dtypes = X.dtypes.iloc[columns]
+    is_bag = [isinstance(dtype, BagDtype) for dtype in dtypes]
+    if any(is_bag):
+        if len(columns) > 1:
+            raise ValueError(
+                f"Modality {name!r} mixes a bag column with others: {shorten(X.columns[columns])}. A bag modality is a "
+                "single column; give the others a modality of their own."
+            )
+        return Modality(name, columns, True, _bags(X, columns).n_features)
+    for column, dtype in zip(X.columns[columns], dtypes):
+        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
+            raise ValueError(
+                f"Column {column!r} of modality {name!r} has dtype {dtype}, but numbers or bags are expected. Encode "
+                "categories first, for example with sksurv.preprocessing.OneHotEncoder; convert a column of tile "
+                "arrays with astype('bag')."
+            )
+    return Modality(name, columns, False, len(columns))
+
+
+def _bags(X, columns) -> BagArray:
+    return X.iloc[:, columns[0]].array
+
+
+def read_patients(X, layout, target=None):
+    """Check the values of X and view them as `Patients`, modality by modality.
+
+    Parameters
+    ----------
+    X : DataFrame
+        The cohort.
+    layout : list of Modality
+        What the columns mean.
+    target : tuple of Tensor, default=None
+        What is to be learnt, one row per patient.
+
+    Returns
+    -------
+    patients : Patients
+        Numeric blocks as float32 arrays; bags as they are, read when needed.
+    """
+    columns, present = [], np.empty((len(X), len(layout)), dtype=bool)
+    for m, modality in enumerate(layout):
+        read = _read_bags if modality.is_bag else _read_block
+        column, present[:, m] = read(X, modality)
+        columns.append(column)
+    nothing = X.index[~present.any(axis=1)]
+    if len(nothing):
+        raise ValueError(f"Patient {shorten(nothing)} has no modality at all. Drop the patient from X and y.")
+    return Patients(columns, present, target)
+
+
+def _read_bags(X, modality):
+    dtype = X.dtypes.iloc[modality.columns[0]]
+    if not isinstance(dtype, BagDtype):
+        raise ValueError(f"Modality {modality.name!r} was a bag column in fit and now has dtype {dtype}.")
+    bags = _bags(X, modality.columns)
+    present = ~np.asarray(bags.isna())
+    if present.any() and bags.n_features != modality.n_features:
+        raise ValueError(
+            f"The tiles of modality {modality.name!r} have {bags.n_features} features, but the model was fitted on "
+            f"{modality.n_features}. Use the feature extractor of the training cohort."
+        )
+    return BagColumn(modality.name, bags, X.index), present
+
+
+def _read_block(X, modality):
+    values = X.iloc[:, modality.columns].to_numpy(dtype=np.float32, na_value=np.nan)
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(
+            f"Patient {X.index[row]!r} has an infinite value (infinity) in column "
+            f"{X.columns[modality.columns[column]]!r}. Clip the values or repair the table."
+        )
+    is_nan = np.isnan(values)
+    present = ~is_nan.all(axis=1)
+    partial = is_nan.any(axis=1) & present
+    if partial.any():
+        row = np.flatnonzero(partial)[0]
+        raise ValueError(
+            f"Patient {shorten(X.index[partial])} has NaN in some columns of modality {modality.name!r}, for example "
+            f"{X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with SimpleImputer in "
+            "make_modality_transformer; NaN in all columns of a modality means that the patient lacks it."
+        )
+    return VectorColumn(values), present
+
+
+def check_present(present, layout):
+    """Refuse to train on a modality that nobody has."""
+    for modality, has_any in zip(layout, present.any(axis=0)):
+        if not has_any:
+            raise ValueError(f"No patient has modality {modality.name!r}, so it cannot be learnt. Leave it out.")
+
+
+def check_outcome(y, patients):
+    """Event and time of each patient.
+
+    Parameters
+    ----------
+    y : structured array of shape (n_patients,)
+        Event indicator and time, as made by `sksurv.util.Surv`.
+    patients : Index of shape (n_patients,)
+        Their names for messages.
+
+    Returns
+    -------
+    event : ndarray of bool, shape (n_patients,)
+        Whether the event was observed.
+    time : ndarray of float, shape (n_patients,)
+        Time of the event or of censoring.
+
+    Raises
+    ------
+    ValueError
+        If y is not structured, has another length than X, has times that are missing, infinite or negative, or
+        has no event.
+    """
+    if y is None:
+        raise ValueError("y is required: pass event and time as made by sksurv.util.Surv, but y is None.")
+    if isinstance(y, np.ndarray) and y.dtype.names is not None and len(y.dtype.names) == 2:
+        _check_times(y[y.dtype.names[1]], patients)
+    event, time = check_y_survival(y, allow_all_censored=True)
+    if not event.any():
+        raise ValueError(
+            f"None of the {len(event)} patients has an event: all samples are censored, so there is nothing to learn."
+        )
+    return event, time.astype(float)
+
+
+def _check_times(time, patients):
+    if len(time) != len(patients):
+        raise ValueError(
+            f"X has {len(patients)} patients and y has {len(time)} (inconsistent numbers of samples). Build y from the "
+            "same patients, for example with clinical.loc[X.index]."
+        )
+    if time.dtype.kind not in "fiu":
+        return  # check_y_survival says what is wrong
+    for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
+        if bad.any():
+            raise ValueError(f"The time of patient {shorten(patients[bad])} is {what}. Correct or drop these patients.")

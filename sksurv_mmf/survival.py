@@ -1,0 +1,613 @@
+"""The estimator."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import TransformerMixin, clone
+from sklearn.model_selection import train_test_split
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted, validate_data
+from sksurv.base import SurvivalAnalysisMixin
+from sksurv.functions import StepFunction
+from torch import nn
+
+from .cohort import check_outcome, check_present, describe, infer_columns, read_patients, select_columns
+from .encoders._attention_mil import AttentionMIL
+from .encoders._base import Encoder
+from .encoders._snn import SNN
+from .fusions._base import Fusion
+from .fusions._cross_modal_attention import CrossModalAttention
+from .objectives._base import Objective
+from .objectives._discrete_hazard import DiscreteHazard
+from .training._device import resolve_device
+from .training._net import OPTIMIZERS, infer, make_optimizer_params, train
+from .training._network import NORMALIZATIONS, FusionNetwork, Standardize
+from .training._seeds import draw_seed, torch_seed
+from .utils._validation import PROBABILITY, shorten
+
+
+def _fusion_has_attention(estimator):
+    fusion = estimator._fusion()
+    if not fusion.has_attention:
+        raise AttributeError(
+            f"{type(fusion).__name__} does not weigh modalities. Use a fusion that does, such as CrossModalAttention()."
+        )
+    return True
+
+
+class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseComposition):
+    """Predict survival from several kinds of data by a network that fuses them.
+
+    Each modality of the cohort table is encoded into a vector, the vectors are fused into one, and the fused vector
+    predicts when the event happens. Stands wherever a scikit-survival estimator stands; with the defaults it is
+    cross-modality attention fusion (CM-MMF, [1]_) with settings that suit cohorts of a few hundred patients.
+
+    Parameters
+    ----------
+    modalities : list of tuple, default=None
+        ``(name, encoder)`` for the columns named ``<name>__<feature>``, or ``(name, encoder, columns)`` with columns as
+        in :class:`~sklearn.compose.ColumnTransformer`. None takes the names from the columns of X and gives bags an
+        :class:`~sksurv_mmf.encoders.AttentionMIL` and numeric blocks an :class:`~sksurv_mmf.encoders.SNN`.
+    fusion : Fusion, default=None
+        How the modality vectors become one. None is :class:`~sksurv_mmf.fusions.CrossModalAttention`.
+    objective : Objective, default=None
+        What is learnt. None is :class:`~sksurv_mmf.objectives.DiscreteHazard`.
+    embedding_dim : int, default=128
+        Width of the modality vectors.
+    standardize : bool, default=True
+        Centre and scale the columns of numeric modalities with the training patients' mean and standard deviation.
+        Tile features are taken as they are; see :class:`~sksurv_mmf.preprocessing.BagTransformer`.
+    normalization : {"minmax", "layer"} or None, default="minmax"
+        Rescaling of each modality vector before the fusion: to [0, 1] by its own minimum and maximum as in [1]_, to
+        mean 0 and variance 1, or none.
+    max_epochs : int, default=30
+        Number of passes over the training patients.
+    lr : float, default=0.0003
+        Learning rate.
+    batch_size : int, default=16
+        Patients per batch.
+    optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
+        Name or class of a torch optimizer.
+    weight_decay : float, default=0.01
+        Weight decay of the optimizer.
+    input_noise : float or dict of str to float, default=0.0
+        Standard deviation of Gaussian noise on the inputs in training, for all modalities or by name. The unit is that
+        of the input; for numeric modalities it is one standard deviation if `standardize` is True.
+    modality_dropout : float, default=0.0
+        Probability with which a modality of a training patient is hidden, but never the last one.
+    early_stopping : bool, default=False
+        Stop when the loss of held-out training patients no longer falls, and keep the best weights.
+    validation_fraction : float, default=0.15
+        Fraction of the training patients that `early_stopping` holds out, stratified by event.
+    patience : int, default=10
+        Epochs without improvement after which `early_stopping` stops.
+    gradient_accumulation : int, default=1
+        Batches per optimizer step. The step equals that of one batch of all their patients; memory holds one batch.
+    balance : bool, default=False
+        Draw training patients with replacement so that all combinations of time bin and censoring are equally likely.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        Additional callbacks of the training loop. They are copied before use.
+    device : str, default="auto"
+        "cpu", "cuda", another torch device, or "auto" for a GPU where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Decides the initial weights, the order of patients, dropout and noise. The same number gives the same model to the
+        bit on the same machine; global random states are left as they are.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    modalities_ : list of tuple
+        ``(name, encoder, columns)`` of each modality, with the columns as positions in X.
+    objective_ : Objective
+        The fitted objective.
+    net_ : skorch.NeuralNet
+        The trained net; the torch module is ``net_.module_``.
+    history_ : DataFrame
+        ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch.
+    unique_times_ : ndarray of shape (n_unique_times,)
+        The times at which the survival curves step, in the unit of y.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if all are strings.
+
+    See Also
+    --------
+    sksurv_mmf.join_modalities : Builds X.
+    sksurv_mmf.preprocessing.make_modality_transformer : Prepares each modality inside a Pipeline.
+
+    Notes
+    -----
+    A modality that a patient lacks (NA in the bag column, NaN in all columns of a numeric block) has no influence on the
+    patient's prediction: it is not encoded, and fusions leave it out or see zeros.
+
+    Which settings the paper used and how these defaults were chosen is told in the user guide.
+
+    References
+    ----------
+    .. [1] Deng, R. et al. "Cross-scale/cross-modality attention fusion for survival prediction", arXiv:2308.09831,
+           2023.
+
+    Examples
+    --------
+    >>> from sksurv_mmf import FusionSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> cohort = make_multimodal_survival(n_patients=60, n_genes=20, n_tiles=(5, 15), random_state=0)
+    >>> model = FusionSurvivalAnalysis(max_epochs=5, random_state=0).fit(cohort.X, cohort.y)
+    >>> model.predict(cohort.X).shape
+    (60,)
+    >>> model.modality_attention(cohort.X).sum(axis=1).round(6).unique().tolist()
+    [1.0]
+    """
+
+    _parameter_constraints = {
+        "modalities": [list, None],
+        "fusion": [Fusion, None],
+        "objective": [Objective, None],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "standardize": ["boolean"],
+        "normalization": [StrOptions({name for name in NORMALIZATIONS if name}), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods("step")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "input_noise": [Interval(Real, 0, None, closed="left"), dict],
+        "modality_dropout": [PROBABILITY],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "gradient_accumulation": [Interval(Integral, 1, None, closed="left")],
+        "balance": ["boolean"],
+        "callbacks": [list, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        modalities=None,
+        fusion=None,
+        objective=None,
+        *,
+        embedding_dim=128,
+        standardize=True,
+        normalization="minmax",
+        max_epochs=30,
+        lr=0.0003,
+        batch_size=16,
+        optimizer="adamw",
+        weight_decay=0.01,
+        input_noise=0.0,
+        modality_dropout=0.0,
+        early_stopping=False,
+        validation_fraction=0.15,
+        patience=10,
+        gradient_accumulation=1,
+        balance=False,
+        callbacks=None,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.modalities = modalities
+        self.fusion = fusion
+        self.objective = objective
+        self.embedding_dim = embedding_dim
+        self.standardize = standardize
+        self.normalization = normalization
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.input_noise = input_noise
+        self.modality_dropout = modality_dropout
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.gradient_accumulation = gradient_accumulation
+        self.balance = balance
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # scikit-learn's compositions address their parts as (name, part) pairs; a third item, the columns, is kept aside.
+    @property
+    def _encoders(self):
+        if not isinstance(self.modalities, list):
+            return []
+        return [tuple(modality[:2]) for modality in self.modalities]
+
+    @_encoders.setter
+    def _encoders(self, named):
+        self.modalities = [(*pair, *modality[2:]) for pair, modality in zip(named, self.modalities)]
+
+    def get_params(self, deep=True):
+        """Get the parameters of this estimator and, by ``<modality>__<parameter>``, of its encoders.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of encoders, fusion and objective.
+
+        Returns
+        -------
+        params : dict
+            Parameter names mapped to their values.
+        """
+        return self._get_params("_encoders", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters of this estimator or of its parts.
+
+        Parameters
+        ----------
+        **params : dict
+            For example ``lr=0.001``, ``fusion__shared=False`` or ``wsi__hidden_dim=128``.
+
+        Returns
+        -------
+        self : FusionSurvivalAnalysis
+            This estimator.
+        """
+        self._set_params("_encoders", **params)
+        return self
+
+    def fit(self, X, y):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality.
+        y : structured array of shape (n_patients,)
+            Event indicator and time, as made by `sksurv.util.Surv`.
+
+        Returns
+        -------
+        self : FusionSurvivalAnalysis
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y is not usable. The message names the argument, column or patient.
+        """
+        self._validate_params()
+        X = self._check_X(X, reset=True)
+        event, time = check_outcome(y, X.index)
+        self._layout, encoders = self._plan(X)
+        objective = self._objective().fit(event, time)
+        patients = read_patients(X, self._layout, objective.encode(event, time))
+        check_present(patients.present, self._layout)
+        seed, device = draw_seed(self.random_state), resolve_device(self.device)
+        with torch_seed(seed, device):
+            network = self._build(encoders, objective, patients)
+            self.net_ = self._train(network, objective, patients, event, time, seed, device)
+        self.modalities_ = [(one.name, spec, one.columns) for one, spec in zip(self._layout, encoders)]
+        self.objective_ = objective
+        self.unique_times_ = objective.unique_times_
+        self.history_ = self._history()
+        return self
+
+    def _check_X(self, X, reset):
+        if not isinstance(X, pd.DataFrame):
+            # float64 keeps values apart that float32 would turn into infinity without a word.
+            return pd.DataFrame(validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"))
+        if reset and (len(X) == 0 or X.shape[1] == 0):
+            raise ValueError(
+                f"Found array with shape {X.shape} while at least one patient and one column are required."
+            )
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        return X
+
+    def _fusion(self):
+        return CrossModalAttention() if self.fusion is None else clone(self.fusion)
+
+    def _objective(self):
+        objective = DiscreteHazard() if self.objective is None else clone(self.objective)
+        objective._validate_params()
+        return objective
+
+    def _plan(self, X):
+        """Which columns form a modality, and which encoder reads them."""
+        if self.modalities is None:
+            layout = describe(X, infer_columns(X))
+            return layout, [AttentionMIL() if modality.is_bag else SNN() for modality in layout]
+        self._check_modalities()
+        layout = describe(X, select_columns(X, self.modalities))
+        encoders = [clone(encoder) for _, encoder in self._encoders]
+        for modality, encoder in zip(layout, encoders):
+            encoder._validate_params()
+            _check_reads(encoder, modality)
+        return layout, encoders
+
+    def _check_modalities(self):
+        for modality in self.modalities:
+            if not (isinstance(modality, tuple) and len(modality) in (2, 3) and isinstance(modality[1], Encoder)):
+                raise ValueError(
+                    "modalities must hold tuples (name, encoder) or (name, encoder, columns) with encoders from "
+                    f"sksurv_mmf.encoders, got {modality!r}."
+                )
+        if not self.modalities:
+            raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
+        self._validate_names([name for name, _ in self._encoders])
+
+    def _build(self, encoders, objective, patients):
+        """Make the untrained network."""
+        modules = []
+        for encoder, modality, column in zip(encoders, self._layout, patients.columns):
+            layers = [encoder.build(modality.n_features, self.embedding_dim)]
+            if self.standardize and not modality.is_bag:
+                has_it = patients.present[:, len(modules)]
+                layers.insert(0, Standardize(column.values[torch.from_numpy(has_it)]))
+            modules.append(nn.Sequential(*layers))
+        names = [modality.name for modality in self._layout]
+        fusion = self._fusion()
+        fusion._validate_params()
+        return FusionNetwork(
+            modules,
+            fusion.build({name: module[-1].out_dim for name, module in zip(names, modules)}),
+            objective.n_outputs_,
+            input_noise=self._input_noise(names),
+            normalization=self.normalization,
+            modality_dropout=self.modality_dropout,
+        )
+
+    def _input_noise(self, names):
+        if not isinstance(self.input_noise, dict):
+            return [self.input_noise] * len(names)
+        unknown = [name for name in self.input_noise if name not in names]
+        if unknown:
+            raise ValueError(f"input_noise names {shorten(unknown)}, but the modalities are {shorten(names)}.")
+        return [self.input_noise.get(name, 0.0) for name in names]
+
+    def _train(self, network, objective, patients, event, time, seed, device):
+        rows, validation_rows = self._split(event, seed)
+        return train(
+            network,
+            objective,
+            patients,
+            rows=rows,
+            validation_rows=validation_rows,
+            weights=_balancing_weights(objective.strata(event, time)[rows]) if self.balance else None,
+            batch_size=self.batch_size,
+            gradient_accumulation=self.gradient_accumulation,
+            patience=self.patience,
+            callbacks=clone(self.callbacks, safe=False) if self.callbacks else [],
+            verbose=bool(self.verbose),
+            max_epochs=self.max_epochs,
+            lr=self.lr,
+            device=device,
+            **make_optimizer_params(self.optimizer, self.weight_decay),
+        )
+
+    def _split(self, event, seed):
+        """Rows to train on and, for early stopping, rows to validate on."""
+        rows = np.arange(len(event))
+        if not self.early_stopping:
+            return rows, None
+        try:
+            return train_test_split(rows, test_size=self.validation_fraction, stratify=event, random_state=seed)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of {len(event)} patients "
+                f"with {event.sum()} events: {error} Use early_stopping=False or more patients."
+            ) from error
+
+    def _history(self):
+        columns = [key for key in ("train_loss", "valid_loss") if key in self.net_.history[-1]]
+        table = pd.DataFrame(self.net_.history[:, columns], columns=columns)
+        return table.set_index(pd.RangeIndex(1, len(table) + 1, name="epoch"))
+
+    def _infer(self, X, function):
+        """Per-patient results of ``function(network, batch)`` for the patients of X."""
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        patients = read_patients(X, self._layout)
+        return X, infer(self.net_.module_, patients, self.net_.device, function)
+
+    def _outputs(self, X):
+        _, outputs = self._infer(X, lambda network, batch: network(batch))
+        return torch.cat(outputs).double()
+
+    def predict(self, X):
+        """Predict risk scores.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+
+        Returns
+        -------
+        risk_score : ndarray of shape (n_patients,)
+            Higher for an earlier event. Only the order has a meaning.
+        """
+        outputs = self._outputs(X)
+        return self.objective_.risk(outputs).cpu().numpy()
+
+    def predict_survival_function(self, X, return_array=False):
+        """Predict survival functions.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+        return_array : bool, default=False
+            Whether to return values at `unique_times_` instead of functions.
+
+        Returns
+        -------
+        survival : ndarray
+            One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
+        """
+        return self._curves(np.exp(-self._cumulative_hazard(X)), return_array)
+
+    def predict_cumulative_hazard_function(self, X, return_array=False):
+        """Predict cumulative hazard functions, minus the logarithm of the survival functions.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+        return_array : bool, default=False
+            Whether to return values at `unique_times_` instead of functions.
+
+        Returns
+        -------
+        cum_hazard : ndarray
+            One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
+        """
+        return self._curves(self._cumulative_hazard(X), return_array)
+
+    def _cumulative_hazard(self, X):
+        outputs = self._outputs(X)
+        return self.objective_.cumulative_hazard(outputs).cpu().numpy()
+
+    def _curves(self, values, return_array):
+        if return_array:
+            return values
+        curves = np.empty(len(values), dtype=object)
+        curves[:] = [StepFunction(self.unique_times_, row) for row in values]
+        return curves
+
+    def transform(self, X):
+        """Compute the fused embeddings, the vectors from which the risk is predicted.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+
+        Returns
+        -------
+        embedding : DataFrame of shape (n_patients, n_dimensions)
+            One row per patient of X.
+        """
+        X, fused = self._infer(X, lambda network, batch: network.fuse(batch)[0])
+        return pd.DataFrame(torch.cat(fused).cpu().numpy(), index=X.index, columns=self.get_feature_names_out())
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            "fused0", "fused1", and so on.
+        """
+        check_is_fitted(self)
+        return np.array([f"fused{i}" for i in range(self.net_.module_.fusion.out_dim)], dtype=object)
+
+    @available_if(_fusion_has_attention)
+    def modality_attention(self, X):
+        """Compute how much each modality weighs in the fusion of each patient.
+
+        Exists if the fusion weighs modalities.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+
+        Returns
+        -------
+        attention : DataFrame of shape (n_patients, n_modalities)
+            Rows sum to one (unless the fusion was told not to normalise); a missing modality has weight 0.
+        """
+        X, weights = self._infer(X, lambda network, batch: network.fuse(batch)[1])
+        names = [name for name, *_ in self.modalities_]
+        return pd.DataFrame(torch.cat(weights).cpu().numpy(), index=X.index, columns=names)
+
+    def tile_attention(self, X, modality=None):
+        """Compute how much each tile weighs in the vector of its patient.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Patients with the columns that the model was fitted on.
+        modality : str, default=None
+            Name of the bag modality; not needed if there is one only.
+
+        Returns
+        -------
+        attention : DataFrame of shape (n_tiles_total, 1 or 3)
+            Column "attention", which sums to one over the tiles of a patient, and columns "x" and "y" if the tiles have
+            coordinates. The index has the levels "patient" and "tile". Patients without the modality have no rows.
+
+        Raises
+        ------
+        ValueError
+            If the modality is unknown or its encoder does not weigh tiles.
+        """
+        check_is_fitted(self)
+        m = self._tile_modality(modality)
+
+        def attend(network, batch):
+            bags, encoder = batch.inputs[m], network.encoders[m][-1]
+            return torch.empty(0) if bags is None else encoder.attention(bags).cpu()
+
+        X, weights = self._infer(X, attend)
+        bags = X.iloc[:, self._layout[m].columns[0]].dropna()
+        return _tile_table(bags, torch.cat(weights).numpy())
+
+    def _tile_modality(self, name):
+        names = [modality.name for modality in self._layout]
+        if name is not None and name not in names:
+            raise ValueError(f"modality={name!r} is not one of {shorten(names)}.")
+        attentive = [
+            modality.name
+            for modality, encoder in zip(self._layout, self.net_.module_.encoders)
+            if modality.is_bag and hasattr(encoder[-1], "attention")
+        ]
+        if name is None and len(attentive) == 1:
+            name = attentive[0]
+        if name not in attentive:
+            raise ValueError(
+                f"modality={name!r}, but the modalities whose encoder weighs tiles are: {shorten(attentive) or 'none'}. "
+                "AttentionMIL is an encoder that does; name one modality if there are several."
+            )
+        return names.index(name)
+
+
+def _check_reads(encoder, modality):
+    """Refuse an encoder for bags on a numeric block and the reverse."""
+    if (encoder.reads == "bag") != modality.is_bag:
+        kinds = {"bag": "a bag column", "vector": "numeric columns"}
+        found = kinds["bag" if modality.is_bag else "vector"]
+        fitting = "AttentionMIL, MeanMIL or MaxMIL" if modality.is_bag else "SNN, MLP or Identity"
+        raise ValueError(
+            f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
+            f"{fitting}."
+        )
+
+
+def _balancing_weights(strata):
+    """Sampling weights that make all strata equally likely."""
+    _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return 1.0 / counts[stratum]
+
+
+def _tile_table(bags, weights):
+    """Attention and coordinates of all tiles, indexed by patient and tile."""
+    n_tiles = bags.array.n_tiles
+    tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
+    index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
+    table = pd.DataFrame({"attention": weights}, index=index)
+    coords = [bag.coords for bag in bags]
+    if coords and all(one is not None for one in coords):
+        table[["x", "y"]] = np.concatenate(coords)
+    return table

@@ -1,0 +1,133 @@
+"""The training loop: a skorch net that is fed batches of patients."""
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.dataset import unpack_data
+from skorch.utils import noop
+from torch import nn
+from tqdm.auto import tqdm
+
+from ..objectives._base import Objective
+from ._patients import Patients, TrainingBatches, prediction_batches
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class ObjectiveLoss(nn.Module):
+    """An objective's loss as the criterion that skorch wants."""
+
+    def __init__(self, objective: Objective):
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, outputs, target):
+        return self.objective.loss(outputs, target)
+
+
+class ProgressBar(Callback):
+    """One bar over all epochs that shows the losses."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar = tqdm(total=net.max_epochs, desc="training", unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        losses = {key: net.history[-1][key] for key in ("train_loss", "valid_loss") if key in net.history[-1]}
+        self.bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()})
+        self.bar.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar.close()
+        del self.bar  # a bar cannot be pickled with the net
+
+
+class SurvivalNet(NeuralNet):
+    """skorch's loop over ready-made iterables of ``(Batch, target)``.
+
+    Several batches may share one optimizer step. Their losses are weighted by their patients, so the step is
+    that of one large batch, and the last step of an epoch is taken however many batches are left for it.
+    """
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+
+    def get_iterator(self, dataset, training=False):
+        """Return the dataset, which iterates over batches by itself."""
+        return dataset
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Unpack the pair of training and validation batches."""
+        return X
+
+    def infer(self, x, **fit_params):
+        """Compute the outputs of a batch of patients."""
+        return self.module_(x.to(self.device))
+
+    def train_step_single(self, batch, **fit_params):
+        """Add the gradient of one batch."""
+        if not self.module_.training:
+            self._set_training(True)
+        patients, target = unpack_data(batch)
+        outputs = self.infer(patients)
+        loss = self.get_loss(outputs, target, X=patients, training=True)
+        (loss * patients.share).backward()
+        return {"loss": loss.detach(), "y_pred": outputs.detach()}
+
+    def train_step(self, batch, **fit_params):
+        """Add the gradient of one batch, and step where its step ends."""
+        step = self.train_step_single(batch, **fit_params)
+        if batch[0].ends_step:
+            self.notify(
+                "on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True
+            )
+            self._step_optimizer(None)
+            self._zero_grad_optimizer(set_to_none=True)
+        return step
+
+
+def make_optimizer_params(optimizer, weight_decay: float) -> dict:
+    """Arguments for skorch from a name or a class of optimizer."""
+    params = {"optimizer": OPTIMIZERS.get(optimizer, optimizer), "optimizer__weight_decay": weight_decay}
+    if optimizer in OPTIMIZERS:
+        params["optimizer__fused"] = True  # one pass over all weights instead of one operation per weight
+    return params
+
+
+def train(
+    network: nn.Module,
+    objective: Objective,
+    patients: Patients,
+    *,
+    rows: np.ndarray,
+    validation_rows: np.ndarray | None,
+    weights: np.ndarray | None,
+    batch_size: int,
+    gradient_accumulation: int,
+    patience: int,
+    callbacks: list,
+    verbose: bool,
+    **net_params,
+) -> SurvivalNet:
+    """Train `network` on the patients `rows`; stop early where there are validation patients."""
+    training = TrainingBatches(patients, rows, batch_size, gradient_accumulation, weights)
+    validation = None
+    if validation_rows is not None:
+        validation = TrainingBatches(patients, validation_rows, batch_size, shuffle=False)
+        callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
+    if verbose:
+        callbacks = [*callbacks, ProgressBar()]
+    net = SurvivalNet(network, ObjectiveLoss(objective), callbacks=callbacks, train_split=None, verbose=0, **net_params)
+    return net.fit((training, validation), None)
+
+
+def infer(network: nn.Module, patients: Patients, device: str, function) -> list:
+    """Results of ``function(network, batch)`` over batches of all patients, without gradients."""
+    network.eval()
+    with torch.inference_mode():
+        return [function(network, batch.to(device)) for batch in prediction_batches(patients)]

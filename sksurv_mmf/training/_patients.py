@@ -1,0 +1,235 @@
+"""Patients in memory or on disk, and batches of them."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bags._array import BagArray
+from ..bags._bag import Bag
+from ..bags._packed import PackedBags
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some patients, ready for the network.
+
+    Attributes
+    ----------
+    inputs : tuple of (Tensor, PackedBags or None)
+        For each modality the patients who have it, and only those; None where nobody does.
+    rows : tuple of (Tensor or None)
+        For each modality the positions of these patients in the batch; None where all have it.
+    present : Tensor of bool, shape (n_patients, n_modalities)
+        Who has what.
+    share : float
+        Share of the batch among the patients of its optimizer step.
+    ends_step : bool
+        Whether the optimizer steps after this batch.
+    """
+
+    inputs: tuple
+    rows: tuple
+    present: Tensor
+    share: float = 1.0
+    ends_step: bool = True
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Copy to `device`; bags are float32 there."""
+        return replace(
+            self,
+            inputs=_to(self.inputs, device),
+            rows=_to(self.rows, device),
+            present=self.present.to(device),
+        )
+
+
+def _to(parts: tuple, device: torch.device) -> tuple:
+    return tuple(None if one is None else one.to(device) for one in parts)
+
+
+class VectorColumn:
+    """A numeric modality: float32 rows of equal width."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = as_tensor(values)  # (n_patients, n_features)
+        self.n_tiles = np.zeros(len(values), dtype=int)
+        self.on_disk = False
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """The vectors of some patients."""
+        return self.values[torch.from_numpy(rows)]
+
+
+class BagColumn:
+    """A bag modality: tiles in memory, or read when a batch asks for them."""
+
+    def __init__(self, name: str, bags: BagArray, patients: Iterable[Hashable]):
+        self.name = name
+        self.patients = list(patients)
+        self.n_tiles = np.asarray(bags.n_tiles)
+        bags = list(bags)
+        self.on_disk = any(isinstance(bag, Bag) and bag.is_file_backed for bag in bags)
+        self.bags = bags if self.on_disk else [self._read(i, bag) for i, bag in enumerate(bags)]
+
+    def _read(self, row: int, bag) -> Tensor | None:
+        if not isinstance(bag, Bag):
+            return None
+        tiles = as_tensor(bag.features)
+        if not all_finite(tiles):
+            raise ValueError(
+                f"The bag of patient {self.patients[row]!r} in modality {self.name!r} has NaN or infinite tile "
+                "features. Impute or remove them first, for example with BagTransformer(SimpleImputer())."
+            )
+        return tiles
+
+    def take(self, rows: np.ndarray) -> PackedBags:
+        """The bags of some patients, packed."""
+        tiles = [self._read(row, self.bags[row]) if self.on_disk else self.bags[row] for row in rows]
+        lengths = tuple(len(one) for one in tiles)
+        return PackedBags(tiles[0] if len(tiles) == 1 else torch.cat(tiles), lengths)
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """View `array` as a tensor, or copy it where it is read-only, which torch cannot express."""
+    if not array.flags.writeable:
+        view = array.view()
+        try:
+            view.flags.writeable = True  # allowed where the owner of the memory is writeable
+        except ValueError:
+            view = array.copy()
+        array = view
+    return torch.from_numpy(array)
+
+
+def all_finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite; one pass without a temporary in the usual case."""
+    total = values.sum(dtype=torch.float32)
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(values).all())
+
+
+class Patients:
+    """The modalities of a cohort and, for training, what is to be learnt.
+
+    Parameters
+    ----------
+    columns : list of VectorColumn or BagColumn
+        One for each modality.
+    present : ndarray of bool, shape (n_patients, n_modalities)
+        Who has what.
+    target : tuple of Tensor, default=None
+        One row per patient.
+    """
+
+    def __init__(self, columns: list, present: np.ndarray, target: tuple[Tensor, ...] | None = None):
+        self.columns = columns
+        self.present = present
+        self.target = target
+        self.n_tiles = sum(column.n_tiles for column in columns)
+        self.on_disk = any(column.on_disk for column in columns)
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def batch(self, rows: np.ndarray, **step) -> Batch:
+        """Gather patients; `step` may set ``share`` and ``ends_step``."""
+        present = self.present[rows]
+        inputs, positions = [], []
+        for m, column in enumerate(self.columns):
+            has_it = present[:, m]
+            complete = has_it.all()
+            inputs.append(column.take(rows if complete else rows[has_it]) if has_it.any() else None)
+            positions.append(None if complete else torch.from_numpy(np.flatnonzero(has_it)))
+        return Batch(tuple(inputs), tuple(positions), torch.from_numpy(present), **step)
+
+    def target_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """The targets of some patients."""
+        rows = torch.from_numpy(rows)
+        return tuple(one[rows] for one in self.target)
+
+
+def prefetched(read, requests: Iterable) -> Iterator:
+    """``map(read, requests)`` with the next result read while the current one is used."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for request in requests:
+            current, coming = coming, reader.submit(read, request)
+            if current is not None:
+                yield current.result()
+        if coming is not None:
+            yield coming.result()
+
+
+class TrainingBatches:
+    """Batches of one epoch, in a new random order each time.
+
+    Parameters
+    ----------
+    patients : Patients
+        All patients.
+    rows : ndarray of int
+        Those to train on.
+    batch_size : int
+        Patients per batch; the last batch may be smaller.
+    gradient_accumulation : int, default=1
+        Batches per optimizer step; the last step of an epoch may have fewer.
+    weights : ndarray of shape (n_rows,), default=None
+        Draw patients with replacement and these weights instead of each once.
+    shuffle : bool, default=True
+        Whether the order is random.
+    """
+
+    def __init__(self, patients, rows, batch_size, gradient_accumulation=1, weights=None, shuffle=True):
+        self.patients = patients
+        self.rows = rows
+        self.batch_size = batch_size
+        self.per_step = batch_size * gradient_accumulation
+        self.weights = None if weights is None else torch.as_tensor(weights)
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def _order(self) -> np.ndarray:
+        if not self.shuffle:
+            return self.rows
+        if self.weights is None:
+            return self.rows[torch.randperm(len(self.rows)).numpy()]
+        return self.rows[torch.multinomial(self.weights, len(self.rows), replacement=True).numpy()]
+
+    def _requests(self):
+        order = self._order()
+        for start in range(0, len(order), self.batch_size):
+            stop = min(start + self.batch_size, len(order))
+            step_start = start - start % self.per_step
+            step_stop = min(step_start + self.per_step, len(order))
+            yield order[start:stop], (stop - start) / (step_stop - step_start), stop == step_stop
+
+    def _read(self, request):
+        rows, share, ends_step = request
+        return self.patients.batch(rows, share=share, ends_step=ends_step), self.patients.target_of(rows)
+
+    def __iter__(self):
+        read_all = prefetched if self.patients.on_disk else map
+        return iter(read_all(self._read, self._requests()))
+
+
+def prediction_batches(patients: Patients, max_tiles: int = 20_000, max_patients: int = 256) -> Iterator[Batch]:
+    """All patients in order, as many at a time as have `max_tiles` tiles together, at least one."""
+
+    def requests():
+        start = 0
+        while start < len(patients):
+            tiles = patients.n_tiles[start : start + max_patients].cumsum()
+            stop = start + max(1, int(np.searchsorted(tiles, max_tiles, side="right")))
+            yield np.arange(start, stop)
+            start = stop
+
+    read_all = prefetched if patients.on_disk else map
+    yield from read_all(patients.batch, requests())
