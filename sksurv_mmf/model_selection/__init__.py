@@ -1,0 +1,5 @@
+"""Splitting cohorts and comparing models."""
+
+from ._split import RepeatedSurvivalKFold, SurvivalKFold
+
+__all__ = ["RepeatedSurvivalKFold", "SurvivalKFold"]
