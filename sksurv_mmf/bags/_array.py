@@ -249,8 +249,8 @@ class BagArray(ExtensionArray):
         return pd.util.hash_array(np.array(checksums, dtype=np.uint64))
 
     def _values_for_json(self):
-        # As in a csv file: a text can name a bag, not hold it.
-        return self.astype(str)
+        # pandas would write out every tile, reading all files for a text that cannot be turned back into bags.
+        return np.array([None if bag is pd.NA else str(bag) for bag in self._bags], dtype=object)
 
     def _formatter(self, boxed=False):
         return str

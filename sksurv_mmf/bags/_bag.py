@@ -231,7 +231,7 @@ def _as_features(features):
     features = np.asarray(features)
     check_numbers(features.dtype)
     check_features(features.shape)
-    dtype = np.float16 if features.dtype == np.float16 else np.float32
+    dtype = np.float16 if features.dtype.type is np.float16 else np.float32
     return _read_only(features.astype(dtype, copy=False))
 
 
