@@ -1,0 +1,126 @@
+"""Lung cancer of The Cancer Genome Atlas with slides, RNA, miRNA and clinical data."""
+
+from pathlib import Path
+
+import pandas as pd
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from ._local import assemble_cohort, describe_tiles, encode_clinical, find_cohort, read_bags, read_parquet
+
+MODALITIES = ("wsi", "rna", "mirna", "clinical")
+FILES = {"wsi": "hif_bags.npz", "rna": "rnaseq.parquet", "mirna": "mirna.parquet", "clinical": "clinical.csv"}
+
+
+@validate_params(
+    {
+        "data_home": [None, str, Path],
+        "cohort": [StrOptions({"LUAD", "LUSC"})],
+        "endpoint": [StrOptions({"os", "dss", "pfi"})],
+        "modalities": ["array-like"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_tcga_nsclc(data_home=None, cohort="LUAD", endpoint="os", modalities=("wsi", "rna", "clinical")):
+    """Load TCGA lung adenocarcinoma or squamous cell carcinoma with several modalities.
+
+    A real cohort in which patients lack modalities. Nothing is downloaded.
+
+    Parameters
+    ----------
+    data_home : str or Path, default=None
+        Folder that contains ``tcga_nsclc``, see Notes. None means the environment variable ``SKSURV_MMF_DATA``.
+
+    cohort : {"LUAD", "LUSC"}, default="LUAD"
+        Lung adenocarcinoma (434 patients with slides) or lung squamous cell carcinoma (405).
+
+    endpoint : {"os", "dss", "pfi"}, default="os"
+        Overall survival, disease-specific survival or progression-free interval.
+
+    modalities : sequence of str, default=("wsi", "rna", "clinical")
+        Any of "wsi", "rna", "mirna" and "clinical".
+
+    Returns
+    -------
+    Bunch
+        A dictionary with attributes:
+
+        X : DataFrame
+            One row per patient with a known outcome and at least one modality. ``wsi__tiles`` holds bags of 113
+            human-interpretable features per tissue compartment of a slide, each in its own unit (to be scaled) and
+            some NaN (to be imputed); ``rna__<gene>`` z-scores with heavy tails; ``mirna__<name>`` reads per million;
+            ``clinical__age`` in years, ``clinical__sex`` 1 male, 0 female, ``clinical__stage`` 1 to 4. A few ages and
+            stages are NaN, to be imputed.
+        y : structured array
+            Fields ``event`` and ``time`` (days).
+        modalities : dict
+            The columns of each modality.
+        excluded : Series
+            Reason for each patient of a modality's table who is not in X. Patients of the other cohort are not listed;
+            patients of whom the clinical table knows nothing belong to no cohort and are.
+        dropped_columns : list of str
+            Columns without a value in this cohort, not in X.
+        tile_feature_names : list of str
+            Names of the features of an instance; ``{R}`` stands for its region.
+        tiles : DataFrame
+            Region and slide of each instance, indexed by patient and tile. The last two only with "wsi".
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of its files is absent.
+    ImportError
+        If pyarrow is absent.
+
+    Notes
+    -----
+    The folder holds ``clinical.csv`` (index ``patient``; ``cohort``, ``age``, ``sex``, ``stage``, and an indicator
+    ``os`` and days ``os_time`` per endpoint), ``hif_bags.npz`` (arrays ``patient``, ``offsets``, ``features``,
+    ``feature_name``, ``region``, ``slide``; patient ``i`` owns the rows ``offsets[i]:offsets[i + 1]``),
+    ``rnaseq.parquet`` and ``mirna.parquet`` (patients x features). The features were published with [1]_, the
+    expression tables with [2]_.
+
+    References
+    ----------
+    .. [1] Diao, J. A., Wang, J. K., Chui, W. F., et al. "Human-interpretable image features derived from densely mapped
+           cancer pathology slides predict diverse molecular phenotypes." Nature Communications 12, 1613 (2021).
+    .. [2] Chen, R. J., Lu, M. Y., Williamson, D. F. K., et al. "Pan-cancer integrative histology-genomic analysis via
+           multimodal deep learning." Cancer Cell 40(8), 865-878 (2022).
+
+    Examples
+    --------
+    >>> from sksurv_mmf.datasets import load_tcga_nsclc
+    >>> load_tcga_nsclc("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere/tcga_nsclc lacks ...
+    """
+    modalities = list(modalities)
+    unknown = [name for name in modalities if name not in MODALITIES]
+    if unknown or not modalities or len(set(modalities)) < len(modalities):
+        raise ValueError(f"modalities must be different names among {list(MODALITIES)}, got {modalities}.")
+    needed = ["clinical.csv", *(FILES[name] for name in modalities if name != "clinical")]
+    path = find_cohort(data_home, "tcga_nsclc", needed)
+
+    clinical = pd.read_csv(path / "clinical.csv", index_col="patient")
+    own = clinical.index[clinical["cohort"] == cohort]
+    blocks, extras = {}, {}
+    for name in modalities:
+        if name == "wsi":
+            blocks[name], arrays = read_bags(path / FILES[name])
+            tiles = describe_tiles(blocks[name].index, arrays, ["region", "slide"])
+            extras["tile_feature_names"] = arrays["feature_name"].tolist()
+        elif name == "clinical":
+            blocks[name] = encode_clinical(clinical.loc[own], sexes={"MALE": 1.0, "FEMALE": 0.0})
+        else:
+            blocks[name] = read_parquet(path / FILES[name])
+
+    other = clinical.index.difference(own)
+    candidates = own
+    for block in blocks.values():
+        candidates = candidates.union(block.index.difference(other))
+    result = assemble_cohort(
+        blocks, clinical.loc[own, endpoint], clinical.loc[own, f"{endpoint}_time"], candidates.rename("patient")
+    )
+    if "wsi" in blocks:
+        extras["tiles"] = tiles[tiles.index.get_level_values("patient").isin(result.X.index)]
+    result.update(extras)
+    return result
