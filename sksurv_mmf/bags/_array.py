@@ -46,6 +46,9 @@ class BagDtype(ExtensionDtype):
         """
         return BagArray
 
+    def __repr__(self):
+        return "BagDtype()"
+
 
 class BagArray(ExtensionArray):
     """A pandas extension array whose elements are bags of tiles, one per patient.
@@ -65,7 +68,7 @@ class BagArray(ExtensionArray):
     TypeError
         If an element is neither a bag, an array nor missing.
     ValueError
-        If the bags differ in their number of features.
+        If an array is not a matrix of numbers, or the bags differ in their number of features.
 
     See Also
     --------
@@ -92,7 +95,10 @@ class BagArray(ExtensionArray):
             return
         self._bags = np.empty(len(bags), dtype=object)
         for position, bag in enumerate(bags):
-            self._bags[position] = _as_cell(bag)
+            try:
+                self._bags[position] = _as_cell(bag)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"Element {position} cannot be a bag: {error}") from error
         _check_n_features(self._bags)
 
     @classmethod

@@ -51,6 +51,7 @@ def assert_same_bags(column, expected):
 
 def test_dtype_is_registered():
     assert pd.api.types.pandas_dtype("bag") == BagDtype()
+    assert repr(BagDtype()) == "BagDtype()"
     assert pd.array([np.ones((2, 3))], dtype="bag").dtype == BagDtype()
 
 
@@ -65,8 +66,14 @@ def test_elements_may_be_bags_arrays_or_missing(bags):
 
 @pytest.mark.parametrize("element", ["slide.npy", 3.0, object()])
 def test_other_elements_are_refused(element):
-    with pytest.raises(TypeError, match=f"holds Bag, 2-D arrays and missing values, got {type(element).__name__}"):
-        BagArray([element])
+    reason = f"Element 1 cannot be a bag: .* Bag, 2-D arrays and missing values, got {type(element).__name__}"
+    with pytest.raises(TypeError, match=reason):
+        BagArray([None, element])
+
+
+def test_arrays_that_are_no_bags_are_refused_with_their_position(bags):
+    with pytest.raises(ValueError, match=r"Element 2 cannot be a bag: .*got shape \(0, 3\)"):
+        BagArray([*bags[:2], np.ones((0, 3))])
 
 
 def test_sizes_are_known(bags):
