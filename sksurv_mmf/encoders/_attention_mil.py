@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..bags._packed import PackedBags, segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
+from ._tile_scores import TileScores
 
 
 class AttentionMIL(Encoder):
@@ -127,6 +128,7 @@ class TileEmbedding(nn.Sequential):
         if batch_norm:
             layers.append(TileBatchNorm(hidden_dim))
         super().__init__(*layers, nn.ReLU(), nn.Dropout(dropout))
+        self.batch_norm = batch_norm
 
 
 class PatientVector(nn.Sequential):
@@ -142,15 +144,22 @@ class AttentionScore(nn.Module):
 
     def __init__(self, n_in: int, attention_dim: int, dropout: float, gated: bool):
         super().__init__()
-        self.value = xavier_linear(n_in, attention_dim)
-        self.gate = xavier_linear(n_in, attention_dim) if gated else None
+        # The layers V and U of a gated score are one layer, V first: one large matrix product instead of two.
+        parts = [xavier_linear(n_in, attention_dim) for _ in range(2 if gated else 1)]
+        self.hidden = nn.Linear(n_in, attention_dim * len(parts))
+        with torch.no_grad():
+            self.hidden.weight.copy_(torch.cat([part.weight for part in parts]))
+            self.hidden.bias.zero_()
         self.dropout = nn.Dropout(dropout)
         self.score = xavier_linear(attention_dim, 1)
+        self.gated = gated
 
     def forward(self, rows: Tensor) -> Tensor:
-        hidden = self.dropout(torch.tanh(self.value(rows)))
-        if self.gate is not None:
-            hidden = hidden * self.dropout(torch.sigmoid(self.gate(rows)))
+        if self.gated:
+            value, gate = self.hidden(rows).chunk(2, dim=1)
+            hidden = self.dropout(torch.tanh(value)) * self.dropout(torch.sigmoid(gate))
+        else:
+            hidden = self.dropout(torch.tanh(self.hidden(rows)))
         return self.score(hidden).squeeze(-1)
 
 
@@ -163,10 +172,40 @@ class _AttentionMILModule(nn.Module):
         self.out_dim = rho.out_dim
 
     def forward(self, bags: PackedBags) -> Tensor:
-        tiles = self.embed(bags.values)
-        weights = segment_softmax(self.score(tiles), bags.lengths)
+        tiles, scores = self._tiles_and_scores(bags.values)
+        weights = segment_softmax(scores, bags.lengths)
         return self.rho(segment_weighted_sum(weights, tiles, bags.lengths))
+
+    def _tiles_and_scores(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        if not self._trains_on_cpu(values):
+            tiles = self.embed(values)
+            return tiles, self.score(tiles)
+        *before, linear, _, dropout = self.embed
+        for layer in before:  # dropout of the input, which has no weights
+            values = layer(values)
+        hidden, score = self.score.hidden, self.score.score
+        tiles, scores = TileScores.apply(
+            values,
+            linear.weight,
+            linear.bias,
+            hidden.weight,
+            hidden.bias,
+            score.weight.squeeze(0),
+            dropout.p,
+            self.score.gated,
+        )
+        return tiles, scores + score.bias
+
+    def _trains_on_cpu(self, values: Tensor) -> bool:
+        """Whether the hand-written gradient serves: on a CPU, without batch norm, no gradient wanted for tiles."""
+        return (
+            self.training
+            and torch.is_grad_enabled()
+            and values.device.type == "cpu"
+            and not values.requires_grad
+            and not self.embed.batch_norm
+        )
 
     def attention(self, bags: PackedBags) -> Tensor:
         """One weight per tile; the weights of a bag sum to one."""
-        return segment_softmax(self.score(self.embed(bags.values)), bags.lengths)
+        return segment_softmax(self._tiles_and_scores(bags.values)[1], bags.lengths)
