@@ -1,0 +1,333 @@
+"""Kaplan-Meier curves of predicted risk groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sksurv.compare import compare_survival
+from sksurv.nonparametric import kaplan_meier_estimator
+from sksurv.util import check_y_survival
+
+from ._plotting import BLUE, ORANGE, VERMILLION, despine, import_pyplot, make_axes
+
+GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
+LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
+
+
+def assign_groups(risk, thresholds):
+    """Group of each patient, 0 for the lowest risk; a risk equal to a threshold belongs to the group above it."""
+    return np.searchsorted(np.sort(thresholds), risk, side="right")
+
+
+def log_rank_p_value(y, group):
+    """p-value of the log-rank test; NaN where it is not defined because no event comes while two groups are at risk."""
+    try:
+        return float(compare_survival(y, group)[1])
+    except np.linalg.LinAlgError:
+        return np.nan
+
+
+@dataclass(frozen=True)
+class RiskGroup:
+    """Patients of similar predicted risk and the Kaplan-Meier estimate of their survival.
+
+    Attributes
+    ----------
+    name : str
+        Label of the group.
+    event : ndarray of bool, shape (n_patients,)
+        Whether the event was observed.
+    time : ndarray of shape (n_patients,)
+        Time of event or censoring.
+    step_times : ndarray of shape (n_unique_times,)
+        Times at which the curve is estimated.
+    survival : ndarray of shape (n_unique_times,)
+        Probability of no event up to and including each of `step_times`.
+    confidence : ndarray of shape (2, n_unique_times)
+        Pointwise lower and upper confidence limits.
+    """
+
+    name: str
+    event: np.ndarray
+    time: np.ndarray
+    step_times: np.ndarray
+    survival: np.ndarray
+    confidence: np.ndarray
+
+    @classmethod
+    def estimate(cls, name, event, time, conf_level):
+        """Make the group of these patients with its Kaplan-Meier curve."""
+        curve = kaplan_meier_estimator(event, time, conf_level=conf_level, conf_type="log-log")
+        return cls(name, event, time, *curve)
+
+    def at_risk(self, times):
+        """Count the patients whose event or censoring has not come before each of `times`."""
+        return np.array([np.count_nonzero(self.time >= t) for t in np.atleast_1d(times)])
+
+
+class RiskGroupDisplay:
+    """Kaplan-Meier curves of groups of patients by predicted risk.
+
+    Shows at a glance whether a model separates patients who fare well from those who do not. Create it with
+    :meth:`from_estimator` or :meth:`from_predictions`. Use risks of patients that the model was not trained on; on the
+    training patients nearly every network separates the curves.
+
+    Parameters
+    ----------
+    groups : list of RiskGroup
+        The groups from low to high risk, each with `name`, `event`, `time`, `step_times`, `survival`, `confidence`.
+    p_value : float
+        p-value of the log-rank test; NaN if no event comes while patients of two groups are at risk.
+    time_unit : str, default=None
+        Unit of time for the axis label.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the curves.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+    lines_ : list of matplotlib Line2D
+        The curve of each group.
+    at_risk_ : ndarray of shape (n_groups, n_ticks)
+        The numbers at risk below the axis.
+
+    See Also
+    --------
+    sksurv.nonparametric.kaplan_meier_estimator : Computes the curves.
+    sksurv.compare.compare_survival : Computes the log-rank test.
+
+    Notes
+    -----
+    Cutting at quantiles of the very risks that are shown is fair for risks of unseen patients: the outcome takes no
+    part in it. Searching for the cut with the smallest p-value is not, and is not offered.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> from sksurv_mmf.inspection import RiskGroupDisplay
+    >>> cohort = make_multimodal_survival(n_patients=80, n_genes=20, n_tiles=5, random_state=0)
+    >>> display = RiskGroupDisplay.from_predictions(cohort.y, cohort.risk, time_unit="months")
+    >>> display.p_value < 0.001
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, groups, p_value, *, time_unit=None):
+        self.groups = groups
+        self.p_value = p_value
+        self.time_unit = time_unit
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, n_groups=2, thresholds=None, conf_level=0.95, time_unit=None, max_time=None, ax=None
+    ):
+        """Predict risks and draw the curves.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted survival estimator or Pipeline with ``predict``.
+        X : DataFrame or array-like
+            Patients that the estimator was not trained on.
+        y : structured array of shape (n_patients,)
+            Their outcome, as made by `sksurv.util.Surv`.
+        n_groups : int, default=2
+            Number of groups of equal size, at least 2.
+        thresholds : array-like of float, default=None
+            Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
+        conf_level : float, default=0.95
+            Level of the pointwise confidence bands (log-log transformed).
+        time_unit : str, default=None
+            Unit of time for the axis label, such as "days".
+        max_time : float, default=None
+            Where the axis ends, to leave out the times at which hardly anyone is at risk. The test uses all times.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : RiskGroupDisplay
+            The display, drawn.
+        """
+        return cls.from_predictions(
+            y,
+            estimator.predict(X),
+            n_groups=n_groups,
+            thresholds=thresholds,
+            conf_level=conf_level,
+            time_unit=time_unit,
+            max_time=max_time,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls, y, risk, *, n_groups=2, thresholds=None, conf_level=0.95, time_unit=None, max_time=None, ax=None
+    ):
+        """Draw the curves of given risks.
+
+        Parameters
+        ----------
+        y : structured array of shape (n_patients,)
+            Outcome, as made by `sksurv.util.Surv`.
+        risk : array-like of shape (n_patients,)
+            Predicted risk, higher for an earlier event.
+        n_groups : int, default=2
+            Number of groups of equal size, at least 2.
+        thresholds : array-like of float, default=None
+            Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
+        conf_level : float, default=0.95
+            Level of the pointwise confidence bands (log-log transformed).
+        time_unit : str, default=None
+            Unit of time for the axis label, such as "days".
+        max_time : float, default=None
+            Where the axis ends, to leave out the times at which hardly anyone is at risk. The test uses all times.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : RiskGroupDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If risk does not fit y, is not finite, or leaves a group without patients.
+        """
+        import_pyplot()
+        event, time = check_y_survival(y, allow_all_censored=True)
+        risk = _check_risk(risk, len(time))
+        thresholds = _check_thresholds(risk, n_groups, thresholds)
+        group = assign_groups(risk, thresholds)
+        names = _group_names(len(thresholds) + 1)
+        sizes = np.bincount(group, minlength=len(names))
+        if not sizes.all():
+            raise ValueError(
+                f"The risks leave a group empty: {len(names)} groups get {sizes.tolist()} patients, because many risks "
+                "are equal or all lie on one side of a threshold. Use fewer groups or other thresholds."
+            )
+        groups = [
+            RiskGroup.estimate(name, event[group == g], time[group == g], conf_level) for g, name in enumerate(names)
+        ]
+        return cls(groups, log_rank_p_value(y, group), time_unit=time_unit).plot(ax=ax, max_time=max_time)
+
+    def plot(self, ax=None, *, max_time=None, show_censored=True, colors=None):
+        """Draw the curves, the confidence bands, the numbers at risk and the p-value.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        max_time : float, default=None
+            Where the axis ends. None shows all times.
+        show_censored : bool, default=True
+            Whether to mark censored patients with ticks on the curve.
+        colors : list of matplotlib colors, default=None
+            Colour of each group. None goes from blue for the lowest risk to red for the highest.
+
+        Returns
+        -------
+        display : RiskGroupDisplay
+            This display.
+        """
+        self.ax_ = ax = make_axes(ax, (3.5, 2.7 + 0.15 * len(self.groups)))
+        self.figure_ = ax.figure
+        colors = _risk_colors(len(self.groups)) if colors is None else colors
+        self.lines_ = [_draw_curve(ax, group, color, show_censored) for group, color in zip(self.groups, colors)]
+        end = max(group.time.max() for group in self.groups) if max_time is None else max_time
+        ax.set(
+            xlim=(0, 1.02 * end),
+            ylim=(0, 1.02),
+            yticks=np.linspace(0, 1, 5),
+            xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
+            ylabel="Probability of no event",
+        )
+        ax.text(0.04, 0.05, f"Log-rank {_format_p(self.p_value)}", transform=ax.transAxes)
+        # Curves that separate well leave no room inside, so the legend goes on top.
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), frameon=False, fontsize="small")
+        despine(ax)
+        self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
+        return self
+
+
+def _check_risk(risk, n_patients):
+    risk = np.asarray(risk, dtype=float)
+    if risk.shape != (n_patients,):
+        raise ValueError(f"risk has shape {risk.shape}, but y has {n_patients} patients. Pass one risk per patient.")
+    if not np.isfinite(risk).all():
+        raise ValueError(f"risk of {np.count_nonzero(~np.isfinite(risk))} patients is NaN or infinite. Leave them out.")
+    return risk
+
+
+def _check_thresholds(risk, n_groups, thresholds):
+    if thresholds is not None:
+        return np.atleast_1d(np.asarray(thresholds, dtype=float))
+    if n_groups < 2:
+        raise ValueError(f"n_groups must be at least 2 to compare groups, got {n_groups}.")
+    return np.quantile(risk, np.arange(1, n_groups) / n_groups)
+
+
+def _group_names(n_groups):
+    numbered = [f"Risk group {g} of {n_groups}" for g in range(1, n_groups + 1)]
+    return GROUP_NAMES.get(n_groups, numbered)
+
+
+def _risk_colors(n_groups):
+    if n_groups <= 3:
+        return [BLUE, ORANGE, VERMILLION] if n_groups == 3 else [BLUE, VERMILLION]
+    cividis = import_pyplot().get_cmap("cividis")
+    return [cividis(x) for x in np.linspace(0, 0.9, n_groups)]
+
+
+def _draw_curve(ax, group, color, show_censored):
+    # A curve starts at probability 1 and has no step before the first estimate.
+    times = np.concatenate([[0], group.step_times])
+    survival = np.concatenate([[1], group.survival])
+    lower, upper = np.column_stack([[1, 1], group.confidence])
+    label = f"{group.name} (n = {len(group.time)}, {np.count_nonzero(group.event)} events)"
+    (line,) = ax.step(times, survival, where="post", color=color, linewidth=1.5, label=label)
+    ax.fill_between(times, lower, upper, step="post", color=color, alpha=0.18, linewidth=0)
+    if show_censored:
+        censored = group.time[~group.event]
+        at = survival[np.searchsorted(times, censored, side="right") - 1]
+        ax.plot(censored, at, "|", color=color, markersize=4, markeredgewidth=0.7)
+    return line
+
+
+def _write_numbers_at_risk(ax, groups, colors, end):
+    """Write the table below the axis and return its numbers."""
+    ticks = [t for t in ax.get_xticks() if 0 <= t <= end]
+    numbers = np.array([group.at_risk(ticks) for group in groups])
+    size = "small"
+    below = 36  # points below the axis, clear of tick labels and axis label
+    ax.annotate(
+        "Number at risk",
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(0, -below),
+        textcoords="offset points",
+        va="top",
+        fontsize=size,
+    )
+    for row, (counts, color) in enumerate(zip(numbers, colors), start=1):
+        for tick, count in zip(ticks, counts):
+            ax.annotate(
+                str(count),
+                (tick, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, -below - LINE_HEIGHT * row),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                color=color,
+                fontsize=size,
+            )
+    return numbers
+
+
+def _format_p(p):
+    if np.isnan(p):
+        return "p not defined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.fusions import Concat
+from sksurv_mmf.inspection import ModalityAttentionDisplay
+
+WEIGHTS = pd.DataFrame(
+    {"wsi": [0.2, 0.7, 0.0, 0.5], "rna": [0.5, 0.1, 1.0, 0.25], "clinical": [0.3, 0.2, 0.0, 0.25]},
+    index=["A", "B", "C", "D"],
+)
+
+
+def heights(bar):
+    """Values and baselines of one modality's steps."""
+    data = bar.get_data()
+    return data.values, data.baseline
+
+
+def test_bars_are_the_weights_stacked_from_low_to_high_risk():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS, risk=[3, 1, 4, 2])
+    ordered = WEIGHTS.loc[["B", "D", "A", "C"]]
+    floor = np.zeros(4)
+    for bar, (_, weight) in zip(display.bars_, ordered.items()):
+        top, bottom = heights(bar)
+        np.testing.assert_allclose(bottom, floor)
+        np.testing.assert_allclose(top - bottom, weight)
+        floor = top
+    np.testing.assert_allclose(floor, 1)
+    assert display.risk.tolist() == [1, 2, 3, 4]
+
+
+def test_without_risk_patients_are_ordered_by_the_first_modality():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
+    assert display.attention.index.tolist() == ["C", "A", "D", "B"]
+    assert "weight of wsi" in display.ax_.get_xlabel()
+
+
+def test_mean_weights_leave_out_patients_who_lack_a_modality():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["wsi (mean 0.47)", "rna (mean 0.28)", "clinical (mean 0.25)"]
+
+
+def test_from_estimator_goes_through_a_pipeline():
+    cohort = make_multimodal_survival(n_patients=30, n_genes=10, n_tiles=3, missing=0.2, random_state=0)
+    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8)
+    pipeline = make_pipeline("passthrough", model).fit(cohort.X, cohort.y)
+    display = ModalityAttentionDisplay.from_estimator(pipeline, cohort.X)
+
+    fitted = pipeline[-1]
+    order = cohort.X.index[np.argsort(fitted.predict(cohort.X), kind="stable")]
+    pd.testing.assert_frame_equal(display.attention, fitted.modality_attention(cohort.X).loc[order])
+    for name, m in [("wsi", 0), ("rna", 1)]:
+        top, bottom = heights(display.bars_[m])
+        lacks_it = (fitted.modality_attention(cohort.X).loc[order, name] == 0).to_numpy()
+        assert lacks_it.sum() == 3
+        assert (top[lacks_it] == bottom[lacks_it]).all()
+
+
+def test_a_fusion_without_weights_is_named():
+    cohort = make_multimodal_survival(n_patients=20, n_genes=10, n_tiles=3, random_state=0)
+    model = FusionSurvivalAnalysis(fusion=Concat(), max_epochs=1, embedding_dim=8).fit(cohort.X, cohort.y)
+    with pytest.raises(AttributeError, match="modality_attention"):
+        ModalityAttentionDisplay.from_estimator(model, cohort.X)
+
+
+@pytest.mark.parametrize(
+    ("weights", "risk", "error", "message"),
+    [
+        (WEIGHTS.replace(0.7, 0.9), None, ValueError, "weights of patient 'B' are \\[0.9, 0.1, 0.2\\]"),
+        (WEIGHTS - [1, -1, 0], None, ValueError, "weights of patient 'A'.*normalises"),
+        (WEIGHTS, [1, 2], ValueError, "risk has 2 values, but attention has 4 patients"),
+        (WEIGHTS.to_numpy(), None, TypeError, "must be a DataFrame.*got ndarray"),
+    ],
+)
+def test_unusable_weights_are_named(weights, risk, error, message):
+    with pytest.raises(error, match=message):
+        ModalityAttentionDisplay.from_predictions(weights, risk)

@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgba
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.inspection import TileAttentionDisplay
+from sksurv_mmf.inspection._plotting import VERMILLION
+from sksurv_mmf.inspection._tile_attention import infer_tile_size
+
+
+def table(weights, coords=None, patient="A"):
+    index = pd.MultiIndex.from_product([[patient], range(len(weights))], names=["patient", "tile"])
+    frame = pd.DataFrame({"attention": weights}, index=index)
+    if coords is not None:
+        frame[["x", "y"]] = coords
+    return frame
+
+
+COORDS = np.array([[0.0, 0.0], [512.0, 0.0], [0.0, 512.0], [1024.0, 1536.0]])
+WEIGHTS = [0.1, 0.6, 0.2, 0.1]
+
+
+def test_every_tile_is_a_square_at_its_place_with_its_weight_relative_to_the_mean():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS))
+    np.testing.assert_allclose(display.tiles_.get_array(), 4 * np.array(WEIGHTS))
+    for path, corner in zip(display.tiles_.get_paths(), COORDS):
+        assert path.get_extents().min.tolist() == corner.tolist()
+        assert path.get_extents().size.tolist() == [512, 512]
+
+
+def test_y_grows_downwards_and_x_and_y_have_one_scale():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), coord_unit="um")
+    assert display.ax_.yaxis_inverted()
+    assert display.ax_.get_aspect() == 1
+    assert display.ax_.get_ylabel() == "y (um)"
+
+
+def test_uniform_attention_is_one_everywhere():
+    display = TileAttentionDisplay.from_predictions(table(np.full(4, 0.25), COORDS))
+    assert display.tiles_.get_array().tolist() == [1.0] * 4
+    assert display.tiles_.get_clim() == (0, 1)
+
+
+def test_highlighted_tiles_are_outlined():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), highlight=[False, True, False, True])
+    outlines = display.ax_.collections[1]
+    corners = [path.get_extents().min.tolist() for path in outlines.get_paths()]
+    assert corners == COORDS[[1, 3]].tolist()
+
+
+def test_without_coordinates_bars_fall_from_highest_to_lowest():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS), highlight=[False, False, True, False])
+    assert [bar.get_height() for bar in display.tiles_] == pytest.approx([2.4, 0.8, 0.4, 0.4])
+    marked = [bar.get_facecolor() == to_rgba(VERMILLION) for bar in display.tiles_]
+    assert marked == [False, True, False, False]
+
+
+def test_tile_size_is_the_spacing_of_the_grid():
+    grid = np.stack(np.meshgrid(np.arange(5) * 256.0, np.arange(4) * 256.0), axis=-1).reshape(-1, 2)
+    assert infer_tile_size(grid) == 256
+    assert infer_tile_size(np.vstack([grid, grid])) == 256  # two slides on top of each other
+    assert infer_tile_size(grid[:1]) == 1
+
+
+def test_from_estimator_shows_the_estimators_weights_of_one_patient():
+    cohort = make_multimodal_survival(n_patients=30, n_genes=10, n_tiles=(3, 9), missing={"wsi": 0.1}, random_state=0)
+    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8).fit(cohort.X, cohort.y)
+    lacks_tiles = cohort.X["wsi__tiles"].isna()
+    patient = cohort.X.index[~lacks_tiles][3]
+    display = TileAttentionDisplay.from_estimator(model, cohort.X, patient=patient)
+
+    expected = model.tile_attention(cohort.X).loc[patient]
+    np.testing.assert_allclose(display.attention, expected["attention"], rtol=1e-5)
+    np.testing.assert_array_equal(display.coords, cohort.X.loc[patient, "wsi__tiles"].coords)
+
+    with pytest.raises(ValueError, match="'P9999' is not in the index of X"):
+        TileAttentionDisplay.from_estimator(model, cohort.X, patient="P9999")
+    without = cohort.X.index[lacks_tiles][0]
+    with pytest.raises(ValueError, match=f"patient='{without}' has no tiles"):
+        TileAttentionDisplay.from_estimator(model, cohort.X, patient=without)
+
+
+def test_unusable_tables_are_named():
+    two = pd.concat([table(WEIGHTS), table(WEIGHTS, patient="B")])
+    with pytest.raises(ValueError, match="patients with tiles are 'A', 'B'"):
+        TileAttentionDisplay.from_predictions(two)
+    with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
+        TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
+    with pytest.raises(TypeError, match="index levels patient and tile"):
+        TileAttentionDisplay.from_predictions(pd.Series(WEIGHTS))
