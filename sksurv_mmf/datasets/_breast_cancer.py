@@ -53,12 +53,17 @@ def load_breast_cancer_cohort():
 
     Examples
     --------
+    >>> from sklearn.impute import SimpleImputer
     >>> from sksurv_mmf.datasets import load_breast_cancer_cohort
+    >>> from sksurv_mmf.preprocessing import make_modality_transformer
     >>> cohort = load_breast_cancer_cohort()
     >>> cohort.X.shape, int(cohort.y["event"].sum())
     ((198, 80), 51)
     >>> int(cohort.X["clinical__grade"].isna().sum())
     2
+    >>> impute = make_modality_transformer(clinical=SimpleImputer(strategy="most_frequent"))
+    >>> int(impute.fit_transform(cohort.X)["clinical__grade"].isna().sum())
+    0
     """
     table, outcome = load_breast_cancer()
     table.index = pd.Index([f"P{number:03d}" for number in range(1, len(table) + 1)], name="patient")

@@ -1,0 +1,8 @@
+"""Transformers: choosing genes, changing tiles, preparing each modality."""
+
+from ._bag_transformer import BagTransformer
+from ._minmax import MinMaxNormalizer
+from ._modality_transformer import make_modality_transformer
+from ._present_patients import PresentPatients
+
+__all__ = ["BagTransformer", "MinMaxNormalizer", "PresentPatients", "make_modality_transformer"]

@@ -1,0 +1,111 @@
+"""One transformer per modality."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+
+from ._present_patients import PresentPatients
+
+SEPARATOR = "__"
+
+
+def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalities):
+    """Make a ColumnTransformer that has one transformer for each modality.
+
+    Use it as the first step of a pipeline, so that whatever is learnt from the patients is learnt inside the fold. A
+    modality consists of the columns named ``<modality>__<feature>``; what comes out is a frame whose columns are named
+    in the same way.
+
+    Parameters
+    ----------
+    remainder : {"passthrough", "drop"}, default="passthrough"
+        What happens to the columns of modalities that are not named here.
+
+    n_jobs : int, default=None
+        Number of modalities to transform in parallel.
+
+    **modalities : transformer, "passthrough" or "drop"
+        The transformer of each modality, as in ``rna=StandardScaler()``: any scikit-learn transformer or pipeline of
+        transformers, that also receives y. Bags need a `BagTransformer`.
+
+    Returns
+    -------
+    ColumnTransformer
+        Ready to fit. The columns of the named modalities come first, in the order of the arguments.
+
+    Raises
+    ------
+    ValueError
+        If no modality is named; in `fit`, if X has no column of a modality.
+
+    See Also
+    --------
+    PresentPatients : Leaves out the patients who lack a modality; it is put around each transformer.
+
+    Notes
+    -----
+    Each transformer sees only the patients who have its modality; for the others the modality stays missing. The
+    parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
+    ``rna__transformer__with_mean``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sksurv_mmf.preprocessing import make_modality_transformer
+    >>> X = pd.DataFrame({"rna__TP53": [1.0, 3.0, np.nan], "clinical__age": [50, 60, 70]}, index=["Ann", "Bea", "Cleo"])
+    >>> make_modality_transformer(rna=StandardScaler()).fit_transform(X)
+          rna__TP53  clinical__age
+    Ann        -1.0             50
+    Bea         1.0             60
+    Cleo        NaN             70
+    """
+    if not modalities:
+        raise ValueError("Name at least one modality, as in make_modality_transformer(rna=StandardScaler()).")
+    if not isinstance(remainder, str) or remainder not in ("passthrough", "drop"):
+        raise ValueError(
+            f"remainder must be 'passthrough' or 'drop', got {remainder!r}; name the modalities one by one."
+        )
+    return ColumnTransformer(
+        [
+            (
+                modality,
+                transformer if isinstance(transformer, str) else PresentPatients(transformer),
+                ColumnsOf(modality),
+            )
+            for modality, transformer in modalities.items()
+        ],
+        remainder=remainder,
+        n_jobs=n_jobs,
+        verbose_feature_names_out=name_with_modality,
+    ).set_output(transform="pandas")
+
+
+def name_with_modality(modality, feature):
+    """Return ``<modality>__<feature>``, without repeating a prefix that is there; other columns keep their name."""
+    if modality == "remainder" or feature.startswith(modality + SEPARATOR):
+        return feature
+    return modality + SEPARATOR + feature
+
+
+@dataclass(frozen=True)
+class ColumnsOf:
+    """Chooses the columns of a modality; picklable, for a ColumnTransformer."""
+
+    modality: str
+
+    def __call__(self, X):
+        if not isinstance(X, pd.DataFrame):
+            raise TypeError(
+                f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
+            )
+        columns = [name for name in X.columns if name.startswith(self.modality + SEPARATOR)]
+        if not columns:
+            present = list(dict.fromkeys(name.split(SEPARATOR)[0] for name in X.columns if SEPARATOR in name))
+            raise ValueError(
+                f"X has no column of the modality {self.modality!r}: none is named "
+                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {present}."
+            )
+        return columns
