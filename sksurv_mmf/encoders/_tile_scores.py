@@ -8,6 +8,8 @@ tiles passes through all operations while it is in the cache.
 import torch
 from torch import Tensor
 
+sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+
 CHUNK = 1024
 """Tiles at a time: few enough for the cache, enough for an efficient matrix product."""
 
@@ -20,14 +22,32 @@ def keep_levels(probability: float) -> int:
     return max(1, round((1 - probability) * LEVELS))
 
 
-def draw_dropped(shape: tuple[int, ...], keep: int) -> Tensor:
-    """Boolean mask whose entries are independently True with probability ``1 - keep / LEVELS``.
+def zero_where_small(values: Tensor, other: Tensor, threshold: float) -> Tensor:
+    """Set `values` to zero, in place, where ``other <= threshold``.
+
+    This is the gradient of a thresholded linear unit, which torch computes without branches and a comparison, a mask
+    and a masked fill with them: a random mask then costs ten times as much.
+    """
+    return torch.ops.aten.threshold_backward(values, other, threshold, grad_input=values)
+
+
+def drop(values: Tensor, keep: int) -> Tensor:
+    """Set each of `values` to zero, in place, independently with probability ``1 - keep / LEVELS``.
 
     Four decisions are made with one 64-bit draw, which is several times faster than torch's Bernoulli.
     """
-    size = torch.Size(shape).numel()
+    size = values.numel()
     words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    return words.view(torch.int16)[:size].view(shape) >= keep - LEVELS // 2
+    draws = words.view(torch.int16)[:size].view(values.shape)  # uniform on -LEVELS / 2 ... LEVELS / 2 - 1
+    return zero_where_small(values, draws.to(values.dtype), LEVELS // 2 - 1 - keep)
+
+
+def fast_tanh(values: Tensor) -> Tensor:
+    """Hyperbolic tangent, in place, with an absolute error of 1e-7 in float32.
+
+    Torch's sigmoid is several times faster on a CPU than its tanh.
+    """
+    return values.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 class TileScores(torch.autograd.Function):
@@ -54,13 +74,15 @@ class TileScores(torch.autograd.Function):
             h, z = tiles[rows], hidden[rows]
             torch.addmm(scaled_b, x[rows], scaled_W, out=h).relu_()
             if dropout:
-                h.masked_fill_(draw_dropped(h.shape, keep), 0)
+                drop(h, keep)
             torch.addmm(v, h, V.T, out=z)
-            product = z[:, :dim].tanh_()
-            if dropout:
-                product.masked_fill_(draw_dropped(product.shape, keep_score), 0)
+            product = last = fast_tanh(z[:, :dim])
             if gated:
-                product = product * z[:, dim:].sigmoid_()
+                last = z[:, dim:].sigmoid_()
+            if dropout:
+                drop(last, keep_score)
+            if gated:
+                product = product * last
             torch.mv(product, scaled_w, out=scores[rows])
         ctx.save_for_backward(x, tiles, hidden, W, V, w)
         return tiles, scores
@@ -76,24 +98,23 @@ class TileScores(torch.autograd.Function):
         db, dv = W.new_zeros(len(W)), V.new_zeros(len(V))
         for start in range(0, len(x), CHUNK):
             rows = slice(start, start + CHUNK)
-            h, tanh, ds = tiles[rows], hidden[rows, :dim], grad_scores[rows]
-            # A dropped value is an exact zero: of the tanh here, of the embedding below.
-            dproduct = torch.outer(ds, scaled_w).masked_fill_(tanh == 0, 0)
-            dz = torch.empty_like(hidden[rows])
+            h, z, ds = tiles[rows], hidden[rows], grad_scores[rows]
+            tanh = product = z[:, :dim]
+            dz = torch.empty_like(z)
+            dproduct = dtanh = torch.outer(ds, scaled_w)
+            # A dropped value is an exact zero in what was saved, and its gradient is zero.
             if ctx.gated:
-                gate = hidden[rows, dim:]
+                gate = z[:, dim:]
                 product = tanh * gate
-                torch.mul(dproduct, gate, out=dz[:, :dim])
-                torch.mul(dproduct, product, out=dz[:, dim:])
-                dz[:, dim:].mul_(1 - gate)
+                dtanh = dproduct * gate
+                sigmoid_backward(dproduct.mul_(tanh), gate, grad_input=dz[:, dim:])
             else:
-                product = tanh
-                dz.copy_(dproduct)
-            dz[:, :dim].mul_(1 - tanh * tanh)
+                dtanh.masked_fill_(tanh == 0, 0)
+            tanh_backward(dtanh, tanh, grad_input=dz[:, :dim])
             dw.addmv_(product.T, ds, alpha=ctx.score_scale)
             dV.addmm_(dz.T, h)
             dv += dz.sum(0)
-            dh = torch.addmm(grad_tiles[rows], dz, V).masked_fill_(h == 0, 0)
+            dh = zero_where_small(torch.addmm(grad_tiles[rows], dz, V), h, 0)
             dW.addmm_(dh.T, x[rows], alpha=ctx.scale)
             db.add_(dh.sum(0), alpha=ctx.scale)
         return None, dW, db, dV, dv, dw, None, None
