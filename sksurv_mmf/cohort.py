@@ -273,6 +273,18 @@ def _read_block(X, modality):
     return VectorColumn(values), present
 
 
+def check_reads(encoder, modality):
+    """Refuse an encoder for bags on a numeric block and the reverse."""
+    if (encoder.reads == "bag") != modality.is_bag:
+        kinds = {"bag": "a bag column", "vector": "numeric columns"}
+        found = kinds["bag" if modality.is_bag else "vector"]
+        fitting = "AttentionMIL, MeanMIL or MaxMIL" if modality.is_bag else "SNN, MLP or Identity"
+        raise ValueError(
+            f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
+            f"{fitting}."
+        )
+
+
 def check_present(present, layout):
     """Refuse to train on a modality that nobody has."""
     for modality, has_any in zip(layout, present.any(axis=0)):
@@ -326,3 +338,15 @@ def _check_times(time, patients):
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         if bad.any():
             raise ValueError(f"The time of patient {shorten(patients[bad])} is {what}. Correct or drop these patients.")
+
+
+def tile_table(bags, weights):
+    """Attention and coordinates of all tiles, indexed by patient and tile."""
+    n_tiles = bags.array.n_tiles
+    tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
+    index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
+    table = pd.DataFrame({"attention": weights}, index=index)
+    coords = [bag.coords for bag in bags]
+    if coords and all(one is not None for one in coords):
+        table[["x", "y"]] = np.concatenate(coords)
+    return table

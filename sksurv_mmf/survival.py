@@ -14,7 +14,16 @@ from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
 from torch import nn
 
-from .cohort import check_outcome, check_present, describe, infer_columns, read_patients, select_columns
+from .cohort import (
+    check_outcome,
+    check_present,
+    check_reads,
+    describe,
+    infer_columns,
+    read_patients,
+    select_columns,
+    tile_table,
+)
 from .encoders._attention_mil import AttentionMIL
 from .encoders._base import Encoder
 from .encoders._snn import SNN
@@ -93,8 +102,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     device : str, default="auto"
         "cpu", "cuda", another torch device, or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
-        Decides the initial weights, the order of patients, dropout and noise. The same number gives the same model to the
-        bit on the same machine; global random states are left as they are.
+        Decides the initial weights, the order of patients, dropout and noise. The same number gives the same model
+        to the bit on the same machine; global random states are left as they are.
     verbose : bool, default=False
         Show a progress bar.
 
@@ -122,8 +131,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
 
     Notes
     -----
-    A modality that a patient lacks (NA in the bag column, NaN in all columns of a numeric block) has no influence on the
-    patient's prediction: it is not encoded, and fusions leave it out or see zeros.
+    A modality that a patient lacks (NA in the bag column, NaN in all columns of a numeric block) has no influence on
+    the patient's prediction: it is not encoded, and fusions leave it out or see zeros.
 
     Which settings the paper used and how these defaults were chosen is told in the user guide.
 
@@ -327,7 +336,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         encoders = [clone(encoder) for _, encoder in self._encoders]
         for modality, encoder in zip(layout, encoders):
             encoder._validate_params()
-            _check_reads(encoder, modality)
+            check_reads(encoder, modality)
         return layout, encoders
 
     def _check_modalities(self):
@@ -399,8 +408,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             return train_test_split(rows, test_size=self.validation_fraction, stratify=event, random_state=seed)
         except ValueError as error:
             raise ValueError(
-                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of {len(event)} patients "
-                f"with {event.sum()} events: {error} Use early_stopping=False or more patients."
+                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of {len(event)} "
+                f"patients with {event.sum()} events: {error} Use early_stopping=False or more patients."
             ) from error
 
     def _history(self):
@@ -562,7 +571,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
 
         X, weights = self._infer(X, attend)
         bags = X.iloc[:, self._layout[m].columns[0]].dropna()
-        return _tile_table(bags, torch.cat(weights).numpy())
+        return tile_table(bags, torch.cat(weights).numpy())
 
     def _tile_modality(self, name):
         names = [modality.name for modality in self._layout]
@@ -577,37 +586,14 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             name = attentive[0]
         if name not in attentive:
             raise ValueError(
-                f"modality={name!r}, but the modalities whose encoder weighs tiles are: {shorten(attentive) or 'none'}. "
-                "AttentionMIL is an encoder that does; name one modality if there are several."
+                f"modality={name!r}, but the modalities whose encoder weighs tiles are: "
+                f"{shorten(attentive) or 'none'}. AttentionMIL is an encoder that does; name one modality if there are "
+                "several."
             )
         return names.index(name)
-
-
-def _check_reads(encoder, modality):
-    """Refuse an encoder for bags on a numeric block and the reverse."""
-    if (encoder.reads == "bag") != modality.is_bag:
-        kinds = {"bag": "a bag column", "vector": "numeric columns"}
-        found = kinds["bag" if modality.is_bag else "vector"]
-        fitting = "AttentionMIL, MeanMIL or MaxMIL" if modality.is_bag else "SNN, MLP or Identity"
-        raise ValueError(
-            f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
-            f"{fitting}."
-        )
 
 
 def _balancing_weights(strata):
     """Sampling weights that make all strata equally likely."""
     _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
     return 1.0 / counts[stratum]
-
-
-def _tile_table(bags, weights):
-    """Attention and coordinates of all tiles, indexed by patient and tile."""
-    n_tiles = bags.array.n_tiles
-    tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
-    index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
-    table = pd.DataFrame({"attention": weights}, index=index)
-    coords = [bag.coords for bag in bags]
-    if coords and all(one is not None for one in coords):
-        table[["x", "y"]] = np.concatenate(coords)
-    return table
