@@ -1,0 +1,34 @@
+"""Copy the published reference numbers that the tests need: ``python make_reference.py REFERENCE_FOLDER``.
+
+The folder holds numbers that the original implementations computed (see README.md). Nothing is computed here; this file
+says which arrays are kept.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+KEPT = {
+    "networks/porpoise_amil_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
+    "networks/porpoise_snn_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
+    "networks/porpoise_mmf_concat_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
+    "networks/ilse_attention": ("sd/attention", "in/H1", "in/H7", "f64/bag1/", "f64/bag7/", "f32/bag1/", "f32/bag7/"),
+    "losses/nll_ce_pycox": (
+        *("logits", "bin", "censorship", "alphas", "clamped/f64", "hazards/f64", "survival/f64", "risk/f64"),
+        *(f"porpoise_nll/a{alpha}/f64/{what}" for alpha in ("0.0", "0.15", "0.5") for what in ("loss", "grad")),
+        "pycox_logistic_hazard/f64/",
+    ),
+    "bins/porpoise_bins_risk": None,
+}
+
+
+def main(folder):
+    for name, prefixes in KEPT.items():
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+            kept = {key: arrays[key] for key in arrays if prefixes is None or key.startswith(prefixes)}
+        np.savez_compressed(Path(__file__).parent / f"{Path(name).name}.npz", **kept)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
