@@ -4,7 +4,6 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
@@ -21,9 +20,9 @@ def survival_bin_edges(event: np.ndarray, time: np.ndarray, n_bins: int) -> np.n
     Inner edges are quantiles of the uncensored times; the outer ones lie just outside all times. Tied quantiles
     are merged, so there may be fewer bins.
     """
-    # pandas' quantile, because the published code cuts with pandas and numpy's differs in the last bit.
-    event_times = pd.Series(time[event])
-    inner = event_times.quantile(np.linspace(0, 1, n_bins + 1)[1:-1]).unique()
+    # The published code has the percentiles of pandas 2; quantiles differ from them in the last bit.
+    event_times = time[event]
+    inner = np.unique(np.percentile(event_times, 100 * np.linspace(0, 1, n_bins + 1)[1:-1]))
     low, high = time.min() - MARGIN, time.max() + MARGIN
     return np.concatenate([[low], inner[inner > event_times.min()], [high]])
 

@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from sksurv_mmf.objectives import DiscreteHazard
+from sksurv_mmf.objectives._discrete_hazard import cumulative_hazards, discrete_hazard_nll, survival_bin_edges
+
+MARGIN = 1e-6
+
+
+@pytest.fixture
+def losses(reference):
+    arrays = reference("nll_ce_pycox")
+    arrays["event"] = torch.as_tensor(arrays["censorship"]) == 0
+    arrays["bin"] = torch.as_tensor(arrays["bin"])
+    return arrays
+
+
+def loss_and_gradient(losses, alpha):
+    logits = torch.as_tensor(losses["logits"]).double().requires_grad_()
+    loss = discrete_hazard_nll(logits, losses["bin"], losses["event"], alpha)
+    loss.sum().backward()
+    return loss.detach().numpy(), logits.grad.numpy()
+
+
+class TestLoss:
+    def test_it_is_the_exact_likelihood_of_pycox_at_any_logit(self, losses):
+        assert np.abs(losses["logits"]).max() == 1000
+        loss, gradient = loss_and_gradient(losses, alpha=0.0)
+        # Torch's softplus is linear beyond 20, where it is off by 2e-9.
+        np.testing.assert_allclose(loss, losses["pycox_logistic_hazard/f64/loss"], rtol=1e-9, atol=3e-9)
+        np.testing.assert_allclose(gradient, losses["pycox_logistic_hazard/f64/grad"], rtol=0, atol=3e-9)
+        moderate = np.abs(losses["logits"]).max(axis=1) < 20
+        np.testing.assert_allclose(
+            loss[moderate], losses["pycox_logistic_hazard/f64/loss"][moderate], rtol=1e-12, atol=1e-14
+        )
+
+    @pytest.mark.parametrize("alpha", [0.0, 0.15, 0.5])
+    def test_it_equals_porpoise_where_porpoise_does_not_clamp(self, losses, alpha):
+        loss, gradient = loss_and_gradient(losses, alpha)
+        free = ~losses["clamped/f64"]
+        assert 100 <= free.sum() < len(free)
+        prefix = f"porpoise_nll/a{alpha}/f64"
+        np.testing.assert_allclose(loss[free], losses[f"{prefix}/loss"][free], rtol=1e-8, atol=3e-9)
+        np.testing.assert_allclose(gradient[free], losses[f"{prefix}/grad"][free], rtol=1e-6, atol=3e-9)
+
+    def test_it_goes_on_where_porpoise_clamps(self, losses):
+        # A clamped term of the published loss stays at -log(1e-7) = 16.1 and has no gradient, so a patient who is
+        # predicted as wrongly as can be teaches nothing; ours grows with the logit.
+        loss, gradient = loss_and_gradient(losses, alpha=0.0)
+        clamped = losses["clamped/f64"]
+        theirs = losses["porpoise_nll/a0.0/f64/loss"][clamped]
+        assert (loss[clamped] >= theirs - 1e-6).all()
+        assert theirs.max() < 2 * 16.12
+        assert loss[clamped].max() > 900
+        stuck = clamped & (np.abs(losses["porpoise_nll/a0.0/f64/grad"]).max(axis=1) == 0)
+        assert (np.abs(gradient[stuck & (loss > 20)]).max(axis=1) > 0.99).all()
+        assert (stuck & (loss > 20)).sum() > 10
+
+    @pytest.mark.parametrize("size", [100.0, 1000.0])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_it_and_its_gradient_are_finite_at_extreme_logits(self, size, dtype):
+        signs = torch.cartesian_prod(
+            *[torch.tensor([-1.0, 1.0])] * 3, torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0])
+        )
+        logits = (size * signs[:, :3]).to(dtype).requires_grad_()
+        loss = discrete_hazard_nll(logits, signs[:, 3].long(), signs[:, 4].bool(), alpha=0.0)
+        loss.sum().backward()
+        assert torch.isfinite(loss).all()
+        assert (loss >= 0).all()
+        assert torch.isfinite(logits.grad).all()
+        # A hazard whose logit is -size costs `size` where the event happens, one of +size where it does not.
+        wrong = [
+            sum(sign > 0 for sign in row[: int(y)]) + (row[int(y)] < 0 if event else row[int(y)] > 0)
+            for *row, y, event in signs.tolist()
+        ]
+        assert_close(loss, size * torch.tensor(wrong, dtype=dtype))
+
+    @pytest.mark.parametrize("alpha", [0.0, 0.3])
+    def test_gradcheck(self, alpha):
+        draw = torch.Generator().manual_seed(0)
+        logits = (3 * torch.randn(8, 4, generator=draw, dtype=torch.float64)).requires_grad_()
+        bin_index, event = torch.arange(8) % 4, torch.arange(8) < 4
+        assert torch.autograd.gradcheck(lambda one: discrete_hazard_nll(one, bin_index, event, alpha), logits)
+
+    def test_probabilities_of_all_outcomes_sum_to_one(self):
+        # An event in one of the bins, or survival of the last one.
+        logits = 3 * torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        patients = torch.ones(20, dtype=torch.bool)
+        of_event = [discrete_hazard_nll(logits, torch.full((20,), y), patients, 0.0) for y in range(5)]
+        of_survival = discrete_hazard_nll(logits, torch.full((20,), 4), ~patients, 0.0)
+        total = torch.exp(-torch.stack([*of_event, of_survival])).sum(0)
+        assert_close(total, torch.ones_like(total), rtol=1e-12, atol=0)
+
+    def test_alpha_plays_down_the_censored_only(self, losses):
+        full, _ = loss_and_gradient(losses, alpha=0.0)
+        reduced, _ = loss_and_gradient(losses, alpha=0.25)
+        event = losses["event"].numpy()
+        np.testing.assert_array_equal(reduced[event], full[event])
+        np.testing.assert_allclose(reduced[~event], 0.75 * full[~event])
+
+    def test_later_bins_have_no_influence(self):
+        logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        event = torch.tensor([True, False, True])
+        discrete_hazard_nll(logits, torch.tensor([0, 1, 2]), event, 0.0).sum().backward()
+        assert (logits.grad != 0).tolist() == [
+            [True, False, False, False],
+            [True, True, False, False],
+            [True, True, True, False],
+        ]
+
+    def test_loss_of_a_batch_is_the_mean(self, losses):
+        target = (losses["bin"], losses["event"])
+        loss = DiscreteHazard(alpha=0.15).loss(torch.as_tensor(losses["logits"]).double(), target)
+        assert loss.item() == pytest.approx(loss_and_gradient(losses, alpha=0.15)[0].mean(), rel=1e-12)
+
+
+SAMPLES = ["noties", "roundmonths", "censored_extremes", "small", "max_is_event_tie"]
+BINNINGS = [(name, n_bins) for name in SAMPLES for n_bins in (4, 2, 10)]
+BINNINGS += [("heavyties", 4), ("heavyties", 2), ("zero_times", 4), ("zero_times", 2), ("fails_duplicate_edges", 2)]
+TIED = [("heavyties", 10), ("zero_times", 10), ("fails_duplicate_edges", 4), ("fails_duplicate_edges", 10)]
+
+
+@pytest.fixture
+def sample(reference):
+    arrays = reference("porpoise_bins_risk")
+
+    def sample(name):
+        return arrays[f"{name}/censorship"] == 0, arrays[f"{name}/time"], arrays
+
+    return sample
+
+
+class TestBins:
+    @pytest.mark.parametrize(("name", "n_bins"), BINNINGS)
+    def test_they_equal_porpoise(self, sample, name, n_bins):
+        event, time, arrays = sample(name)
+        prefix = f"{name}/q{n_bins}"
+        objective = DiscreteHazard(n_bins=n_bins).fit(event, time)
+        np.testing.assert_array_equal(objective.bin_edges_, arrays[f"{prefix}/edges"])
+        bin_index, encoded_event = objective.encode(event, time)
+        np.testing.assert_array_equal(bin_index, arrays[f"{prefix}/bin"])
+        np.testing.assert_array_equal(encoded_event, event)
+        np.testing.assert_array_equal(objective.strata(event, time), arrays[f"{prefix}/label"])
+
+    @pytest.mark.parametrize(("name", "n_bins"), TIED)
+    def test_tied_quantiles_are_merged_where_porpoise_raises(self, sample, name, n_bins):
+        event, time, arrays = sample(name)
+        assert arrays[f"{name}/q{n_bins}/raises"]
+        with pytest.warns(UserWarning, match=rf"{event.sum()} event times have tied.*n_bins={n_bins}"):
+            objective = DiscreteHazard(n_bins=n_bins).fit(event, time)
+        edges = objective.bin_edges_
+        assert (np.diff(edges) > 0).all()
+        assert edges[0] < time.min()
+        assert edges[-1] > time.max()
+        events_per_bin = np.bincount(objective.encode(event, time)[0][event], minlength=objective.n_outputs_)
+        assert len(events_per_bin) == objective.n_outputs_ == len(edges) - 1 < n_bins
+        assert (events_per_bin > 0).all()
+
+    def test_edges_are_quantiles_of_uncensored_times_and_lie_outside_all(self):
+        event = np.array([True, True, True, True, True, False, False])
+        time = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.5, 9.0])
+        np.testing.assert_allclose(survival_bin_edges(event, time, 4), [0.5 - MARGIN, 2, 3, 4, 9 + MARGIN], rtol=1e-15)
+
+    def test_bins_are_closed_on_the_left_and_the_outer_ones_take_all_other_times(self):
+        event, time = np.ones(5, dtype=bool), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+        objective = DiscreteHazard(n_bins=4).fit(event, time)
+        times = np.array([0.0, 1.999, 2.0, 2.5, 3.0, 4.0, 1e9])
+        bin_index, _ = objective.encode(np.ones(7, dtype=bool), times)
+        assert bin_index.tolist() == [0, 0, 1, 1, 2, 3, 3]
+
+    def test_a_single_event_leaves_one_bin(self):
+        event, time = np.array([False, True, False]), np.array([1.0, 2.0, 3.0])
+        with pytest.warns(UserWarning, match="1 time bins"):
+            objective = DiscreteHazard().fit(event, time)
+        assert objective.bin_edges_.tolist() == pytest.approx([1, 3], abs=2 * MARGIN)
+
+    def test_equal_times_are_refused(self):
+        with pytest.raises(ValueError, match=r"All 3 times equal 7\.5"):
+            DiscreteHazard().fit(np.array([True, False, True]), np.full(3, 7.5))
+
+
+class TestPredictions:
+    def test_risk_and_survival_equal_porpoise(self, sample):
+        *_, arrays = sample("noties")
+        logits = torch.as_tensor(arrays["risk/logits"]).double()
+        objective = DiscreteHazard()
+        assert_close(objective.risk(logits), torch.as_tensor(arrays["risk/f64/risk"]), rtol=1e-10, atol=1e-12)
+        survival = torch.exp(-objective.cumulative_hazard(logits))
+        assert_close(survival[:, 1:], torch.as_tensor(arrays["risk/f64/survival"]), rtol=1e-8, atol=1e-12)
+        assert torch.equal(survival[:, 0], torch.ones(len(logits), dtype=torch.float64))
+
+    def test_cumulative_hazard_is_minus_the_log_of_the_product_of_complements(self):
+        logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        survival = (1 - torch.sigmoid(logits)).cumprod(dim=1)
+        assert_close(cumulative_hazards(logits), -survival.log())
+
+    @pytest.mark.parametrize("k", range(4))
+    def test_risk_rises_with_every_hazard(self, k):
+        lower = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
+        higher = lower.clone()
+        higher[:, k] += 0.5
+        objective = DiscreteHazard()
+        assert (objective.risk(higher) > objective.risk(lower)).all()
+
+    def test_curves_step_at_zero_and_at_the_right_edges(self):
+        event, time = np.ones(5, dtype=bool), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+        objective = DiscreteHazard(n_bins=2).fit(event, time)
+        np.testing.assert_allclose(objective.unique_times_, [0, 3, 5 + MARGIN], rtol=1e-15)
