@@ -1,0 +1,42 @@
+"""The same model on a GPU. These tests need one; everything else runs without."""
+
+import numpy as np
+import pytest
+import torch
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.encoders import SNN, AttentionMIL
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 9), missing=0.2, random_state=0)
+
+
+def small_model(device, dropout):
+    encoders = [("wsi", AttentionMIL(16, 8, dropout=dropout)), ("rna", SNN(8, dropout=dropout))]
+    return FusionSurvivalAnalysis(encoders, max_epochs=3, embedding_dim=8, device=device, random_state=0)
+
+
+def test_without_dropout_a_gpu_trains_the_model_of_the_cpu(cohort):
+    # Initial weights and the order of patients come from the CPU's generator on both devices.
+    on_cpu, on_gpu = (small_model(device, 0.0).fit(cohort.X, cohort.y) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu.predict(cohort.X), on_cpu.predict(cohort.X), rtol=1e-3)
+    np.testing.assert_allclose(
+        on_gpu.modality_attention(cohort.X), on_cpu.modality_attention(cohort.X), rtol=1e-3, atol=1e-4
+    )
+    np.testing.assert_allclose(on_gpu.tile_attention(cohort.X), on_cpu.tile_attention(cohort.X), rtol=1e-3, atol=1e-4)
+
+
+def test_global_state_of_the_gpu_is_left_alone(cohort):
+    torch.cuda.manual_seed(123)
+    before = torch.cuda.get_rng_state()
+    small_model("cuda", 0.25).fit(cohort.X, cohort.y)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_auto_takes_the_gpu(cohort):
+    assert small_model("auto", 0.0).fit(cohort.X, cohort.y).net_.device == "cuda"
