@@ -28,8 +28,10 @@ class Standardize(nn.Module):
     def __init__(self, values: Tensor):
         super().__init__()
         scale = values.std(dim=0, correction=0)
+        # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
+        varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)
         self.register_buffer("mean", values.mean(dim=0))
-        self.register_buffer("scale", torch.where(scale > 0, scale, 1))
+        self.register_buffer("scale", torch.where(varies, scale, 1))
 
     def forward(self, vectors: Tensor) -> Tensor:
         return (vectors - self.mean) / self.scale

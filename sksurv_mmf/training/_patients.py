@@ -97,7 +97,9 @@ class BagColumn:
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """View `array` as a tensor, or copy it where it is read-only, which torch cannot express."""
+    """View `array` as a tensor, or copy it where it is read-only or reversed, which torch cannot express."""
+    if min(array.strides) < 0:
+        array = array.copy()
     if not array.flags.writeable:
         view = array.view()
         try:
