@@ -26,7 +26,7 @@ def join_modalities(modalities, how="inner"):
         "bag" becomes ``<modality>__tiles``, another series ``<modality>__<its name>``.
     how : {"inner", "outer"}, default="inner"
         Keep the patients who have every modality, or all patients; those who lack a modality then have NaN in
-        its columns or NA in its bag column.
+        its columns (boolean ones become 0.0 and 1.0) or NA in its bag column.
 
     Returns
     -------
@@ -59,6 +59,12 @@ def join_modalities(modalities, how="inner"):
     if not modalities:
         raise ValueError("modalities is empty; pass a dict such as {'wsi': bags, 'rna': table}.")
     tables = {name: _prefixed(name, table) for name, table in modalities.items()}
+    if how == "outer":
+        # pandas has no NaN among booleans and would make their column one of objects.
+        tables = {
+            name: table.astype(dict.fromkeys(table.select_dtypes(bool).columns, float))
+            for name, table in tables.items()
+        }
     X = pd.concat(tables.values(), axis=1, join=how, sort=False)
     if X.empty:
         examples = "; ".join(f"{name!r}: {shorten(table.index, 3)}" for name, table in tables.items())
@@ -196,14 +202,18 @@ def _describe(X, name, columns):
                 "single column; give the others a modality of their own."
             )
         return Modality(name, columns, True, _bags(X, columns).n_features)
-    for column, dtype in zip(X.columns[columns], dtypes):
+    _check_numeric(X, name, columns)
+    return Modality(name, columns, False, len(columns))
+
+
+def _check_numeric(X, name, columns):
+    for column, dtype in X.dtypes.iloc[columns].drop_duplicates().items():
         if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
             raise ValueError(
                 f"Column {column!r} of modality {name!r} has dtype {dtype}, but numbers or bags are expected. Encode "
                 "categories first, for example with sksurv.preprocessing.OneHotEncoder; convert a column of tile "
                 "arrays with astype('bag')."
             )
-    return Modality(name, columns, False, len(columns))
 
 
 def _bags(X, columns) -> BagArray:
@@ -227,6 +237,8 @@ def read_patients(X, layout, target=None):
     patients : Patients
         Numeric blocks as float32 arrays; bags as they are, read when needed.
     """
+    if len(X) == 0:
+        raise ValueError("X has no patients (0 sample(s)), while a minimum of 1 is required.")
     columns, present = [], np.empty((len(X), len(layout)), dtype=bool)
     for m, modality in enumerate(layout):
         read = _read_bags if modality.is_bag else _read_block
@@ -253,11 +265,13 @@ def _read_bags(X, modality):
 
 
 def _read_block(X, modality):
-    values = X.iloc[:, modality.columns].to_numpy(dtype=np.float32, na_value=np.nan)
+    _check_numeric(X, modality.name, modality.columns)
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which the next lines report
+        values = X.iloc[:, modality.columns].to_numpy(dtype=np.float32, na_value=np.nan)
     if np.isinf(values).any():
         row, column = np.argwhere(np.isinf(values))[0]
         raise ValueError(
-            f"Patient {X.index[row]!r} has an infinite value (infinity) in column "
+            f"Patient {X.index[row]!r} has an infinite value (infinity, or beyond float32) in column "
             f"{X.columns[modality.columns[column]]!r}. Clip the values or repair the table."
         )
     is_nan = np.isnan(values)
@@ -312,14 +326,18 @@ def check_outcome(y, patients):
     Raises
     ------
     ValueError
-        If y is not structured, has another length than X, has times that are missing, infinite or negative, or
-        has no event.
+        If y is not structured, has another length than X, has times that are missing, infinite or negative, has
+        no event, or is of one patient only.
     """
     if y is None:
-        raise ValueError("y is required: pass event and time as made by sksurv.util.Surv, but y is None.")
+        raise ValueError(
+            "A survival estimator requires y to be passed, but the target y is None. Make it with sksurv.util.Surv."
+        )
     if isinstance(y, np.ndarray) and y.dtype.names is not None and len(y.dtype.names) == 2:
         _check_times(y[y.dtype.names[1]], patients)
     event, time = check_y_survival(y, allow_all_censored=True)
+    if len(event) == 1:
+        raise ValueError(f"X has one sample only, patient {patients[0]!r}, so there is no order to learn.")
     if not event.any():
         raise ValueError(
             f"None of the {len(event)} patients has an event: all samples are censored, so there is nothing to learn."

@@ -230,9 +230,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     # scikit-learn's compositions address their parts as (name, part) pairs; a third item, the columns, is kept aside.
     @property
     def _encoders(self):
-        if not isinstance(self.modalities, list):
-            return []
-        return [tuple(modality[:2]) for modality in self.modalities]
+        if not isinstance(self.modalities, list) or not all(isinstance(one, tuple) for one in self.modalities):
+            return []  # fit says what is wrong; get_params and set_params never do
+        return [modality[:2] for modality in self.modalities]
 
     @_encoders.setter
     def _encoders(self, named):
@@ -268,6 +268,11 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         """
         self._set_params("_encoders", **params)
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # networks compute in float32
+        return tags
 
     def fit(self, X, y):
         """Train the network.
