@@ -13,8 +13,6 @@ from sksurv.util import Surv
 
 EXCLUDED_CHECKS = {
     "check_supervised_y_2d": "It asks that a column vector is taken as y; a structured y has one dimension.",
-    "check_supervised_y_no_nan": "It asks for scikit-learn's message about a numeric y. check_outcome_errors tries "
-    "missing, infinite and negative times on a structured y.",
     "check_regressors_train": "It asks for an R^2 above one half, by a tag that regressors have. check_risk_score and "
     "check_outcome_errors ask for a concordance above one half and for y as long as X.",
     "check_regressor_multioutput": "It predicts several targets; a survival estimator predicts one risk.",
@@ -26,6 +24,7 @@ REGRESSOR_CHECKS = (
     "check_estimators_partial_fit_n_features",
     "check_regressors_no_decision_function",
     "check_regressors_int",
+    "check_supervised_y_no_nan",
     "check_non_transformer_estimators_n_iter",
 )
 """Checks that scikit-learn gives to regressors only, and that hold for survival estimators as well."""
@@ -58,13 +57,6 @@ def random_state_names(estimator):
     return [key for key in estimator.get_params(deep=True) if key.rpartition("__")[2] == "random_state"]
 
 
-def check_name(check):
-    """Name of a check, be it a function or a partial of one."""
-    while isinstance(check, partial):
-        check = check.func
-    return check.__name__
-
-
 def sklearn_checks_for(estimator, with_data):
     """Yield scikit-learn's checks for `estimator` as functions of an estimator."""
     name = type(estimator).__name__
@@ -72,14 +64,16 @@ def sklearn_checks_for(estimator, with_data):
     extra = [*REGRESSOR_CHECKS, *FRAME_CHECKS]
     if hasattr(estimator, "_parameter_constraints"):
         extra.append("check_param_validation")
-    checks += [partial(getattr(sklearn_checks, function), name) for function in extra]
+    checks += [partial(getattr(sklearn_checks, check), name) for check in extra]
     for check in checks:
-        if with_data or check_name(check) in CHECKS_WITHOUT_DATA:
-            yield wraps(_innermost(check))(partial(_run, check))
+        function = _function(check)
+        if with_data or function.__name__ in CHECKS_WITHOUT_DATA:
+            yield wraps(function)(partial(_run, check))
 
 
-def _innermost(check):
-    return _innermost(check.func) if isinstance(check, partial) else check
+def _function(check):
+    """What is called in the end by a check that is a partial of a partial of a function."""
+    return _function(check.func) if isinstance(check, partial) else check
 
 
 def _run(check, estimator):
@@ -99,9 +93,8 @@ def as_outcome(y):
     if values.ndim != 1 or len(values) == 0 or not all(isinstance(value, Real) for value in values.tolist()):
         return y
     time = values.astype(float)
-    if not np.isfinite(time).all():
-        return y
-    return Surv.from_arrays(np.ones(len(time), dtype=bool), time - time.min() + 1)
+    shift = 1 - time[np.isfinite(time)].min(initial=np.inf)
+    return Surv.from_arrays(np.ones(len(time), dtype=bool), time + (shift if np.isfinite(shift) else 0))
 
 
 @contextmanager

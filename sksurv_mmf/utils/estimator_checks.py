@@ -15,7 +15,7 @@ from unittest import SkipTest
 from sklearn.base import BaseEstimator
 
 from ._check_cohorts import make_check_cohort
-from ._sklearn_checks import EXCLUDED_CHECKS, check_name, sklearn_checks_for
+from ._sklearn_checks import EXCLUDED_CHECKS, sklearn_checks_for
 from ._survival_checks import survival_checks_for
 
 __all__ = [
@@ -173,10 +173,9 @@ def parametrize_with_survival_checks(estimators, *, bags=False, expected_failure
         for check in checks:
             reason = expected.get(check.__name__)
             marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            params.append(pytest.param(estimator, check, marks=marks, id=f"{_label(estimator)}-{check_name(check)}"))
+            params.append(pytest.param(estimator, check, marks=marks, id=f"{_label(estimator)}-{check.__name__}"))
     return pytest.mark.parametrize(("estimator", "check"), params)
 
 
 def _label(estimator):
-    """The estimator in a word: a pipeline by its last step."""
-    return " ".join(str(estimator).split())[:60]
+    return " ".join(str(estimator).split())
