@@ -1,3 +1,4 @@
+import random
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,3 +62,14 @@ def cohort():
 @pytest.fixture(scope="session")
 def make_cohort():
     return simulate
+
+
+@pytest.fixture(scope="session")
+def global_random_state():
+    """Snapshot the global random states of numpy, torch and Python, to compare."""
+
+    def snapshot():
+        name, keys, *rest = np.random.get_state()  # noqa: NPY002
+        return name, keys.tobytes(), *rest, torch.get_rng_state().numpy().tobytes(), random.getstate()
+
+    return snapshot
