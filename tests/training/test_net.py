@@ -1,0 +1,219 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+from torch.testing import assert_close
+
+from sksurv_mmf.cohort import describe, infer_columns, read_patients
+from sksurv_mmf.encoders import SNN, AttentionMIL
+from sksurv_mmf.fusions import CrossModalAttention
+from sksurv_mmf.objectives import DiscreteHazard
+from sksurv_mmf.training import FusionNetwork, infer, train
+from sksurv_mmf.training._net import make_optimizer_params
+
+EXACT = {"rtol": 0, "atol": 0}
+
+
+class Counter(Callback):
+    """Counts optimizer steps and keeps the gradients of each."""
+
+    def initialize(self):
+        self.gradients = []
+        return self
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.gradients.append(
+            {name: weight.grad.clone() for name, weight in named_parameters if weight.grad is not None}
+        )
+
+
+def prepare(cohort):
+    event, time = cohort.y["event"], cohort.y["time"]
+    objective = DiscreteHazard().fit(event, time)
+    layout = describe(cohort.X, infer_columns(cohort.X))
+    return objective, read_patients(cohort.X, layout, objective.encode(event, time))
+
+
+def build(dropout=0.0, batch_norm=False):
+    torch.manual_seed(0)
+    encoders = [
+        AttentionMIL(8, 4, dropout=dropout, batch_norm=batch_norm).build(5, 8),
+        SNN(8, dropout=dropout).build(4, 8),
+    ]
+    return FusionNetwork(
+        [torch.nn.Sequential(one) for one in encoders],
+        CrossModalAttention(hidden_dim=4).build({"wsi": 8, "rna": 8}),
+        n_outputs=4,
+        input_noise=[0.0, 0.0],
+        normalization="minmax",
+        modality_dropout=0.0,
+    )
+
+
+def fit(cohort, network=None, optimizer="sgd", weight_decay=0.0, lr=0.5, **params):
+    """Train a small network; returns the net."""
+    objective, patients = prepare(cohort)
+    settings = {
+        "rows": np.arange(len(patients)),
+        "validation_rows": None,
+        "weights": None,
+        "batch_size": 4,
+        "gradient_accumulation": 1,
+        "patience": 5,
+        "callbacks": [],
+        "verbose": False,
+        "max_epochs": 2,
+        "device": "cpu",
+    }
+    network = build() if network is None else network
+    torch.manual_seed(1)
+    optimizer = make_optimizer_params(optimizer, weight_decay)
+    return train(network, objective, patients, lr=lr, **optimizer, **{**settings, **params})
+
+
+def weights_of(net):
+    return dict(net.module_.state_dict())
+
+
+def outputs_of(net, cohort):
+    _, patients = prepare(cohort)
+    return torch.cat(infer(net.module_, patients, "cpu", lambda network, batch: network(batch)))
+
+
+def mean_loss(net, cohort, rows):
+    objective, patients = prepare(cohort)
+    outputs = outputs_of(net, cohort)
+    return objective.loss(outputs[rows], patients.target_of(rows)).item()
+
+
+class TestSteps:
+    @pytest.mark.parametrize("window", [2, 4, 7, 30, 100])
+    def test_accumulation_over_single_patients_equals_large_batches(self, cohort, window):
+        accumulated = fit(cohort, batch_size=1, gradient_accumulation=window)
+        large = fit(cohort, batch_size=window)
+        assert_close(weights_of(accumulated), weights_of(large), rtol=1e-4, atol=1e-6)
+        assert not torch.allclose(weights_of(large)["head.weight"], build().head.weight, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("batch_size", "window", "n_steps"), [(1, 4, 8), (4, 1, 8), (7, 2, 3), (30, 1, 1), (1, 50, 1)]
+    )
+    def test_the_last_partial_window_is_stepped(self, cohort, batch_size, window, n_steps):
+        counter = Counter()
+        fit(cohort, batch_size=batch_size, gradient_accumulation=window, callbacks=[counter], max_epochs=3)
+        assert len(counter.gradients) == 3 * n_steps
+
+    def test_gradient_of_a_step_is_that_of_the_mean_loss_of_its_patients(self, cohort):
+        counter, network = Counter(), build()
+        before = copy.deepcopy(network)
+        fit(cohort, network, batch_size=4, gradient_accumulation=100, callbacks=[counter], max_epochs=1)
+        objective, patients = prepare(cohort)
+        rows = np.arange(len(patients))
+        objective.loss(before(patients.batch(rows)), patients.target_of(rows)).backward()
+        for name, weight in before.named_parameters():
+            assert_close(counter.gradients[0][name], weight.grad, rtol=1e-4, atol=1e-6)
+
+    def test_one_step_of_gradient_descent(self, cohort):
+        counter, network = Counter(), build()
+        before = copy.deepcopy(network.state_dict())
+        net = fit(cohort, network, batch_size=100, callbacks=[counter], max_epochs=1, lr=0.1)
+        for name, gradient in counter.gradients[0].items():
+            assert_close(weights_of(net)[name], before[name] - 0.1 * gradient)
+
+    def test_weight_decay_reaches_the_optimizer(self, cohort):
+        counter, network = Counter(), build()
+        before = copy.deepcopy(network.state_dict())
+        params = {"batch_size": 100, "max_epochs": 1, "lr": 0.1, "weight_decay": 0.5}
+        net = fit(cohort, network, callbacks=[counter], **params)
+        for name, gradient in counter.gradients[0].items():
+            assert_close(weights_of(net)[name], before[name] - 0.1 * (gradient + 0.5 * before[name]))
+
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", torch.optim.RMSprop, torch.optim.Adam])
+    def test_every_optimizer_lowers_the_loss(self, cohort, optimizer):
+        rows = np.arange(len(cohort.X))
+        net = fit(cohort, optimizer=optimizer, lr=0.01, max_epochs=10)
+        assert mean_loss(net, cohort, rows) < net.history[0, "train_loss"] - 0.02
+
+    def test_a_class_of_optimizer_does_what_its_name_does(self, cohort):
+        by_name, by_class = (fit(cohort, optimizer=one, lr=0.01) for one in ("adam", torch.optim.Adam))
+        # Not the weights: the softmax ignores the bias of a score, so that Adam moves it by rounding errors alone.
+        assert_close(outputs_of(by_class, cohort), outputs_of(by_name, cohort), rtol=1e-3, atol=1e-4)
+
+    def test_train_loss_is_the_mean_over_patients_not_over_batches(self, cohort):
+        # No step changes the weights, so that each epoch reports the loss of the first network.
+        net = fit(cohort, lr=1e-30, batch_size=29)
+        rows = np.arange(len(cohort.X))
+        assert net.history[0, "train_loss"] == pytest.approx(mean_loss(net, cohort, rows), rel=1e-5)
+
+
+class TestEarlyStopping:
+    rows, held_out = np.arange(20), np.arange(20, 30)
+
+    def fit(self, cohort, **params):
+        params = {"rows": self.rows, "validation_rows": self.held_out, "optimizer": "adam", "lr": 0.05, **params}
+        return fit(cohort, **params)
+
+    def test_it_stops_and_restores_the_best_weights(self, cohort):
+        net = self.fit(cohort, max_epochs=60, patience=4)
+        losses = np.array(net.history[:, "valid_loss"])
+        assert 5 <= len(losses) < 60
+        best = losses.argmin()
+        assert best < len(losses) - 1
+        assert losses[-1] > losses[best] * 1.01
+        # Improvements of less than 1e-4 do not count.
+        assert mean_loss(net, cohort, self.held_out) == pytest.approx(losses[best], rel=2e-4)
+
+    def test_best_weights_are_restored_if_the_last_epoch_comes_first(self, cohort):
+        net = self.fit(cohort, max_epochs=25, patience=100)
+        losses = np.array(net.history[:, "valid_loss"])
+        assert len(losses) == 25
+        assert losses[-1] > losses.min() * 1.01
+        assert mean_loss(net, cohort, self.held_out) == pytest.approx(losses.min(), rel=2e-4)
+
+    def test_held_out_patients_give_no_gradient_and_no_batch_statistics(self, cohort):
+        def weights_with(change):
+            X = cohort.X.copy()
+            change(X)
+            changed = type(cohort)(X=X, y=cohort.y)
+            net = self.fit(changed, network=build(dropout=0.3, batch_norm=True), max_epochs=1)
+            return weights_of(net), net.history[0, "valid_loss"]
+
+        def change_genes_and_bags(rows):
+            def change(X):
+                X.iloc[rows, 1:] += 3.0
+                X.iloc[rows, 0] = X.iloc[rows, 0].iloc[::-1].array
+
+            return change
+
+        before, loss = weights_with(lambda X: None)
+        after, other_loss = weights_with(change_genes_and_bags(self.held_out))
+        assert_close(after, before, **EXACT)
+        assert other_loss != loss
+        after, _ = weights_with(change_genes_and_bags(self.rows))
+        assert not torch.equal(after["head.weight"], before["head.weight"])
+
+    def test_valid_loss_is_computed_without_dropout(self, cohort):
+        net = self.fit(cohort, network=build(dropout=0.5), max_epochs=1)
+        assert net.history[0, "valid_loss"] == pytest.approx(mean_loss(net, cohort, self.held_out), rel=1e-5)
+
+
+class TestSmallest:
+    @pytest.mark.parametrize("batch_norm", [True, False])
+    @pytest.mark.parametrize("batch_size", [1, 7])
+    def test_bags_of_one_tile(self, cohort, batch_norm, batch_size):
+        cohort.X["wsi__tiles"] = type(cohort.X["wsi__tiles"].array)(
+            [bag.features[:1] for bag in cohort.X["wsi__tiles"]]
+        )
+        net = fit(cohort, build(dropout=0.2, batch_norm=batch_norm), batch_size=batch_size)
+        assert all(torch.isfinite(value).all() for value in weights_of(net).values())
+        assert np.isfinite(net.history[:, "train_loss"]).all()
+
+
+class TestPrediction:
+    def test_it_needs_no_gradient_and_leaves_the_network_in_eval_mode(self, cohort):
+        net = fit(cohort, build(dropout=0.5))
+        outputs = outputs_of(net, cohort)
+        assert not outputs.requires_grad
+        assert not net.module_.training
+        assert_close(outputs_of(net, cohort), outputs, **EXACT)
