@@ -8,7 +8,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from ..bags._array import BagDtype
 
@@ -128,7 +128,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             What the transformer returns, with missing rows for the patients who lack the modality.
         """
         check_is_fitted(self)
-        X = validate_data(self, _as_table(X), skip_check_array=True, reset=False)
+        X = self._check_X(X, reset=False)
         present = is_present(X)
         transformed = self._apply(_safe_indexing(X, present)) if present.any() else self._nobody
         return _spread(transformed, present, getattr(X, "index", None))
@@ -151,9 +151,16 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             return np.asarray(self._nobody.columns, dtype=object)
         return self.transformer_.get_feature_names_out(input_features)
 
+    def _check_X(self, X, reset):
+        if isinstance(X, pd.DataFrame):
+            return validate_data(self, X, skip_check_array=True, reset=reset)  # columns may hold bags
+        return validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
+
     def _start_fit(self, X, y):
         self._validate_params()
-        X = validate_data(self, _as_table(X), skip_check_array=True)
+        X = self._check_X(X, reset=True)
+        if y is not None:
+            check_consistent_length(X, y)
         present = is_present(X)
         if not present.any():
             raise ValueError(
@@ -175,10 +182,6 @@ class PresentPatients(TransformerMixin, BaseEstimator):
 def is_present(X):
     """Tell in which rows of a frame or array not everything is missing."""
     return ~np.asarray(pd.isna(X)).all(axis=1)
-
-
-def _as_table(X):
-    return X if isinstance(X, pd.DataFrame) else np.asarray(X)
 
 
 def _as_dense(transformed):
