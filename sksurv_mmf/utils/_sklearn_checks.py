@@ -29,8 +29,14 @@ REGRESSOR_CHECKS = (
 )
 """Checks that scikit-learn gives to regressors only, and that hold for survival estimators as well."""
 
-FRAME_CHECKS = ("check_dataframe_column_names_consistency",)
-"""Checks that scikit-learn runs on its own estimators but does not give to others."""
+OWN_CHECKS = {
+    "check_dataframe_column_names_consistency": "fit",
+    "check_param_validation": "_parameter_constraints",
+    "check_set_output_transform": "set_output",
+    "check_set_output_transform_pandas": "set_output",
+    "check_global_output_transform_pandas": "set_output",
+}
+"""Checks that scikit-learn runs on its own estimators only, and the attribute that makes an estimator fit for them."""
 
 CHECKS_WITHOUT_DATA = (
     "check_estimator_cloneable",
@@ -61,9 +67,9 @@ def sklearn_checks_for(estimator, with_data):
     """Yield scikit-learn's checks for `estimator` as functions of an estimator."""
     name = type(estimator).__name__
     checks = [check for _, check in sklearn_checks.estimator_checks_generator(estimator)]
-    extra = [*REGRESSOR_CHECKS, *FRAME_CHECKS]
-    if hasattr(estimator, "_parameter_constraints"):
-        extra.append("check_param_validation")
+    extra = [check for check, attribute in OWN_CHECKS.items() if hasattr(estimator, attribute)]
+    if hasattr(estimator, "predict"):
+        extra += REGRESSOR_CHECKS
     checks += [partial(getattr(sklearn_checks, check), name) for check in extra]
     for check in checks:
         function = _function(check)

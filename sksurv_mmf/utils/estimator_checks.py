@@ -35,7 +35,8 @@ def survival_checks_generator(estimator, *, bags=False):
     Parameters
     ----------
     estimator : estimator object
-        An unfitted survival estimator.
+        An unfitted survival estimator, or a transformer that learns from event and time. An estimator without
+        `predict` gets scikit-learn's checks only.
     bags : bool, default=False
         Whether the estimator is checked on a cohort of one bag column, ``wsi__tiles``, and four numeric ones named
         ``rna__g0`` and so on. It then gets those of scikit-learn's checks that need no data, because the others
@@ -59,6 +60,8 @@ def survival_checks_generator(estimator, *, bags=False):
     if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
         raise TypeError(f"estimator must be an instance of a scikit-learn estimator, got {estimator!r}.")
     yield from sklearn_checks_for(estimator, with_data=not bags)
+    if not hasattr(estimator, "predict"):
+        return
     cohort = make_check_cohort(bags)
     for check in survival_checks_for(estimator, cohort):
         yield wraps(check)(partial(_run, check, cohort))
@@ -166,16 +169,14 @@ def parametrize_with_survival_checks(estimators, *, bags=False, expected_failure
     import pytest
 
     params = []
-    for estimator in estimators:
+    for i, estimator in enumerate(estimators):
         expected = expected_failures(estimator) if expected_failures else {}
         checks = list(survival_checks_generator(estimator, bags=bags))
         _refuse_unknown(expected, checks)
         for check in checks:
             reason = expected.get(check.__name__)
             marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-            params.append(pytest.param(estimator, check, marks=marks, id=f"{_label(estimator)}-{check.__name__}"))
+            params.append(
+                pytest.param(estimator, check, marks=marks, id=f"{i}-{type(estimator).__name__}-{check.__name__}")
+            )
     return pytest.mark.parametrize(("estimator", "check"), params)
-
-
-def _label(estimator):
-    return " ".join(str(estimator).split())

@@ -1,0 +1,133 @@
+"""Every estimator keeps every contract; where one does not, the reason is here."""
+
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sksurv.ensemble import RandomSurvivalForest
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
+from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
+from sksurv_mmf.preprocessing import (
+    BagTransformer,
+    MinMaxNormalizer,
+    PresentPatients,
+    make_modality_transformer,
+)
+from sksurv_mmf.utils.estimator_checks import parametrize_with_survival_checks
+
+IN_PLACE = (
+    "A Pipeline fits its steps in place and so changes its parameter `steps`; check_fit_keeps_parameters looks at the "
+    "parameters of the steps."
+)
+
+EXPECTED_FAILURES = {
+    CoxnetSurvivalAnalysis: {
+        "check_non_transformer_estimators_n_iter": "It has max_iter but does not report n_iter_.",
+    },
+    RandomSurvivalForest: {
+        "check_sample_weight_equivalence_on_dense_data": "Which patients a tree sees is drawn by their number, so a "
+        "weight of two is not the same draw as two patients. scikit-learn's forests fail as well.",
+        "check_estimator_sparse_tag": "It accepts sparse X, but its tags deny it.",
+        "check_requires_y_none": "For y=None it raises ValueError, but not in the words of scikit-learn.",
+        "check_curves_belong_together": "Its survival function is a mean of Kaplan-Meier curves and its cumulative "
+        "hazard a mean of Nelson-Aalen curves.",
+    },
+    Pipeline: {
+        "check_estimators_overwrite_params": IN_PLACE,
+        "check_dont_overwrite_parameters": IN_PLACE,
+        "check_supervised_y_no_nan": "It raises ValueError, but of classes that live in scikit-learn, such as "
+        "Pipeline, scikit-learn's own words are asked.",
+    },
+}
+
+
+FRAME_AFTER_ARRAY = dict.fromkeys(
+    ["check_set_output_transform_pandas", "check_global_output_transform_pandas"],
+    "It makes the frame that it expects from what transform returns without set_output, taking that for an array. "
+    "FusionSurvivalAnalysis always returns a frame; behind a step that returns arrays its index is the row number.",
+)
+
+
+def expected_failures(estimator):
+    expected = EXPECTED_FAILURES.get(type(estimator), {})
+    is_composed = isinstance(estimator, Pipeline) and isinstance(estimator[-1], FusionSurvivalAnalysis)
+    return expected | FRAME_AFTER_ARRAY if is_composed else expected
+
+
+def fusion(*modalities, **params):
+    """A network that is small and yet learns within a few steps."""
+    tiny = {"embedding_dim": 8, "max_epochs": 8, "lr": 0.05, "batch_size": 24, "device": "cpu"}
+    return FusionSurvivalAnalysis(list(modalities), **(tiny | params))
+
+
+SNN_ENCODER = SNN(8, n_layers=1, dropout=0.0)
+MLP_ENCODER = MLP(8, n_layers=1, dropout=0.0)
+AMIL_ENCODER = AttentionMIL(8, 4, dropout=0.0)
+
+NUMERIC = [
+    CoxPHSurvivalAnalysis(alpha=0.1),
+    CoxnetSurvivalAnalysis(fit_baseline_model=True),
+    RandomSurvivalForest(n_estimators=5),
+    make_pipeline(StandardScaler(), CoxPHSurvivalAnalysis(alpha=0.1)),
+    fusion(("all", SNN_ENCODER)),
+    fusion(("all", MLP_ENCODER), fusion=Concat(), normalization="layer"),
+    make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
+]
+
+WITH_BAGS = [
+    fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=CrossModalAttention(hidden_dim=4)),
+    fusion(
+        ("wsi", AttentionMIL(8, 4, gated=False, batch_norm=True, dropout=0.0)),
+        ("rna", MLP_ENCODER),
+        fusion=CrossModalAttention(shared=False, activation="relu", hidden_dim=4),
+        balance=True,
+    ),
+    fusion(("wsi", MeanMIL(8, dropout=0.0)), ("rna", Identity()), fusion=Concat(), normalization="layer"),
+    fusion(
+        ("wsi", MaxMIL(8, dropout=0.0)),
+        ("rna", SNN_ENCODER),
+        fusion=Mean(),
+        normalization=None,
+        early_stopping=True,
+        input_noise=0.1,
+        modality_dropout=0.1,
+    ),
+    make_pipeline(
+        make_modality_transformer(rna=StandardScaler(), wsi=BagTransformer(StandardScaler())),
+        fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), batch_size=12, gradient_accumulation=2),
+    ),
+]
+
+TRANSFORMERS = [MinMaxNormalizer(), PresentPatients(StandardScaler())]
+BAG_TRANSFORMERS = [BagTransformer(StandardScaler())]
+
+
+@parametrize_with_survival_checks(NUMERIC, expected_failures=expected_failures)
+def test_numeric_table(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_survival_checks(WITH_BAGS, bags=True)
+def test_bags_and_numbers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_survival_checks(TRANSFORMERS, expected_failures=expected_failures)
+def test_transformer(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_survival_checks(BAG_TRANSFORMERS, bags=True)
+def test_bag_transformer(estimator, check):
+    check(estimator)
+
+
+def test_expected_failures_are_of_estimators_that_run():
+    assert EXPECTED_FAILURES.keys() <= {type(estimator) for estimator in [*NUMERIC, *TRANSFORMERS]}
+    assert all(reason.strip() for reasons in EXPECTED_FAILURES.values() for reason in reasons.values())
+
+
+def test_nothing_of_ours_is_excused():
+    ours = [*NUMERIC, *TRANSFORMERS]
+    assert not [one for one in ours if type(one).__module__.startswith("sksurv_mmf") and expected_failures(one)]
