@@ -88,7 +88,7 @@ class TestSignal:
         for names in [("wsi",), ("rna",), ("wsi", "rna")]:
             parts = [(name, {"wsi": MeanMIL(8), "rna": SNN(8)}[name]) for name in names]
             columns = [c for c in X.columns if c.split("__")[0] in names]
-            model = make_model(parts, fusion=Concat(8), max_epochs=40, lr=0.01)
+            model = make_model(parts, fusion=Concat(8), max_epochs=25, lr=0.01)
             scores[names] = model.fit(X[columns], y).score(X_new[columns], y_new)
         assert min(scores.values()) > 0.6
         assert scores["wsi", "rna"] > max(scores["wsi",], scores["rna",])
@@ -97,14 +97,14 @@ class TestSignal:
     @FUSIONS
     def test_every_fusion_finds_it(self, halves, fusion):
         X, y, X_new, y_new = halves
-        model = make_model(fusion=fusion, max_epochs=40, lr=0.01).fit(X, y)
+        model = make_model(fusion=fusion, max_epochs=25, lr=0.01).fit(X, y)
         assert model.score(X_new, y_new) > 0.65
         losses = model.history_["train_loss"]
         assert losses.iloc[-5:].mean() < losses.iloc[0] - 0.1
 
     def test_higher_risk_means_an_earlier_event(self, halves):
         X, y, X_new, y_new = halves
-        model = make_model(max_epochs=40, lr=0.01).fit(X, y)
+        model = make_model(max_epochs=25, lr=0.01).fit(X, y)
         risk = model.predict(X_new)
         c_index = concordance_index_censored(y_new["event"], y_new["time"], risk)[0]
         assert model.score(X_new, y_new) == c_index
