@@ -32,7 +32,7 @@ from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
 from .training._device import resolve_device
-from .training._net import OPTIMIZERS, infer, make_optimizer_params, train
+from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train
 from .training._network import NORMALIZATIONS, FusionNetwork, Standardize
 from .training._seeds import draw_seed, torch_seed
 from .utils._validation import PROBABILITY, shorten
@@ -392,7 +392,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             patients,
             rows=rows,
             validation_rows=validation_rows,
-            weights=_balancing_weights(objective.strata(event, time)[rows]) if self.balance else None,
+            weights=balancing_weights(objective.strata(event, time)[rows]) if self.balance else None,
             batch_size=self.batch_size,
             gradient_accumulation=self.gradient_accumulation,
             patience=self.patience,
@@ -596,9 +596,3 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
                 "several."
             )
         return names.index(name)
-
-
-def _balancing_weights(strata):
-    """Sampling weights that make all strata equally likely."""
-    _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    return 1.0 / counts[stratum]

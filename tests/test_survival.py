@@ -23,7 +23,7 @@ from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
 from sksurv_mmf.objectives import DiscreteHazard
-from sksurv_mmf.survival import _balancing_weights
+from sksurv_mmf.training._net import balancing_weights
 
 PARTS = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
 FUSIONS = pytest.mark.parametrize(
@@ -383,7 +383,7 @@ class TestBags:
 class TestTraining:
     def test_balance_makes_strata_equally_likely(self):
         strata = np.array([0, 0, 0, 3, 5, 5, 5, 5])
-        weights = _balancing_weights(strata)
+        weights = balancing_weights(strata)
         totals = [weights[strata == one].sum() for one in (0, 3, 5)]
         assert_allclose(totals, totals[0])
         assert (weights[strata == 5] == weights[-1]).all()

@@ -99,6 +99,12 @@ def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     return params
 
 
+def balancing_weights(strata: np.ndarray) -> np.ndarray:
+    """Sampling weights that make all strata equally likely."""
+    _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return 1.0 / counts[stratum]
+
+
 def train(
     network: nn.Module,
     objective: Objective,
