@@ -1,13 +1,17 @@
 """Every estimator keeps every contract; where one does not, the reason is here."""
 
+import numpy as np
+import torch
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
-from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
+from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Encoder, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
+from sksurv_mmf.objectives import Objective
 from sksurv_mmf.preprocessing import (
     BagTransformer,
     MinMaxNormalizer,
@@ -61,6 +65,42 @@ def fusion(*modalities, **params):
     return FusionSurvivalAnalysis(list(modalities), **(tiny | params))
 
 
+class LinearEncoder(Encoder):
+    """The smallest encoder that a user can write."""
+
+    reads = "vector"
+
+    def build(self, n_features, embedding_dim):
+        module = nn.Linear(n_features, embedding_dim)
+        module.out_dim = embedding_dim
+        return module
+
+
+class ConstantHazard(Objective):
+    """The smallest objective that a user can write: one output, the logarithm of the hazard."""
+
+    def fit(self, event, time):
+        self.scale_ = time.mean()
+        self.n_outputs_, self.unique_times_ = 1, np.linspace(0, time.max(), 5)
+        return self
+
+    def encode(self, event, time):
+        return torch.as_tensor(event), torch.as_tensor(time / self.scale_)
+
+    def strata(self, event, time):
+        return event.astype(int)
+
+    def loss(self, outputs, target):
+        event, time = target
+        return (outputs[:, 0].exp() * time - outputs[:, 0] * event).mean()
+
+    def risk(self, outputs):
+        return outputs[:, 0]
+
+    def cumulative_hazard(self, outputs):
+        return outputs.exp() * torch.as_tensor(self.unique_times_ / self.scale_)
+
+
 SNN_ENCODER = SNN(8, n_layers=1, dropout=0.0)
 MLP_ENCODER = MLP(8, n_layers=1, dropout=0.0)
 AMIL_ENCODER = AttentionMIL(8, 4, dropout=0.0)
@@ -72,6 +112,7 @@ NUMERIC = [
     make_pipeline(StandardScaler(), CoxPHSurvivalAnalysis(alpha=0.1)),
     fusion(("all", SNN_ENCODER)),
     fusion(("all", MLP_ENCODER), fusion=Concat(), normalization="layer"),
+    fusion(("all", LinearEncoder()), objective=ConstantHazard()),
     make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
 ]
 

@@ -17,9 +17,25 @@ class Encoder(BaseEstimator, ABC):
     reads : {"bag", "vector"}
         What the module is given: a :class:`~sksurv_mmf.bags.PackedBags` of the patients' tiles or a tensor of
         shape (n_patients, n_features).
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sksurv_mmf.encoders import Encoder
+    >>> class Linear(Encoder):
+    ...     reads = "vector"
+    ...
+    ...     def build(self, n_features, embedding_dim):
+    ...         module = nn.Linear(n_features, embedding_dim)
+    ...         module.out_dim = embedding_dim
+    ...         return module
+    >>> Linear().build(n_features=100, embedding_dim=16)
+    Linear(in_features=100, out_features=16, bias=True)
     """
 
     reads: str
+
+    _parameter_constraints = {}
 
     @abstractmethod
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:

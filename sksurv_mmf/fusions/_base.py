@@ -18,9 +18,30 @@ class Fusion(BaseEstimator, ABC):
     has_attention : bool
         Whether the module weighs the modalities, so that
         :meth:`~sksurv_mmf.FusionSurvivalAnalysis.modality_attention` exists.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sksurv_mmf.fusions import Fusion
+    >>> class Sum(Fusion):
+    ...     def build(self, dims):
+    ...         return SumModule(out_dim=next(iter(dims.values())))
+    >>> class SumModule(nn.Module):
+    ...     def __init__(self, out_dim):
+    ...         super().__init__()
+    ...         self.out_dim = out_dim
+    ...
+    ...     def forward(self, embeddings, present):
+    ...         return sum(embeddings), None
+    >>> fuse = Sum().build({"wsi": 2, "rna": 2})
+    >>> fuse([torch.ones(1, 2), torch.ones(1, 2)], torch.tensor([[True, True]]))
+    (tensor([[2., 2.]]), None)
     """
 
     has_attention = False
+
+    _parameter_constraints = {}
 
     @abstractmethod
     def build(self, dims: dict[str, int]) -> nn.Module:

@@ -19,7 +19,40 @@ class Objective(BaseEstimator, ABC):
         Number of outputs that the network must have.
     unique_times_ : ndarray of shape (n_unique_times,)
         The times, in the unit of the training times, at which the survival curves step. The first is 0.
+
+    Examples
+    --------
+    A constant hazard, the exponential of the network's only output:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from sksurv_mmf.objectives import Objective
+    >>> class ConstantHazard(Objective):
+    ...     def fit(self, event, time):
+    ...         self.n_outputs_, self.unique_times_ = 1, np.linspace(0, time.max(), 3)
+    ...         return self
+    ...
+    ...     def encode(self, event, time):
+    ...         return torch.as_tensor(event), torch.as_tensor(time)
+    ...
+    ...     def strata(self, event, time):
+    ...         return event.astype(int)
+    ...
+    ...     def loss(self, outputs, target):
+    ...         event, time = target
+    ...         return (outputs[:, 0].exp() * time - outputs[:, 0] * event).mean()
+    ...
+    ...     def risk(self, outputs):
+    ...         return outputs[:, 0]
+    ...
+    ...     def cumulative_hazard(self, outputs):
+    ...         return outputs.exp() * torch.as_tensor(self.unique_times_)
+    >>> objective = ConstantHazard().fit(np.array([True, False]), np.array([2.0, 8.0]))
+    >>> objective.cumulative_hazard(torch.zeros(1, 1)).tolist()
+    [[0.0, 4.0, 8.0]]
     """
+
+    _parameter_constraints = {}
 
     @abstractmethod
     def fit(self, event: np.ndarray, time: np.ndarray) -> "Objective":
