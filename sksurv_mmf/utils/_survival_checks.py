@@ -386,6 +386,15 @@ def check_column_names(name, estimator, cohort):
             assert isinstance(error, ValueError), f"{name}.predict must raise ValueError for {what}, got {error!r}."
 
 
+def check_infinite_values(name, estimator, cohort):
+    """`fit` and `predict` refuse an infinite value in a numeric column."""
+    X = cohort.X.copy()
+    X.iloc[1, -1] = np.inf
+    message = f"{name} must refuse an infinite value"
+    _assert_raises(seeded(estimator).fit, X, cohort.y, message=f"{message} in fit", kinds=ValueError)
+    _assert_raises(_fit(estimator, cohort).predict, X, message=f"{message} in predict", kinds=ValueError)
+
+
 def check_array_like_frame(name, estimator, cohort):
     """An array and a frame of the same numbers give the same model."""
     from_frame = _fit(estimator, cohort)
@@ -453,6 +462,7 @@ CHECKS = (
     check_global_random_states,
     check_inputs_unchanged,
     check_column_names,
+    check_infinite_values,
     check_refit_forgets,
     check_outcome_field_names,
     check_outcome_errors,

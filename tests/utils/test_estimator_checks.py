@@ -272,6 +272,11 @@ class TakesColumnsByPosition(Cox):
         return super().predict(X.set_axis(columns, axis=1))
 
 
+class PredictsFromInfinity(Cox):
+    def predict(self, X):
+        return super().predict(X.replace(np.inf, 0.0))
+
+
 class RemembersFirstFit(Cox):
     def fit(self, X, y):
         self.n_fits_ = getattr(self, "n_fits_", 0) + 1
@@ -342,6 +347,7 @@ BROKEN = [
     ("check_inputs_unchanged", ChangesY(), "changes y"),
     ("check_column_names", IgnoresNames(), "must refuse a renamed column"),
     ("check_column_names", TakesColumnsByPosition(), "must refuse reordered columns or take the right ones"),
+    ("check_infinite_values", PredictsFromInfinity(), "an infinite value in predict, but nothing was raised"),
     ("check_refit_forgets", RemembersFirstFit(), "must forget the first"),
     ("check_outcome_field_names", FieldsByName(), "no field of name event"),
     ("check_outcome_errors", MendsTimes(), "must refuse a missing time, but nothing was raised"),
