@@ -193,6 +193,11 @@ class TestEarlyStopping:
         after, _ = weights_with(change_genes_and_bags(self.rows))
         assert not torch.equal(after["head.weight"], before["head.weight"])
 
+    def test_validation_draws_no_random_number(self, cohort):
+        params = {"max_epochs": 3, "patience": 100}
+        nets = [self.fit(cohort, build(dropout=0.5), **params, **more) for more in ({}, {"validation_rows": None})]
+        assert nets[0].history[:, "train_loss"] == nets[1].history[:, "train_loss"]
+
     def test_valid_loss_is_computed_without_dropout(self, cohort):
         net = self.fit(cohort, network=build(dropout=0.5), max_epochs=1)
         assert net.history[0, "valid_loss"] == pytest.approx(mean_loss(net, cohort, self.held_out), rel=1e-5)
