@@ -195,7 +195,9 @@ class TestEarlyStopping:
 
     def test_validation_draws_no_random_number(self, cohort):
         params = {"max_epochs": 3, "patience": 100}
-        nets = [self.fit(cohort, build(dropout=0.5), **params, **more) for more in ({}, {"validation_rows": None})]
+        nets = [
+            self.fit(cohort, network=build(dropout=0.5), **params, **more) for more in ({}, {"validation_rows": None})
+        ]
         assert nets[0].history[:, "train_loss"] == nets[1].history[:, "train_loss"]
 
     def test_valid_loss_is_computed_without_dropout(self, cohort):
