@@ -32,7 +32,7 @@ from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
 from .training._device import resolve_device
-from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train
+from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train, training_history
 from .training._network import NORMALIZATIONS, FusionNetwork, Standardize
 from .training._seeds import draw_seed, torch_seed
 from .utils._validation import PROBABILITY, shorten
@@ -266,6 +266,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         self : FusionSurvivalAnalysis
             This estimator.
         """
+        # New modalities first, so that nested parameters reach their encoders and not those they replace.
+        self.modalities = params.pop("modalities", self.modalities)
         self._set_params("_encoders", **params)
         return self
 
@@ -308,7 +310,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         self.modalities_ = [(one.name, spec, one.columns) for one, spec in zip(self._layout, encoders)]
         self.objective_ = objective
         self.unique_times_ = objective.unique_times_
-        self.history_ = self._history()
+        self.history_ = training_history(self.net_)
         return self
 
     def _check_X(self, X, reset):
@@ -382,6 +384,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         unknown = [name for name in self.input_noise if name not in names]
         if unknown:
             raise ValueError(f"input_noise names {shorten(unknown)}, but the modalities are {shorten(names)}.")
+        for name, scale in self.input_noise.items():
+            if not (isinstance(scale, Real) and scale >= 0):
+                raise ValueError(f"input_noise of modality {name!r} must be a number of at least 0, got {scale!r}.")
         return [self.input_noise.get(name, 0.0) for name in names]
 
     def _train(self, network, objective, patients, event, time, seed, device):
@@ -416,11 +421,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
                 f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of {len(event)} "
                 f"patients with {event.sum()} events: {error} Use early_stopping=False or more patients."
             ) from error
-
-    def _history(self):
-        columns = [key for key in ("train_loss", "valid_loss") if key in self.net_.history[-1]]
-        table = pd.DataFrame(self.net_.history[:, columns], columns=columns)
-        return table.set_index(pd.RangeIndex(1, len(table) + 1, name="epoch"))
 
     def _infer(self, X, function):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""

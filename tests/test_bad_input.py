@@ -298,7 +298,6 @@ class TestParameters:
         message = r"input_noise names 'dna', but the modalities are 'wsi', 'rna'"
         refused(message, make_model(input_noise={"dna": 0.1}).fit, X, y)
 
-    @pytest.mark.xfail(reason="the values of a dict are not validated: -1 is taken, text is a TypeError of torch")
     @pytest.mark.parametrize("value", [-1.0, "much"])
     def test_impossible_noise_of_a_modality(self, X, y, value):
         refused("input_noise", make_model(input_noise={"wsi": value}).fit, X, y)

@@ -424,11 +424,9 @@ class TestTraining:
         assert model.net_.optimizer_.defaults["weight_decay"] == 0.25
         assert model.net_.optimizer_.defaults["lr"] == 0.002
 
-    @pytest.mark.xfail(reason="weight_decay goes to every optimizer, and these know none", raises=TypeError)
     def test_optimizer_without_weight_decay(self, shared_cohort):
         make_model(optimizer=torch.optim.Rprop, weight_decay=0.0).fit(shared_cohort.X, shared_cohort.y)
 
-    @pytest.mark.xfail(reason="training that diverged gives NaN as predictions without a word", strict=True)
     def test_divergence_is_an_error(self, shared_cohort):
         with pytest.raises((ValueError, FloatingPointError)):
             make_model(lr=1e30, optimizer="sgd").fit(shared_cohort.X, shared_cohort.y)
@@ -540,7 +538,6 @@ class TestScikitLearn:
         assert model.modalities[1][2] == [1]
         assert type(parts[1][1]) is SNN
 
-    @pytest.mark.xfail(reason="nested parameters reach the encoders that are being replaced", strict=True)
     def test_modalities_and_their_parameters_set_at_once(self):
         model = make_model().set_params(modalities=[("wsi", AttentionMIL(9))], wsi__hidden_dim=7)
         assert model.modalities[0][1].hidden_dim == 7

@@ -1,6 +1,7 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
 import numpy as np
+import pandas as pd
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring
@@ -93,7 +94,9 @@ class SurvivalNet(NeuralNet):
 
 def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     """Arguments for skorch from a name or a class of optimizer."""
-    params = {"optimizer": OPTIMIZERS.get(optimizer, optimizer), "optimizer__weight_decay": weight_decay}
+    params = {"optimizer": OPTIMIZERS.get(optimizer, optimizer)}
+    if weight_decay or optimizer in OPTIMIZERS:
+        params["optimizer__weight_decay"] = weight_decay
     if optimizer in OPTIMIZERS:
         params["optimizer__fused"] = True  # one pass over all weights instead of one operation per weight
     return params
@@ -130,6 +133,19 @@ def train(
         callbacks = [*callbacks, ProgressBar()]
     net = SurvivalNet(network, ObjectiveLoss(objective), callbacks=callbacks, train_split=None, verbose=0, **net_params)
     return net.fit((training, validation), None)
+
+
+def training_history(net: SurvivalNet) -> pd.DataFrame:
+    """Losses of each epoch; refuse a net whose loss is no number any more."""
+    columns = [key for key in ("train_loss", "valid_loss") if key in net.history[-1]]
+    epochs = pd.RangeIndex(1, len(net.history) + 1, name="epoch")
+    table = pd.DataFrame(net.history[:, columns], columns=columns, index=epochs)
+    if not np.isfinite(table["train_loss"].iloc[-1]):
+        raise ValueError(
+            f"Training diverged: the loss is {table['train_loss'].iloc[-1]}. Lower lr, which is {net.lr:g}, or bring "
+            "tile features to a common scale, for example with BagTransformer(StandardScaler())."
+        )
+    return table
 
 
 def infer(network: nn.Module, patients: Patients, device: str, function) -> list:
