@@ -8,6 +8,9 @@ from sksurv.util import Surv
 # or exceeds 99 % (its `fdev` and `devmax` with the factors it applies to Cox models).
 _WINDOW, _MIN_GROWTH, _MAX_EXPLAINED = 5, 1e-3, 0.99
 
+# Iterations of the solver on one path; ten times glmnet's, which strict tolerances exceed.
+_MAX_ITER = 1_000_000
+
 
 def cox_partial_deviance(linear_predictor, event, time):
     """Deviance of Cox models with Breslow's handling of ties, one per column of linear predictors.
@@ -53,7 +56,7 @@ def cox_partial_deviance(linear_predictor, event, time):
     return 2 * (saturated - log_likelihood)
 
 
-def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize, tol, max_iter):
+def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize, tol):
     """Elastic-net Cox models along the sequence of penalties that glmnet would use.
 
     It starts at the smallest penalty with all coefficients zero and ends early where glmnet does. A gene without
@@ -77,8 +80,6 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
         Whether genes are scaled to unit variance (with divisor n) before the penalty is applied.
     tol : float
         Tolerance of the solver.
-    max_iter : int
-        Iterations the solver may take for the whole path.
 
     Returns
     -------
@@ -106,14 +107,17 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
     varied = np.flatnonzero((at_risk != at_risk[0]).any(axis=0))
     if not len(varied):
         raise ValueError(f"all {n_genes} genes are constant among the patients; check that X holds expression values")
-    X = X[:, varied]
+    # The solver ranks patients of the same time as they come; events behind censored patients see most of the risk set.
+    order = np.lexsort((event, -time))
+    X, event, time = X[np.ix_(order, varied)], event[order], time[order]
     X -= X.mean(axis=0)
     scale = X.std(axis=0) if standardize else np.ones(len(varied))
     X /= scale
 
     y = Surv.from_arrays(event, time)
-    tol *= null_deviance / _null_deviance_of_the_solver(event, time)
-    settings = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": max_iter}
+    # The tolerance is relative to the null deviance, for which the solver takes time as free of ties.
+    tol *= null_deviance / (2 * np.log(np.flatnonzero(event) + 1).sum())
+    settings = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": _MAX_ITER}
     model = _fit(X, y, n_alphas=n_alphas, alpha_min_ratio=alpha_min_ratio, **settings)
     alphas = model.alphas_[0] * alpha_min_ratio ** (np.arange(n_alphas) / (n_alphas - 1))
     coef = model.coef_
@@ -136,12 +140,6 @@ def _fit(X, y, **parameters):
         raise ValueError(
             "the solver met infinite hazards at small penalties; raise alpha_min_ratio or set standardize=True"
         ) from error
-
-
-def _null_deviance_of_the_solver(event, time):
-    """Null deviance as scikit-survival has it, without regard to ties; its tolerance is relative to this."""
-    n_at_risk = np.flatnonzero(event[np.argsort(-time, kind="stable")]) + 1
-    return 2 * np.log(n_at_risk).sum()
 
 
 def _end_of_path(explained):
