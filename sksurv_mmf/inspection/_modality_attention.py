@@ -7,12 +7,12 @@ from ._plotting import PALETTE, import_pyplot, last_step, make_axes
 
 
 class ModalityAttentionDisplay:
-    """Weight of each modality, patient by patient, from low to high risk.
+    """Weight of each modality from the patient with the lowest risk to the one with the highest.
 
-    One thin bar per patient, divided by the weights of the modalities. Shows which modality predictions rest on,
-    whether that changes with risk, and who lacks a modality (its colour is absent from the bar). The legend gives mean
-    weights over the patients who have all modalities. Create it with :meth:`from_estimator` or
-    :meth:`from_predictions`.
+    Each bar is divided by the weights of the modalities: one bar per patient, or the mean of neighbouring patients if
+    there are many. Shows which modality predictions rest on and whether that changes with risk. The bar of a single
+    patient lacks the colour of a modality that the patient lacks. The legend gives mean weights over the patients who
+    have all modalities. Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ModalityAttentionDisplay:
         Axes with the bars.
     figure_ : matplotlib Figure
         Figure that holds the axes.
-    bars_ : list of matplotlib PolyCollection
+    bars_ : list of matplotlib StepPatch
         The bars of each modality.
 
     See Also
@@ -108,13 +108,16 @@ class ModalityAttentionDisplay:
         ordered = attention.iloc[order]
         return cls(ordered, None if risk is None else pd.Series(key[order], index=ordered.index)).plot(ax=ax)
 
-    def plot(self, ax=None, *, colors=None):
+    def plot(self, ax=None, *, max_bars=60, colors=None):
         """Draw the bars.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        max_bars : int, default=60
+            Most bars to draw; thinner ones cannot be told apart in a journal column. With more patients, each bar is the
+            mean of as many neighbours as needed.
         colors : list of matplotlib colors, default=None
             Colour of each modality. None uses the palette of Okabe and Ito.
 
@@ -129,9 +132,10 @@ class ModalityAttentionDisplay:
         n_patients, n_modalities = self.attention.shape
         if n_modalities > len(colors):
             raise ValueError(f"{n_modalities} modalities need as many colors, got {len(colors)}.")
-        edges = np.arange(n_patients + 1)
-        tops = np.cumsum(self.attention.to_numpy(dtype=float), axis=1)
-        bottoms = np.column_stack([np.zeros(n_patients), tops[:, :-1]])
+        edges = np.linspace(0, n_patients, min(n_patients, max_bars) + 1).round().astype(int)
+        totals = np.add.reduceat(self.attention.to_numpy(dtype=float), edges[:-1])
+        tops = np.cumsum(totals / np.diff(edges)[:, None], axis=1)
+        bottoms = np.column_stack([np.zeros(len(tops)), tops[:, :-1]])
         self.bars_ = [
             ax.stairs(tops[:, m], edges, baseline=bottoms[:, m], fill=True, color=color, label=label, linewidth=0)
             for m, (label, color) in enumerate(zip(self._labels(), colors))

@@ -239,7 +239,8 @@ def _outline(ax, coords, tile_size):
 def _draw_bars(ax, relative, highlight):
     order = np.argsort(-relative, kind="stable")
     colors = GREY if highlight is None else np.where(highlight[order], VERMILLION, GREY)
-    bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=1.0, color=colors)
+    width = 0.8 if len(relative) <= 30 else 1.0  # gaps between many bars would only flicker
+    bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=width, color=colors)
     ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
     ax.set(
         xlim=(0.5, len(relative) + 0.5),

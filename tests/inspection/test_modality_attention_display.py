@@ -33,6 +33,17 @@ def test_bars_are_the_weights_stacked_from_low_to_high_risk():
     assert display.risk.tolist() == [1, 2, 3, 4]
 
 
+def test_many_patients_share_bars_that_show_their_mean():
+    weights = np.random.default_rng(0).dirichlet([1, 2], size=100)
+    display = ModalityAttentionDisplay.from_predictions(
+        pd.DataFrame(weights, columns=["wsi", "rna"]), risk=np.arange(100)
+    ).plot(max_bars=8)
+    data = display.bars_[0].get_data()
+    groups = [weights[low:high, 0] for low, high in zip(data.edges, data.edges[1:])]
+    assert {len(group) for group in groups} == {12, 13}
+    np.testing.assert_allclose(data.values, [group.mean() for group in groups])
+
+
 def test_without_risk_patients_are_ordered_by_the_first_modality():
     display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
     assert display.attention.index.tolist() == ["C", "A", "D", "B"]
