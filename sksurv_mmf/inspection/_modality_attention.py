@@ -116,8 +116,8 @@ class ModalityAttentionDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
         max_bars : int, default=60
-            Most bars to draw; thinner ones cannot be told apart in a journal column. With more patients, each bar is the
-            mean of as many neighbours as needed.
+            Most bars to draw; thinner ones cannot be told apart in a journal column. With more patients, each bar is
+            the mean of as many neighbours as needed.
         colors : list of matplotlib colors, default=None
             Colour of each modality. None uses the palette of Okabe and Ito.
 
