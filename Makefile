@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_01_fusion_designs.py --output demo_output
@@ -17,6 +17,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/numpydoc lint $$(git ls-files 'sksurv_mmf/*.py')
 
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes on the first run)"
 	$(PYTHON) -m venv $(VENV)
@@ -24,4 +28,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output docs/_build
+	rm -rf $(VENV) build dist *.egg-info demo_output docs/_build docs/generated

@@ -121,7 +121,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         The times at which the survival curves step, in the unit of y.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, if all are strings.
 
     See Also

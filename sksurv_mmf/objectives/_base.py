@@ -111,7 +111,7 @@ class Objective(BaseEstimator, ABC):
 
         Parameters
         ----------
-        outputs : Tensor of shape (n_patients, n_outputs_)
+        outputs : Tensor of shape (n_patients, `n_outputs_`)
             The network's outputs.
         target : tuple of Tensor
             What `encode` returned for these patients.
@@ -128,7 +128,7 @@ class Objective(BaseEstimator, ABC):
 
         Parameters
         ----------
-        outputs : Tensor of shape (n_patients, n_outputs_)
+        outputs : Tensor of shape (n_patients, `n_outputs_`)
             The network's outputs.
 
         Returns
@@ -143,7 +143,7 @@ class Objective(BaseEstimator, ABC):
 
         Parameters
         ----------
-        outputs : Tensor of shape (n_patients, n_outputs_)
+        outputs : Tensor of shape (n_patients, `n_outputs_`)
             The network's outputs.
 
         Returns

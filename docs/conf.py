@@ -1,0 +1,19 @@
+"""Configuration of the documentation."""
+
+import sksurv_mmf
+
+project = "sksurv_mmf"
+author = "The sksurv_mmf developers"
+copyright = "The sksurv_mmf developers"
+version = release = sksurv_mmf.__version__
+
+extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build"]
+autosummary_generate = True
+# Every class has a page with its methods; numpydoc's own list would link to pages that do not exist.
+numpydoc_show_class_members = False
+# scikit-learn adds this method, and its text links into scikit-learn's own documentation.
+autodoc_default_options = {"members": True, "exclude-members": "set_fit_request"}
+
+html_theme = "alabaster"
+html_theme_options = {"description": "Multimodal survival analysis", "page_width": "1100px"}
