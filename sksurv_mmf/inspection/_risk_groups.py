@@ -232,7 +232,7 @@ class RiskGroupDisplay:
         display : RiskGroupDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 2.7 + 0.15 * len(self.groups)))
+        self.ax_ = ax = make_axes(ax, (3.5, 3.0 + 0.15 * len(self.groups)))
         self.figure_ = ax.figure
         colors = _risk_colors(len(self.groups)) if colors is None else colors
         self.lines_ = [_draw_curve(ax, group, color, show_censored) for group, color in zip(self.groups, colors)]
@@ -244,9 +244,16 @@ class RiskGroupDisplay:
             xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
             ylabel="Probability of no event",
         )
-        ax.text(0.04, 0.05, f"Log-rank {_format_p(self.p_value)}", transform=ax.transAxes)
-        # Curves that separate well leave no room inside, so the legend goes on top.
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), frameon=False, fontsize="small")
+        # Curves may run anywhere inside, so what is written goes on top.
+        ax.legend(
+            title=f"Log-rank {_format_p(self.p_value)}",
+            alignment="left",
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.0),
+            frameon=False,
+            fontsize="small",
+            title_fontsize="small",
+        )
         despine(ax)
         self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
         return self

@@ -40,13 +40,13 @@ def test_curves_and_p_value_are_those_of_scikit_survival(cohort, n_groups):
     assert display.p_value == compare_survival(y, group)[1]
 
 
-def test_the_p_value_is_written_on_the_axes(cohort):
+def test_the_p_value_is_written_above_the_curves(cohort):
     y, risk = cohort
-    assert RiskGroupDisplay.from_predictions(y, risk).ax_.texts[0].get_text() == "Log-rank p < 0.001"
+    assert RiskGroupDisplay.from_predictions(y, risk).ax_.get_legend().get_title().get_text() == "Log-rank p < 0.001"
     shuffled = np.random.default_rng(1).permutation(risk)
     display = RiskGroupDisplay.from_predictions(y, shuffled)
     assert display.p_value > 0.1
-    assert display.ax_.texts[0].get_text() == f"Log-rank p = {display.p_value:.2f}"
+    assert display.ax_.get_legend().get_title().get_text() == f"Log-rank p = {display.p_value:.2f}"
 
 
 def test_numbers_at_risk_count_patients_whose_time_has_not_passed(cohort):
@@ -57,7 +57,7 @@ def test_numbers_at_risk_count_patients_whose_time_has_not_passed(cohort):
     for in_group, numbers in zip([~high, high], display.at_risk_):
         assert numbers.tolist() == [sum(time >= t for time in y["time"][in_group]) for t in ticks]
     assert display.at_risk_[:, 0].tolist() == [30, 30]
-    written = [text.get_text() for text in display.ax_.texts[2:]]
+    written = [text.get_text() for text in display.ax_.texts[1:]]
     assert written == [str(number) for number in display.at_risk_.ravel()]
 
 
@@ -115,7 +115,7 @@ def test_a_test_without_events_to_compare_says_so():
     y = Surv.from_arrays([False] * 5 + [True] * 5, np.arange(1, 11))  # all at low risk are censored before any event
     display = RiskGroupDisplay.from_predictions(y, np.arange(10))
     assert np.isnan(display.p_value)
-    assert display.ax_.texts[0].get_text() == "Log-rank p not defined"
+    assert display.ax_.get_legend().get_title().get_text() == "Log-rank p not defined"
 
 
 @pytest.mark.parametrize(
