@@ -6,9 +6,10 @@ A tumour board looks at the slide, the expression profile and the clinical recor
 ways: join the vectors of the modalities end to end, average them, or weigh them patient by patient (cross-modality
 attention, CM-MMF). The question of this example is which design predicts best, **and whether the difference is real**.
 
-Run it with ``python examples/plot_01_fusion_designs.py --output demo_output``. It takes two to three minutes on two cores
-and downloads nothing. With ``--data FOLDER`` it runs on lung adenocarcinoma of The Cancer Genome Atlas instead, from
-the files in ``FOLDER/tcga_nsclc`` (without ``FOLDER``, from the folder that ``SKSURV_MMF_DATA`` names).
+Run it with ``python examples/plot_01_fusion_designs.py --output demo_output``. It takes two to three minutes on two
+cores and downloads nothing. With ``--data FOLDER`` it runs on lung adenocarcinoma of The Cancer Genome Atlas instead,
+from the files in ``FOLDER/tcga_nsclc`` (without ``FOLDER``, from the folder that ``SKSURV_MMF_DATA`` names), in about
+eight minutes.
 """  # noqa: D400
 
 # %%
