@@ -52,8 +52,8 @@ def main():
         worked = processor_seconds() - worked
         print(
             f"{seconds:.1f} s on {arguments.jobs} processes ({worked:.1f} s of processor time); "
-            f"{SECONDS_OF_GLMNET / seconds:.1f} times as fast as cv.glmnet's {SECONDS_OF_GLMNET} s for 270 x 19,000 and "
-            f"10 folds; {selector.get_support().sum()} genes, {len(selector.alphas_)} penalties"
+            f"{SECONDS_OF_GLMNET / seconds:.1f} times as fast as cv.glmnet's {SECONDS_OF_GLMNET} s for 270 x 19,000 "
+            f"and 10 folds; {selector.get_support().sum()} genes, {len(selector.alphas_)} penalties"
         )
 
 

@@ -8,8 +8,8 @@ from sksurv.util import Surv
 # or exceeds 99 % (its `fdev` and `devmax` with the factors it applies to Cox models).
 _WINDOW, _MIN_GROWTH, _MAX_EXPLAINED = 5, 1e-3, 0.99
 
-# Iterations of the solver on one path; ten times glmnet's, which strict tolerances exceed.
-_MAX_ITER = 1_000_000
+# Iterations of the solver on one path, as in glmnet.
+_MAX_ITER = 100_000
 
 
 def cox_partial_deviance(linear_predictor, event, time):
@@ -121,12 +121,15 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
     model = _fit(X, y, n_alphas=n_alphas, alpha_min_ratio=alpha_min_ratio, **settings)
     alphas = model.alphas_[0] * alpha_min_ratio ** (np.arange(n_alphas) / (n_alphas - 1))
     coef = model.coef_
-    # The solver's own early end overlooks ties: with many of them it may come after six penalties, far from where
-    # glmnet ends. Then the rest of the path is asked for again.
     while (end := _end_of_path(1 - cox_partial_deviance(X @ coef, event, time) / null_deviance)) is None:
-        if coef.shape[1] == n_alphas:
+        done = coef.shape[1]
+        if done == n_alphas:
             break
-        coef = np.hstack([coef, _fit(X, y, alphas=alphas[coef.shape[1] :], **settings).coef_])
+        # The solver's own early end overlooks ties: with many of them it may come after six penalties, far from where
+        # glmnet ends. Then the rest is asked for again, led up to in steps because the solver may fail from afar.
+        steps = np.geomspace(alphas[0], alphas[done - 1], _WINDOW)[1:]
+        model = _fit(X, y, alphas=np.concatenate([steps, alphas[done:]]), **settings)
+        coef = np.hstack([coef, model.coef_[:, len(steps) :]])
 
     original = np.zeros((n_genes, coef[:, :end].shape[1]))
     original[varied] = coef[:, :end] / scale[:, np.newaxis]

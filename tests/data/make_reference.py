@@ -9,6 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+GLMNET = (
+    *("X", "time", "event", "foldid", "R_glmnet/default/nulldev", "R_glmnet/tight/nostd_"),
+    *(
+        f"R_glmnet/{variant}/{what}"
+        for variant in ("default", "tight")
+        for what in ("lambda", "cvm", "cvsd", "nzero", "dev_ratio", "coef_path", "selected_")
+    ),
+)
+
 KEPT = {
     "networks/porpoise_amil_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
     "networks/porpoise_snn_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
@@ -20,6 +29,8 @@ KEPT = {
         "pycox_logistic_hazard/f64/",
     ),
     "bins/porpoise_bins_risk": None,
+    "elastic_net/gse7390": GLMNET,
+    "elastic_net/ties": GLMNET,
 }
 
 
@@ -27,7 +38,8 @@ def main(folder):
     for name, prefixes in KEPT.items():
         with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
             kept = {key: arrays[key] for key in arrays if prefixes is None or key.startswith(prefixes)}
-        np.savez_compressed(Path(__file__).parent / f"{Path(name).name}.npz", **kept)
+        file = name.replace("elastic_net/", "glmnet_").split("/")[-1]
+        np.savez_compressed(Path(__file__).parent / f"{file}.npz", **kept)
 
 
 if __name__ == "__main__":
