@@ -142,7 +142,7 @@ def network(cohort, modalities, fusion):
     """Let the network read some modalities of a cohort."""
     prepare = make_modality_transformer(**{name: cohort.prepare[name] for name in modalities}, remainder="drop")
     encoders = [(name, cohort.encoders[name]) for name in modalities]
-    return make_pipeline(prepare, FusionSurvivalAnalysis(encoders, fusion, lr=0.001, device="cpu", random_state=0))
+    return make_pipeline(prepare, FusionSurvivalAnalysis(encoders, fusion, device="cpu", random_state=0))
 
 
 def make_models(cohort):

@@ -10,7 +10,8 @@ def paper_protocol():
     -------
     params : dict
         Parameters of :class:`~sksurv_mmf.FusionSurvivalAnalysis`: Adam with learning rate 0.01, one patient per
-        step, 55 epochs, Gaussian noise on the inputs, min-max normalisation before the fusion.
+        step, 55 epochs, Gaussian noise on the inputs, vectors of width 128 with min-max normalisation before the
+        fusion.
 
     Notes
     -----
@@ -30,6 +31,7 @@ def paper_protocol():
     55
     """
     return {
+        "embedding_dim": 128,
         "max_epochs": 55,
         "lr": 0.01,
         "batch_size": 1,
@@ -37,4 +39,5 @@ def paper_protocol():
         "weight_decay": 0.0,
         "input_noise": 0.1,
         "normalization": "minmax",
+        "modality_dropout": 0.0,
     }

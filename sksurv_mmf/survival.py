@@ -64,19 +64,19 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         How the modality vectors become one. None is :class:`~sksurv_mmf.fusions.CrossModalAttention`.
     objective : Objective, default=None
         What is learnt. None is :class:`~sksurv_mmf.objectives.DiscreteHazard`.
-    embedding_dim : int, default=128
+    embedding_dim : int, default=32
         Width of the modality vectors.
     standardize : bool, default=True
         Centre and scale the columns of numeric modalities with the training patients' mean and standard deviation.
         Tile features are taken as they are; see :class:`~sksurv_mmf.preprocessing.BagTransformer`.
-    normalization : {"minmax", "layer"} or None, default="minmax"
+    normalization : {"minmax", "layer"} or None, default="layer"
         Rescaling of each modality vector before the fusion: to [0, 1] by its own minimum and maximum as in [1]_, to
         mean 0 and variance 1, or none.
-    max_epochs : int, default=30
+    max_epochs : int, default=20
         Number of passes over the training patients.
     lr : float, default=0.0003
         Learning rate.
-    batch_size : int, default=16
+    batch_size : int, default=8
         Patients per batch.
     optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
         Name or class of a torch optimizer.
@@ -85,7 +85,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     input_noise : float or dict of str to float, default=0.0
         Standard deviation of Gaussian noise on the inputs in training, for all modalities or by name. The unit is that
         of the input; for numeric modalities it is one standard deviation if `standardize` is True.
-    modality_dropout : float, default=0.0
+    modality_dropout : float, default=0.25
         Probability with which a modality of a training patient is hidden, but never the last one.
     early_stopping : bool, default=False
         Stop when the loss of held-out training patients no longer falls, and keep the best weights.
@@ -184,16 +184,16 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         fusion=None,
         objective=None,
         *,
-        embedding_dim=128,
+        embedding_dim=32,
         standardize=True,
-        normalization="minmax",
-        max_epochs=30,
+        normalization="layer",
+        max_epochs=20,
         lr=0.0003,
-        batch_size=16,
+        batch_size=8,
         optimizer="adamw",
         weight_decay=0.01,
         input_noise=0.0,
-        modality_dropout=0.0,
+        modality_dropout=0.25,
         early_stopping=False,
         validation_fraction=0.15,
         patience=10,
