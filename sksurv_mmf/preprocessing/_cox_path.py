@@ -121,9 +121,11 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
     model = _fit(X, y, n_alphas=n_alphas, alpha_min_ratio=alpha_min_ratio, **settings)
     alphas = model.alphas_[0] * alpha_min_ratio ** (np.arange(n_alphas) / (n_alphas - 1))
     coef = model.coef_
-    while (end := _end_of_path(1 - cox_partial_deviance(X @ coef, event, time) / null_deviance)) is None:
+    while True:
+        used = coef.any(axis=1)
+        end = _end_of_path(1 - cox_partial_deviance(X[:, used] @ coef[used], event, time) / null_deviance)
         done = coef.shape[1]
-        if done == n_alphas:
+        if end is not None or done == n_alphas:
             break
         # The solver's own early end overlooks ties: with many of them it may come after six penalties, far from where
         # glmnet ends. Then the rest is asked for again, led up to in steps because the solver may fail from afar.
@@ -131,14 +133,15 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
         model = _fit(X, y, alphas=np.concatenate([steps, alphas[done:]]), **settings)
         coef = np.hstack([coef, model.coef_[:, len(steps) :]])
 
-    original = np.zeros((n_genes, coef[:, :end].shape[1]))
-    original[varied] = coef[:, :end] / scale[:, np.newaxis]
-    return alphas[: original.shape[1]], original
+    coef = coef[:, :end]
+    original = np.zeros((n_genes, coef.shape[1]))
+    original[varied[used]] = coef[used] / scale[used, np.newaxis]
+    return alphas[: coef.shape[1]], original
 
 
 def _fit(X, y, **parameters):
     try:
-        return CoxnetSurvivalAnalysis(**parameters).fit(X, y)
+        return CoxnetSurvivalAnalysis(copy_X=False, **parameters).fit(X, y)  # it only centres X, which is centred
     except ArithmeticError as error:
         raise ValueError(
             "the solver met infinite hazards at small penalties; raise alpha_min_ratio or set standardize=True"
