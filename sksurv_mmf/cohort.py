@@ -9,9 +9,7 @@ from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
 from .training._patients import BagColumn, Patients, VectorColumn
-from .utils._validation import shorten
-
-SEPARATOR = "__"
+from .utils._validation import SEPARATOR, shorten
 
 
 def join_modalities(modalities, how="inner"):

@@ -50,8 +50,8 @@ class AttentionMIL(Encoder):
 
     References
     ----------
-    .. [1] Deng, R. et al. "Cross-scale/cross-modality attention fusion for survival prediction",
-           arXiv:2308.09831, 2023.
+    .. [1] Deng, R. et al. "Cross-modality attention-based multimodal fusion for non-small cell lung cancer
+           (NSCLC) patient survival prediction", arXiv:2308.09831, 2023.
     .. [2] Chen, R. J. et al. "Pan-cancer integrative histology-genomic analysis via multimodal deep
            learning", Cancer Cell 40, 2022.
     .. [3] Ilse, M., Tomczak, J. M., Welling, M. "Attention-based deep multiple instance learning",

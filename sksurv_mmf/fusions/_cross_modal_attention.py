@@ -49,8 +49,8 @@ class CrossModalAttention(Fusion):
 
     References
     ----------
-    .. [1] Deng, R. et al. "Cross-scale/cross-modality attention fusion for survival prediction",
-           arXiv:2308.09831, 2023.
+    .. [1] Deng, R. et al. "Cross-modality attention-based multimodal fusion for non-small cell lung cancer
+           (NSCLC) patient survival prediction", arXiv:2308.09831, 2023.
 
     Examples
     --------

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 
+from ..utils._validation import SEPARATOR
 from ._present_patients import PresentPatients
-
-SEPARATOR = "__"
 
 
 def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalities):

@@ -4,6 +4,9 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval
 
+SEPARATOR = "__"
+"""Between modality and feature in the name of a column, as ColumnTransformer writes it."""
+
 PROBABILITY = Interval(Real, 0, 1, closed="left")
 """Values a dropout probability may take."""
 
