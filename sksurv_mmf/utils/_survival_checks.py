@@ -113,6 +113,17 @@ def check_tile_order(name, estimator, cohort):
     assert_allclose(model.predict(reversed_tiles), model.predict(cohort.X), err_msg=message, **CLOSE)
 
 
+def check_missing_modality(name, estimator, cohort):
+    """A modality that a patient lacks has no weight."""
+    model = _fit(estimator, cohort)
+    lacking = cohort.X.iloc[:3].copy()
+    for column in cohort.bag_columns:
+        lacking[column] = pd.array([pd.NA] * len(lacking), dtype="bag")
+        weights = model.modality_attention(lacking)[column.partition("__")[0]]
+        message = f"{name}.modality_attention must be 0 for patients without {column}. A fusion has to heed `present`."
+        assert_array_equal(weights, 0, err_msg=message)
+
+
 def _curve_array(model, method, X):
     return np.asarray(getattr(model, method)(X, return_array=True), dtype=float)
 
@@ -481,4 +492,8 @@ def survival_checks_for(estimator, cohort):
     checks = CHECKS
     if has_curves(estimator):
         checks += CURVE_CHECKS
-    return (*checks, check_tile_order if cohort.bag_columns else check_array_like_frame)
+    if not cohort.bag_columns:
+        return (*checks, check_array_like_frame)
+    if hasattr(estimator, "modality_attention"):
+        checks += (check_missing_modality,)
+    return (*checks, check_tile_order)
