@@ -22,7 +22,7 @@ from sksurv.metrics import (
 from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
-from sksurv_mmf.objectives import DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard
 from sksurv_mmf.training._net import balancing_weights
 
 PARTS = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
