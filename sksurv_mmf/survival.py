@@ -98,8 +98,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         Batches per optimizer step. The step equals that of one batch of all their patients; memory holds one batch.
         With :class:`~sksurv_mmf.objectives.CoxPH` they are one risk set.
     balance : bool, default=False
-        Draw training patients with replacement so that all combinations of time bin and censoring are equally likely;
-        with CoxPH, which has no bins, events and censored patients are.
+        Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
         Additional callbacks of the training loop. They are copied before use.
     device : str, default="auto"
@@ -449,7 +448,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         risk_score : ndarray of shape (n_patients,)
             Higher for an earlier event. Only the order has a meaning.
         """
-        return self.objective_.risk(self._outputs(X)).cpu().numpy()
+        outputs = self._outputs(X)
+        return self.objective_.risk(outputs).cpu().numpy()
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.
@@ -486,7 +486,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         return self._curves(self._cumulative_hazard(X), return_array)
 
     def _cumulative_hazard(self, X):
-        return self.objective_.cumulative_hazard(self._outputs(X)).cpu().numpy()
+        outputs = self._outputs(X)
+        return self.objective_.cumulative_hazard(outputs).cpu().numpy()
 
     def _curves(self, values, return_array):
         if return_array:
