@@ -1,5 +1,6 @@
 """From cohort tables to modalities, and every error about X and y."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,8 @@ def join_modalities(modalities, how="inner"):
     """
     if how not in ("inner", "outer"):
         raise ValueError(f"how must be 'inner' or 'outer', got {how!r}.")
+    if not isinstance(modalities, Mapping):
+        raise TypeError(f"modalities must be a dict such as {{'wsi': bags}}, got a {type(modalities).__name__}.")
     if not modalities:
         raise ValueError("modalities is empty; pass a dict such as {'wsi': bags, 'rna': table}.")
     tables = {name: _prefixed(name, table) for name, table in modalities.items()}
@@ -85,10 +88,11 @@ def _prefixed(name, table):
             f"Modality {name!r} is a {type(table).__name__} without patients to match by. Pass a DataFrame or Series "
             "whose index is the patient."
         )
-    if isinstance(table.index, pd.RangeIndex):
+    if table.index.name is None and pd.api.types.is_integer_dtype(table.index.dtype):
         raise ValueError(
-            f"The index of modality {name!r} is a row number, and pairing rows by position is not safe. Make the "
-            "patient the index, for example with set_index('patient')."
+            f"The index of modality {name!r} looks like a row number: whole numbers without a name. Pairing rows by "
+            "position is not safe. Make the patient the index, for example with set_index('patient'); if these are "
+            "patients, name the index, for example with rename_axis('patient')."
         )
     if table.index.hasnans:
         raise ValueError(f"The index of modality {name!r} has missing patient identifiers.")
@@ -287,6 +291,8 @@ def _read_block(X, modality):
 
 def check_reads(encoder, modality):
     """Refuse an encoder for bags on a numeric block and the reverse."""
+    if encoder.reads not in ("bag", "vector"):
+        raise ValueError(f"{type(encoder).__name__}.reads must be 'bag' or 'vector', got {encoder.reads!r}.")
     if (encoder.reads == "bag") != modality.is_bag:
         kinds = {"bag": "a bag column", "vector": "numeric columns"}
         found = kinds["bag" if modality.is_bag else "vector"]
@@ -333,7 +339,13 @@ def check_outcome(y, patients):
         )
     if isinstance(y, np.ndarray) and y.dtype.names is not None and len(y.dtype.names) == 2:
         _check_times(y[y.dtype.names[1]], patients)
-    event, time = check_y_survival(y, allow_all_censored=True)
+    try:
+        event, time = check_y_survival(y, allow_all_censored=True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{error} (y is {_describe_outcome(y)}). Make y with sksurv.util.Surv.from_dataframe(event, time, table) "
+            "or Surv.from_arrays(event, time): the event first, as True or False, then the time."
+        ) from None
     if len(event) == 1:
         raise ValueError(f"X has one sample only, patient {patients[0]!r}, so there is no order to learn.")
     if not event.any():
@@ -341,6 +353,10 @@ def check_outcome(y, patients):
             f"None of the {len(event)} patients has an event: all samples are censored, so there is nothing to learn."
         )
     return event, time.astype(float)
+
+
+def _describe_outcome(y):
+    return f"an array of dtype {y.dtype}" if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
 
 
 def _check_times(time, patients):

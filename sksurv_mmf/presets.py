@@ -4,7 +4,8 @@
 def paper_protocol():
     """Training parameters of the paper that proposed cross-modality attention fusion ([1]_).
 
-    Use it to repeat the paper's protocol; for results on your own cohort the defaults are the better start.
+    Use it to repeat the paper's protocol; for results on your own cohort the defaults are the better start. To change
+    one of them, merge: ``{**paper_protocol(), "max_epochs": 10}``.
 
     Returns
     -------

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.model_selection import train_test_split
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted, validate_data
 from sksurv.base import SurvivalAnalysisMixin
@@ -80,7 +80,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     batch_size : int, default=8
         Patients per batch.
     optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
-        Name or class of a torch optimizer.
+        Name or class of a torch optimizer that steps without a closure.
     weight_decay : float, default=0.01
         Weight decay of the optimizer.
     input_noise : float or dict of str to float, default=0.0
@@ -95,8 +95,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     patience : int, default=10
         Epochs without improvement after which `early_stopping` stops.
     gradient_accumulation : int, default=1
-        Batches per optimizer step. The step equals that of one batch of all their patients; memory holds one batch.
-        With :class:`~sksurv_mmf.objectives.CoxPH` they are one risk set.
+        Batches per optimizer step, which is that of one large batch (one risk set for CoxPH); memory holds one batch.
     balance : bool, default=False
         Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
@@ -118,7 +117,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     net_ : skorch.NeuralNet
         The trained net; the torch module is ``net_.module_``.
     history_ : DataFrame
-        ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch.
+        ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch. What callbacks record is in
+        ``net_.history``.
     unique_times_ : ndarray of shape (n_unique_times,)
         The times at which the survival curves step, in the unit of y.
     n_features_in_ : int
@@ -165,7 +165,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods("step")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left"), dict],
         "modality_dropout": [PROBABILITY],
@@ -261,7 +261,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         Parameters
         ----------
         **params : dict
-            For example ``lr=0.001``, ``fusion__shared=False`` or ``wsi__hidden_dim=128``.
+            For example ``lr=0.001``; ``fusion__shared=False`` or ``wsi__hidden_dim=128`` if `fusion` or `modalities`
+            were given, since None has no parameters.
 
         Returns
         -------
@@ -593,8 +594,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             name = attentive[0]
         if name not in attentive:
             raise ValueError(
-                f"modality={name!r}, but the modalities whose encoder weighs tiles are: "
-                f"{shorten(attentive) or 'none'}. AttentionMIL is an encoder that does; name one modality if there are "
-                "several."
+                f"modality={name!r}, but tile attention needs one modality whose encoder weighs tiles, as AttentionMIL "
+                f"does. In this model these are: {shorten(attentive) or 'none'}."
             )
         return names.index(name)

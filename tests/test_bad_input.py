@@ -62,8 +62,14 @@ class TestJoinModalities:
         refused(message, join_modalities, {"wsi": bags, "rna": renamed})
 
     def test_pairing_by_position(self, bags, rna):
-        message = r"'rna' is a row number.*set_index\('patient'\)"
-        refused(message, join_modalities, {"wsi": bags, "rna": rna.reset_index(drop=True)})
+        message = r"'rna' looks like a row number.*set_index\('patient'\).*rename_axis"
+        rows = rna.reset_index(drop=True)
+        refused(message, join_modalities, {"wsi": bags, "rna": rows})
+        refused(message, join_modalities, {"wsi": bags, "rna": rows.iloc[::-1]})  # no RangeIndex any more
+
+    def test_patients_may_be_numbers(self, rna):
+        numbered = rna.set_axis(pd.RangeIndex(len(rna), name="patient"))
+        assert list(join_modalities({"a": numbered, "b": numbered.iloc[::-1]}).index) == list(numbered.index)
 
     def test_nothing_to_match_by(self, bags, rna):
         message = r"'rna' is a ndarray without patients"
@@ -85,6 +91,7 @@ class TestJoinModalities:
 
     def test_nothing(self):
         refused("modalities is empty", join_modalities, {})
+        refused("must be a dict.*got a list", join_modalities, [], error=TypeError)
 
 
 class TestBags:
@@ -320,7 +327,7 @@ class TestParameters:
 
     def test_tile_attention_of_an_encoder_without_any(self, X, y):
         model = make_model([("wsi", MeanMIL(8)), ("rna", SNN(8))]).fit(X, y)
-        refused("AttentionMIL is an encoder that does", model.tile_attention, X)
+        refused("as AttentionMIL does.*these are: none", model.tile_attention, X)
 
     def test_an_unknown_device(self, X, y):
         refused("device='gpu'", make_model(device="gpu").fit, X, y)

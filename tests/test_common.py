@@ -10,7 +10,7 @@ from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Encoder, Identity, MaxMIL, MeanMIL
-from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
+from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
 from sksurv_mmf.objectives import CoxPH, Objective
 from sksurv_mmf.preprocessing import (
     BagTransformer,
@@ -127,6 +127,8 @@ WITH_BAGS = [
         balance=True,
     ),
     fusion(("wsi", MeanMIL(8, dropout=0.0)), ("rna", Identity()), fusion=Concat(), normalization="layer"),
+    fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=GatedAttention(4)),
+    fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=Bilinear(scale=2, hidden_dim=8, dropout=0.0)),
     fusion(
         ("wsi", MaxMIL(8, dropout=0.0)),
         ("rna", SNN_ENCODER),

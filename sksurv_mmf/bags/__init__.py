@@ -2,5 +2,6 @@
 
 from ._array import BagArray, BagDtype
 from ._bag import Bag
+from ._packed import PackedBags
 
-__all__ = ["Bag", "BagArray", "BagDtype"]
+__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags"]

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..bags._packed import PackedBags, segment_softmax, segment_weighted_sum
+from ..utils._attention_score import AttentionScore, xavier_linear
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 from ._tile_scores import TileScores
@@ -111,14 +112,6 @@ class TileBatchNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
-def xavier_linear(n_in: int, n_out: int) -> nn.Linear:
-    """Linear layer with Xavier-normal weights and zero biases."""
-    layer = nn.Linear(n_in, n_out)
-    nn.init.xavier_normal_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class TileEmbedding(nn.Sequential):
     """(n_tiles, n_features) -> (n_tiles, hidden_dim): linear, optional batch norm, ReLU, dropout."""
 
@@ -137,30 +130,6 @@ class PatientVector(nn.Sequential):
     def __init__(self, hidden_dim: int, embedding_dim: int, dropout: float):
         super().__init__(xavier_linear(hidden_dim, embedding_dim), nn.ReLU(), nn.Dropout(dropout))
         self.out_dim = embedding_dim
-
-
-class AttentionScore(nn.Module):
-    """(n_tiles, n_in) -> (n_tiles,): the score of each row before the softmax."""
-
-    def __init__(self, n_in: int, attention_dim: int, dropout: float, gated: bool):
-        super().__init__()
-        # The layers V and U of a gated score are one layer, V first: one large matrix product instead of two.
-        parts = [xavier_linear(n_in, attention_dim) for _ in range(2 if gated else 1)]
-        self.hidden = nn.Linear(n_in, attention_dim * len(parts))
-        with torch.no_grad():
-            self.hidden.weight.copy_(torch.cat([part.weight for part in parts]))
-            self.hidden.bias.zero_()
-        self.dropout = nn.Dropout(dropout)
-        self.score = xavier_linear(attention_dim, 1)
-        self.gated = gated
-
-    def forward(self, rows: Tensor) -> Tensor:
-        if self.gated:
-            value, gate = self.hidden(rows).chunk(2, dim=1)
-            hidden = self.dropout(torch.tanh(value)) * self.dropout(torch.sigmoid(gate))
-        else:
-            hidden = self.dropout(torch.tanh(self.hidden(rows)))
-        return self.score(hidden).squeeze(-1)
 
 
 class _AttentionMILModule(nn.Module):

@@ -31,6 +31,30 @@ class Encoder(BaseEstimator, ABC):
     ...         return module
     >>> Linear().build(n_features=100, embedding_dim=16)
     Linear(in_features=100, out_features=16, bias=True)
+
+    An encoder of bags with a hyper-parameter:
+
+    >>> import torch
+    >>> class TopTiles(Encoder):
+    ...     reads = "bag"
+    ...
+    ...     def __init__(self, n_tiles=3):
+    ...         self.n_tiles = n_tiles
+    ...
+    ...     def build(self, n_features, embedding_dim):
+    ...         return TopTilesModule(self.n_tiles, n_features, embedding_dim)
+    >>> class TopTilesModule(nn.Module):
+    ...     def __init__(self, n_tiles, n_features, embedding_dim):
+    ...         super().__init__()
+    ...         self.n_tiles, self.out_dim = n_tiles, embedding_dim
+    ...         self.linear = nn.Linear(n_features, embedding_dim)
+    ...
+    ...     def forward(self, bags):
+    ...         embedded = self.linear(bags.values).split(bags.lengths)
+    ...         tops = [tiles.topk(min(self.n_tiles, len(tiles)), dim=0).values for tiles in embedded]
+    ...         return torch.stack([top.mean(0) for top in tops])
+    >>> TopTiles().build(n_features=100, embedding_dim=16).out_dim
+    16
     """
 
     reads: str

@@ -1,6 +1,7 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
 from functools import partial
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -124,9 +125,12 @@ class JointSurvivalNet(SurvivalNet):
 
 def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     """Arguments for skorch from a name or a class of optimizer."""
-    params = {"optimizer": OPTIMIZERS.get(optimizer, optimizer)}
-    if weight_decay or optimizer in OPTIMIZERS:
+    cls = OPTIMIZERS.get(optimizer, optimizer)
+    params = {"optimizer": cls}
+    if "weight_decay" in signature(cls).parameters:
         params["optimizer__weight_decay"] = weight_decay
+    elif weight_decay:
+        raise ValueError(f"optimizer {cls.__name__} knows no weight_decay, got {weight_decay:g}. Set weight_decay=0.")
     if optimizer in OPTIMIZERS:
         params["optimizer__fused"] = True  # one pass over all weights instead of one operation per weight
     return params
@@ -164,7 +168,15 @@ def train(
         callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
     if verbose:
         callbacks = [*callbacks, ProgressBar()]
-    net = net_type(network, ObjectiveLoss(objective), callbacks=callbacks, train_split=None, verbose=0, **net_params)
+    net = net_type(
+        network,
+        ObjectiveLoss(objective),
+        callbacks=callbacks,
+        train_split=None,
+        use_caching=False,
+        verbose=0,
+        **net_params,
+    )
     return net.fit((training, validation), None)
 
 

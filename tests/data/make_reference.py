@@ -22,6 +22,18 @@ KEPT = {
     "networks/porpoise_amil_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
     "networks/porpoise_snn_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
     "networks/porpoise_mmf_concat_tiny": ("sd/", "in/", "f64/", "f32/", "grad_"),
+    **{
+        f"networks/porpoise_mmf_bilinear_skip{skip}_tiny": (
+            *("sd/mm", "sd/classifier", "grad_gp1_go1_bag7_y2_event/mm", "grad_gp1_go1_bag7_y2_event/loss"),
+            *(
+                f"f64/{gates}/bag{n}/{name}"
+                for gates in ("gp1_go1", "gp0_go0")
+                for n in (1, 7, 50)
+                for name in ("h_path", "h_omic", "h_mm")
+            ),
+        )
+        for skip in (0, 1)
+    },
     "networks/ilse_attention": ("sd/attention", "in/H1", "in/H7", "f64/bag1/", "f64/bag7/", "f32/bag1/", "f32/bag7/"),
     "losses/nll_ce_pycox": (
         *("logits", "bin", "censorship", "alphas", "clamped/f64", "hazards/f64", "survival/f64", "risk/f64"),
