@@ -1,5 +1,6 @@
 """The estimator."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -94,9 +95,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     patience : int, default=10
         Epochs without improvement after which `early_stopping` stops.
     gradient_accumulation : int, default=1
-        Batches per optimizer step. The step equals that of one batch of all their patients; memory holds one batch.
+        Batches per optimizer step, which is that of one large batch (one risk set for CoxPH); memory holds one batch.
     balance : bool, default=False
-        Draw training patients with replacement so that all combinations of time bin and censoring are equally likely.
+        Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
         Additional callbacks of the training loop. They are copied before use.
     device : str, default="auto"
@@ -310,9 +311,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             network = self._build(encoders, objective, patients)
             self.net_ = self._train(network, objective, patients, event, time, seed, device)
         self.modalities_ = [(one.name, spec, one.columns) for one, spec in zip(self._layout, encoders)]
-        self.objective_ = objective
-        self.unique_times_ = objective.unique_times_
         self.history_ = training_history(self.net_)
+        outputs = partial(infer, self.net_.module_, patients, device, FusionNetwork.forward)
+        self.objective_ = objective.finish(lambda: torch.cat(outputs()).double(), event, time)
+        self.unique_times_ = self.objective_.unique_times_
         return self
 
     def _check_X(self, X, reset):
@@ -432,8 +434,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         return X, infer(self.net_.module_, patients, self.net_.device, function)
 
     def _outputs(self, X):
-        _, outputs = self._infer(X, lambda network, batch: network(batch))
-        return torch.cat(outputs).double()
+        return torch.cat(self._infer(X, FusionNetwork.forward)[1]).double()
 
     def predict(self, X):
         """Predict risk scores.

@@ -11,7 +11,7 @@ from torch import nn
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Encoder, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
-from sksurv_mmf.objectives import Objective
+from sksurv_mmf.objectives import CoxPH, Objective
 from sksurv_mmf.preprocessing import (
     BagTransformer,
     CoxElasticNetSelector,
@@ -114,6 +114,7 @@ NUMERIC = [
     fusion(("all", SNN_ENCODER)),
     fusion(("all", MLP_ENCODER), fusion=Concat(), normalization="layer"),
     fusion(("all", LinearEncoder()), objective=ConstantHazard()),
+    fusion(("all", SNN_ENCODER), objective=CoxPH()),
     make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
 ]
 
@@ -135,6 +136,14 @@ WITH_BAGS = [
         normalization=None,
         early_stopping=True,
         input_noise=0.1,
+        modality_dropout=0.1,
+    ),
+    fusion(
+        ("wsi", AMIL_ENCODER),
+        ("rna", SNN_ENCODER),
+        objective=CoxPH("breslow"),
+        batch_size=6,
+        gradient_accumulation=4,
         modality_dropout=0.1,
     ),
     make_pipeline(

@@ -1,4 +1,5 @@
 import pickle
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, GradientNormClipping
 from sksurv.functions import StepFunction
+from sksurv.linear_model.coxph import BreslowEstimator
 from sksurv.metrics import (
     as_concordance_index_ipcw_scorer,
     as_cumulative_dynamic_auc_scorer,
@@ -22,7 +24,7 @@ from sksurv.metrics import (
 from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
-from sksurv_mmf.objectives import DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard
 from sksurv_mmf.training._net import balancing_weights
 
 PARTS = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
@@ -138,6 +140,81 @@ class TestCurves:
     def test_risk_is_minus_the_sum_of_survival_after_each_bin(self, fitted, shared_cohort):
         survival = fitted.predict_survival_function(shared_cohort.X, return_array=True)
         assert_allclose(fitted.predict(shared_cohort.X), -survival[:, 1:].sum(axis=1), rtol=1e-12)
+
+
+class TestProportionalHazards:
+    @pytest.mark.parametrize(
+        "params", [{"lr": 0.01}, {"batch_size": 4, "gradient_accumulation": 1000, "lr": 0.02, "max_epochs": 40}]
+    )
+    def test_it_finds_the_signal_with_small_and_with_full_risk_sets(self, halves, params):
+        X, y, X_new, y_new = halves
+        model = make_model(**{"objective": CoxPH(), "max_epochs": 25} | params).fit(X, y)
+        assert model.score(X_new, y_new) > 0.65
+
+    def test_curves_are_those_of_breslow_for_the_risks_of_the_training_patients(self, shared_cohort):
+        X, y = shared_cohort.X, shared_cohort.y
+        model = make_model(objective=CoxPH(), early_stopping=True).fit(X, y)
+        risk = model.predict(X)
+        assert risk.mean() == pytest.approx(0, abs=1e-12)
+        breslow = BreslowEstimator().fit(risk, y["event"], y["time"])
+        assert_array_equal(model.unique_times_, [0, *breslow.unique_times_])
+        hazard = model.predict_cumulative_hazard_function(X, return_array=True)
+        expected = np.exp(risk)[:, None] * breslow.cum_baseline_hazard_.y
+        assert_allclose(hazard[:, 1:], expected, rtol=1e-9)
+        assert_array_equal(hazard[:, 0], 0)
+
+    def test_one_seed_one_model_whatever_is_random(self, shared_cohort):
+        X, y = shared_cohort.X, shared_cohort.y
+        models = [make_model(objective=CoxPH(), gradient_accumulation=2, **CHANCES).fit(X, y) for _ in range(2)]
+        assert same_bits(*models)
+        assert_array_equal(models[0].predict(X), models[1].predict(X))
+
+    def test_file_backed_bags_give_the_same_model(self, shared_cohort, tmp_path):
+        X, y = shared_cohort.X.copy(), shared_cohort.y
+        model = make_model(objective=CoxPH(), batch_size=4, gradient_accumulation=3)
+        in_memory = clone(model).fit(X, y)
+        files = []
+        for name, bag in X["wsi__tiles"].items():
+            np.save(tmp_path / f"{name}.npy", bag.features)
+            files.append(Bag.from_file(tmp_path / f"{name}.npy"))
+        X["wsi__tiles"] = BagArray(files)
+        assert same_bits(clone(model).fit(X, y), in_memory)
+
+    def test_memory_holds_the_graph_of_one_batch(self, shared_cohort):
+        alive, before, after = weakref.WeakSet(), [], []
+
+        class Saved:
+            """A tensor that a graph keeps for its gradient, for as long as the graph lives."""
+
+            def __init__(self, tensor):
+                self.tensor = tensor.detach()  # itself it might belong to the graph, a cycle
+                alive.add(self)
+
+        class Watch(Callback):
+            def on_train_begin(self, net, **kwargs):
+                net.module_.register_forward_pre_hook(lambda *args: before.append(len(alive)))
+                net.module_.register_forward_hook(lambda *args: after.append(len(alive)))
+
+        model = make_model(objective=CoxPH(), batch_size=4, gradient_accumulation=1000, max_epochs=1)
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+            model.set_params(callbacks=[Watch()]).fit(shared_cohort.X, shared_cohort.y)
+        assert before[:16] == 16 * [0]  # eight batches, two passes
+        assert min(after[:16]) > 10
+
+    def test_divergence_is_an_error(self, shared_cohort):
+        with pytest.raises((ValueError, FloatingPointError)):
+            make_model(objective=CoxPH(), lr=1e30, optimizer="sgd").fit(shared_cohort.X, shared_cohort.y)
+
+    def test_an_event_with_nobody_else_at_risk_teaches_nothing(self, shared_cohort):
+        X, y = shared_cohort.X, shared_cohort.y.copy()
+        y["event"] = y["time"] == y["time"].max()
+        with pytest.raises(ValueError, match="None of 30 patients to train or validate on has an event while another"):
+            make_model(objective=CoxPH()).fit(X, y)
+
+    def test_the_objective_that_was_passed_stays_as_it_was(self, fitted, shared_cohort):
+        objective = CoxPH()
+        make_model(objective=objective).fit(shared_cohort.X, shared_cohort.y)
+        assert vars(objective) == {"ties": "efron"}
 
 
 class TestLearntFromTrainingPatientsOnly:

@@ -1,20 +1,33 @@
 """What every objective promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
 
+def check_times_differ(time: np.ndarray) -> None:
+    """Refuse training patients whose times are all equal."""
+    if time.min() == time.max():
+        raise ValueError(
+            f"All {len(time)} times equal {time[0]:g}, so there is no order to learn. Check that y holds "
+            "follow-up times."
+        )
+
+
 class Objective(BaseEstimator, ABC):
     """What a network learns: the loss, and how its outputs become a risk and a survival curve.
 
     `fit` learns from the training patients what the loss needs (bin edges, say); an estimator fits a clone, so
-    the object that a user passes stays as it was.
+    the object that a user passes stays as it was. After training, `finish` may learn from the outputs.
 
     Attributes
     ----------
+    decomposes : bool
+        Whether the loss of a step is the mean of losses that patients have by themselves. A class attribute, True
+        unless set. If False, `loss` always gets all patients of a step at once.
     n_outputs_ : int
         Number of outputs that the network must have.
     unique_times_ : ndarray of shape (n_unique_times,)
@@ -51,6 +64,8 @@ class Objective(BaseEstimator, ABC):
     >>> objective.cumulative_hazard(torch.zeros(1, 1)).tolist()
     [[0.0, 4.0, 8.0]]
     """
+
+    decomposes = True
 
     _parameter_constraints = {}
 
@@ -105,6 +120,21 @@ class Objective(BaseEstimator, ABC):
             Patients with equal numbers belong together.
         """
 
+    def informs(self, target: tuple[Tensor, ...]) -> bool:
+        """Whether these patients together teach anything; asked if the loss does not decompose.
+
+        Parameters
+        ----------
+        target : tuple of Tensor
+            What `encode` returned for these patients.
+
+        Returns
+        -------
+        informs : bool
+            True unless overridden.
+        """
+        return True
+
     @abstractmethod
     def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
         """Mean loss of a batch.
@@ -121,6 +151,25 @@ class Objective(BaseEstimator, ABC):
         loss : Tensor
             A scalar.
         """
+
+    def finish(self, predict: Callable[[], Tensor], event: np.ndarray, time: np.ndarray) -> "Objective":
+        """Learn what depends on the trained network, a baseline hazard say; nothing unless overridden.
+
+        Parameters
+        ----------
+        predict : callable
+            Without arguments, computes the outputs of the training patients, held-out ones included, as float64.
+        event : ndarray of bool, shape (n_patients,)
+            Whether the event was observed.
+        time : ndarray of float, shape (n_patients,)
+            Time of the event or of censoring.
+
+        Returns
+        -------
+        self : Objective
+            The finished objective.
+        """
+        return self
 
     @abstractmethod
     def risk(self, outputs: Tensor) -> Tensor:

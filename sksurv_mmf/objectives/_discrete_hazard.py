@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ._base import Objective
+from ._base import Objective, check_times_differ
 
 MARGIN = 1e-6  # how far the outer edges lie outside the observed times, as in the published code
 
@@ -104,11 +104,7 @@ class DiscreteHazard(Objective):
         self.alpha = alpha
 
     def fit(self, event: np.ndarray, time: np.ndarray) -> "DiscreteHazard":
-        if time.min() == time.max():
-            raise ValueError(
-                f"All {len(time)} times equal {time[0]:g}, so there is no order to learn. Check that y holds "
-                "follow-up times."
-            )
+        check_times_differ(time)
         self.bin_edges_ = survival_bin_edges(event, time, self.n_bins)
         self.n_outputs_ = len(self.bin_edges_) - 1
         if self.n_outputs_ < self.n_bins:

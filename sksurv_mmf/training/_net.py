@@ -1,5 +1,6 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
+from functools import partial
 from inspect import signature
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..objectives._base import Objective
-from ._patients import Patients, TrainingBatches, prediction_batches
+from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches
+from ._seeds import rehearsal
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -94,6 +96,33 @@ class SurvivalNet(NeuralNet):
         return step
 
 
+class JointSurvivalNet(SurvivalNet):
+    """The loop for a loss that does not decompose: over whole steps, of which memory holds one batch.
+
+    The gradient is that of one large batch, because the loss depends on the weights through the outputs alone.
+    """
+
+    def infer(self, x, **fit_params):
+        """Compute the outputs of a step, batch by batch."""
+        infer_batch = super().infer
+        # Detached one by one, no graph outlives its batch. Without gradients from the start, modules might choose
+        # another way to compute, and draw other random numbers than when they learn.
+        return torch.cat([infer_batch(batch).detach() for batch in x])
+
+    def train_step_single(self, batch, **fit_params):
+        """Add the gradient of one step."""
+        if not self.module_.training:
+            self._set_training(True)
+        step, target = unpack_data(batch)
+        with rehearsal(self.module_, self.device):
+            outputs = self.infer(step).requires_grad_()
+        loss = self.get_loss(outputs, target, X=step, training=True)
+        (gradient,) = torch.autograd.grad(loss, outputs)
+        for patients, share in zip(step, gradient.split(step.batch_size)):
+            super().infer(patients).backward(share)
+        return {"loss": loss.detach(), "y_pred": outputs.detach()}
+
+
 def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     """Arguments for skorch from a name or a class of optimizer."""
     cls = OPTIMIZERS.get(optimizer, optimizer)
@@ -129,14 +158,17 @@ def train(
     **net_params,
 ) -> SurvivalNet:
     """Train `network` on the patients `rows`; stop early where there are validation patients."""
-    training = TrainingBatches(patients, rows, batch_size, gradient_accumulation, weights)
+    net_type, batches = SurvivalNet, TrainingBatches
+    if not objective.decomposes:
+        net_type, batches = JointSurvivalNet, partial(TrainingSteps, objective.informs)
+    training = batches(patients, rows, batch_size, gradient_accumulation, weights)
     validation = None
     if validation_rows is not None:
-        validation = TrainingBatches(patients, validation_rows, batch_size, shuffle=False)
+        validation = batches(patients, validation_rows, batch_size, len(validation_rows), shuffle=False)
         callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
     if verbose:
         callbacks = [*callbacks, ProgressBar()]
-    net = SurvivalNet(
+    net = net_type(
         network,
         ObjectiveLoss(objective),
         callbacks=callbacks,

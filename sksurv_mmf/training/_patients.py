@@ -222,6 +222,72 @@ class TrainingBatches:
         return iter(read_all(self._read, self._requests()))
 
 
+@dataclass(frozen=True)
+class Step:
+    """The patients of one optimizer step, whose batches can be read more than once.
+
+    Attributes
+    ----------
+    patients : Patients
+        All patients.
+    rows : ndarray of int
+        Those of the step.
+    batch_size : int
+        Patients per batch; the last batch may be smaller.
+    """
+
+    patients: Patients
+    rows: np.ndarray
+    batch_size: int
+    ends_step = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        requests = (self.rows[i : i + self.batch_size] for i in range(0, len(self), self.batch_size))
+        read_all = prefetched if self.patients.on_disk else map
+        return iter(read_all(self.patients.batch, requests))
+
+
+class TrainingSteps(TrainingBatches):
+    """Whole steps of one epoch, for a loss that does not decompose over patients.
+
+    Parameters
+    ----------
+    informs : callable
+        Tells from the targets of a step whether it teaches anything. A step that does not takes in the next one, and
+        the last ones of an epoch join the step before.
+    *args, **kwargs
+        As of TrainingBatches.
+    """
+
+    def __init__(self, informs, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.informs = informs
+
+    __len__ = None  # depends on the order
+
+    def _steps(self) -> list[np.ndarray]:
+        order, steps, start = self._order(), [], 0
+        for stop in [*range(self.per_step, len(order), self.per_step), len(order)]:
+            # A patient drawn twice is no second patient.
+            if self.informs(self.patients.target_of(np.unique(order[start:stop]))):
+                steps.append(order[start:stop])
+                start = stop
+        if not steps:
+            raise ValueError(
+                f"None of {len(order)} patients to train or validate on has an event while another one is at risk, so "
+                "they teach nothing. Use more patients or, with early_stopping, another validation_fraction."
+            )
+        steps[-1] = np.concatenate([steps[-1], order[start:]])
+        return steps
+
+    def __iter__(self):
+        for rows in self._steps():
+            yield Step(self.patients, rows, self.batch_size), self.patients.target_of(rows)
+
+
 def prediction_batches(patients: Patients, max_tiles: int = 20_000, max_patients: int = 256) -> Iterator[Batch]:
     """All patients in order, as many at a time as have `max_tiles` tiles together, at least one."""
 

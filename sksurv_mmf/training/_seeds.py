@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import nn
 
 
 def draw_seed(random_state) -> int:
@@ -19,14 +20,29 @@ def draw_seed(random_state) -> int:
     return int(random_state)
 
 
+def fork_rng(device: str):
+    """Put the random states of the CPU and of `device` back after the block."""
+    on_gpu = torch.device(device).type == "cuda"
+    return torch.random.fork_rng(devices=[device] if on_gpu else [])
+
+
 @contextmanager
 def torch_seed(seed: int, device: str):
     """Seed torch inside the block and put its random state back afterwards."""
-    on_gpu = torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+    with fork_rng(device):
         # torch.manual_seed would also reseed devices that the fork does not protect.
         torch.default_generator.manual_seed(seed)
-        if on_gpu:
+        if torch.device(device).type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def rehearsal(module: nn.Module, device: str):
+    """Put random states and the buffers of `module`, such as running means, back after the block."""
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    with fork_rng(device):
+        yield
+    for buffer, before in zip(module.buffers(), buffers):
+        buffer.copy_(before)

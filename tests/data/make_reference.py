@@ -40,6 +40,14 @@ KEPT = {
         *(f"porpoise_nll/a{alpha}/f64/{what}" for alpha in ("0.0", "0.15", "0.5") for what in ("loss", "grad")),
         "pycox_logistic_hazard/f64/",
     ),
+    "losses/cox_partial_likelihood": tuple(
+        f"{sample}/{what}"
+        for sample in ("noties", "mildties", "heavyties", "small", "largeeta", "allevents")
+        for what in (
+            *("time", "event", "eta", "X", "porpoise_coxsurvloss/f64/"),
+            *(f"R/{ties}/{name}" for ties in ("breslow", "efron") for name in ("loglik", "dloglik_deta", "X_mle")),
+        )
+    ),
     "bins/porpoise_bins_risk": None,
     "elastic_net/gse7390": GLMNET,
     "elastic_net/ties": GLMNET,

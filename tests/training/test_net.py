@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from sksurv_mmf.cohort import describe, infer_columns, read_patients
 from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import CrossModalAttention
-from sksurv_mmf.objectives import DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard
 from sksurv_mmf.training import FusionNetwork, infer, train
 from sksurv_mmf.training._net import make_optimizer_params
 
@@ -29,14 +29,14 @@ class Counter(Callback):
         )
 
 
-def prepare(cohort):
+def prepare(cohort, objective=None):
     event, time = cohort.y["event"], cohort.y["time"]
-    objective = DiscreteHazard().fit(event, time)
+    objective = (DiscreteHazard() if objective is None else objective).fit(event, time)
     layout = describe(cohort.X, infer_columns(cohort.X))
     return objective, read_patients(cohort.X, layout, objective.encode(event, time))
 
 
-def build(dropout=0.0, batch_norm=False):
+def build(dropout=0.0, batch_norm=False, n_outputs=4, input_noise=0.0):
     torch.manual_seed(0)
     encoders = [
         AttentionMIL(8, 4, dropout=dropout, batch_norm=batch_norm).build(5, 8),
@@ -45,16 +45,16 @@ def build(dropout=0.0, batch_norm=False):
     return FusionNetwork(
         [torch.nn.Sequential(one) for one in encoders],
         CrossModalAttention(hidden_dim=4).build({"wsi": 8, "rna": 8}),
-        n_outputs=4,
-        input_noise=[0.0, 0.0],
+        n_outputs=n_outputs,
+        input_noise=[input_noise, input_noise],
         normalization="minmax",
         modality_dropout=0.0,
     )
 
 
-def fit(cohort, network=None, optimizer="sgd", weight_decay=0.0, lr=0.5, **params):
+def fit(cohort, network=None, optimizer="sgd", weight_decay=0.0, lr=0.5, objective=None, **params):
     """Train a small network; returns the net."""
-    objective, patients = prepare(cohort)
+    objective, patients = prepare(cohort, objective)
     settings = {
         "rows": np.arange(len(patients)),
         "validation_rows": None,
@@ -145,6 +145,110 @@ class TestSteps:
         net = fit(cohort, lr=1e-30, batch_size=29)
         rows = np.arange(len(cohort.X))
         assert net.history[0, "train_loss"] == pytest.approx(mean_loss(net, cohort, rows), rel=1e-5)
+
+
+class Passes:
+    """Keeps what a network puts out in training and which values its dropout layers drop."""
+
+    def __init__(self, network):
+        self.outputs, self.masks = [], []
+        network.register_forward_hook(lambda module, args, output: self.keep(module, output))
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Dropout | torch.nn.AlphaDropout):
+                layer.register_forward_hook(lambda module, args, output: self.masks.append(output == args[0]))
+
+    def keep(self, network, output):
+        if network.training:
+            self.outputs.append(output.detach().clone())
+
+
+class TestJointLoss:
+    """Steps of a loss that does not decompose over patients."""
+
+    def fit(self, cohort, network=None, **params):
+        return fit(cohort, build(n_outputs=1) if network is None else network, objective=CoxPH(), **params)
+
+    @pytest.mark.parametrize("batch_size", [1, 4, 7, 29, 30])
+    def test_gradient_is_that_of_all_patients_of_the_step_at_once(self, cohort, batch_size):
+        counter, network = Counter(), build(n_outputs=1)
+        before = copy.deepcopy(network)
+        net = self.fit(
+            cohort, network, batch_size=batch_size, gradient_accumulation=30, callbacks=[counter], max_epochs=1
+        )
+        objective, patients = prepare(cohort, CoxPH())
+        rows = np.arange(len(patients))
+        loss = objective.loss(before(patients.batch(rows)), patients.target_of(rows))
+        loss.backward()
+        (gradients,) = counter.gradients
+        assert net.history[0, "train_loss"] == pytest.approx(loss.item(), rel=1e-6)
+        for name, weight in before.named_parameters():
+            assert_close(gradients[name], weight.grad, rtol=1e-5, atol=1e-7)
+        assert gradients["head.weight"].abs().max() > 1e-3
+
+    def test_batches_of_one_step_are_one_risk_set_and_other_steps_are_not(self, cohort):
+        accumulated = self.fit(cohort, batch_size=2, gradient_accumulation=5)
+        large = self.fit(cohort, batch_size=10)
+        assert_close(weights_of(accumulated), weights_of(large), rtol=1e-4, atol=1e-6)
+        separate = self.fit(cohort, batch_size=2)
+        assert not torch.allclose(weights_of(separate)["head.weight"], weights_of(large)["head.weight"], atol=1e-3)
+
+    def test_both_passes_drop_the_same(self, cohort):
+        network = build(dropout=0.5, n_outputs=1, input_noise=0.5)
+        passes = Passes(network)
+        self.fit(cohort, network, batch_size=4, gradient_accumulation=8, lr=1e-30)
+        for kept in (passes.outputs, passes.masks):
+            epochs = len(kept) // 2
+            for epoch in (kept[:epochs], kept[epochs:]):
+                first, second = epoch[: len(epoch) // 2], epoch[len(epoch) // 2 :]
+                assert len(first) >= 8
+                assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        dropped = [mask for mask in passes.masks if not mask.all()]
+        assert len(dropped) > len(passes.masks) / 2
+
+    def test_random_states_and_batch_statistics_move_once(self, cohort):
+        network = build(dropout=0.5, batch_norm=True, n_outputs=1, input_noise=0.5)
+        single = copy.deepcopy(network)
+        self.fit(cohort, network, batch_size=6, gradient_accumulation=5, lr=1e-30, max_epochs=1)
+        random_state = torch.get_rng_state()
+        # The same patients in the same order, without the first pass.
+        torch.manual_seed(1)
+        _, patients = prepare(cohort, CoxPH())
+        order = torch.randperm(len(patients)).numpy()
+        for start in range(0, len(order), 6):
+            single.train()(patients.batch(order[start : start + 6]))
+        assert torch.equal(random_state, torch.get_rng_state())
+        buffers = dict(network.named_buffers())
+        assert any("running_mean" in name for name in buffers)
+        assert_close(buffers, dict(single.named_buffers()), rtol=1e-6, atol=1e-7)
+
+    def test_patients_held_out_are_one_risk_set(self, cohort):
+        rows, held_out = np.arange(15), np.arange(15, 30)
+        net = self.fit(cohort, rows=rows, validation_rows=held_out, batch_size=2, max_epochs=1)
+        objective, patients = prepare(cohort, CoxPH())
+        outputs = torch.cat(infer(net.module_, patients, "cpu", lambda network, batch: network(batch)))
+        expected = objective.loss(outputs[held_out], patients.target_of(held_out)).item()
+        assert net.history[0, "valid_loss"] == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 3])
+    def test_every_step_moves_the_weights_however_small_it_is(self, cohort, batch_size):
+        counter = Counter()
+        self.fit(cohort, batch_size=batch_size, callbacks=[counter], lr=1e-6)
+        assert len(counter.gradients) > 10
+        for gradients in counter.gradients:
+            assert gradients["head.weight"].abs().max() > 1e-4
+
+    def test_it_learns_from_full_risk_sets(self, cohort):
+        net = self.fit(cohort, batch_size=4, gradient_accumulation=10**6, optimizer="adam", lr=0.02, max_epochs=20)
+        losses = net.history[:, "train_loss"]
+        assert len(losses) == 20
+        assert losses[-1] < losses[0] - 0.2
+
+    @pytest.mark.parametrize("which", ["rows", "validation_rows"])
+    def test_patients_who_teach_nothing_are_refused(self, cohort, which):
+        censored = np.flatnonzero(~cohort.y["event"])
+        params = {"rows": np.arange(30), "validation_rows": np.arange(30), which: censored}
+        with pytest.raises(ValueError, match=rf"None of {len(censored)} patients to train or validate on has an event"):
+            self.fit(cohort, **params)
 
 
 class TestEarlyStopping:

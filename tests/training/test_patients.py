@@ -8,7 +8,14 @@ from torch.testing import assert_close
 
 from sksurv_mmf.bags import Bag, BagArray
 from sksurv_mmf.training import BagColumn, Patients, VectorColumn
-from sksurv_mmf.training._patients import TrainingBatches, all_finite, as_tensor, prediction_batches, prefetched
+from sksurv_mmf.training._patients import (
+    TrainingBatches,
+    TrainingSteps,
+    all_finite,
+    as_tensor,
+    prediction_batches,
+    prefetched,
+)
 
 EXACT = {"rtol": 0, "atol": 0}
 N = 10
@@ -125,6 +132,63 @@ class TestTrainingBatches:
         for (ours, _), (theirs, _) in zip(*results, strict=True):
             assert_close(ours.inputs[0].values, theirs.inputs[0].values, **EXACT)
             assert_close(ours.inputs[1], theirs.inputs[1], **EXACT)
+
+
+class TestTrainingSteps:
+    def steps(self, bags, informs, *args, **kwargs):
+        """Patients of each step of one epoch, and the sizes of its batches."""
+        steps = list(TrainingSteps(lambda target: informs(target[0].tolist()), patients_of(bags), *args, **kwargs))
+        for step, target in steps:
+            assert target[0].tolist() == step.rows.tolist() == rows_of((batch, None) for batch in step)
+            assert len(step) == len(step.rows)
+        return [step.rows.tolist() for step, _ in steps], [[len(batch) for batch in step] for step, _ in steps]
+
+    def test_each_holds_as_many_patients_as_its_batches_together(self, bags):
+        steps, sizes = self.steps(bags, lambda patients: True, np.arange(N), 2, 2, shuffle=False)
+        assert steps == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert sizes == [[2, 2], [2, 2], [2]]
+
+    @pytest.mark.parametrize(
+        ("needed", "expected"),
+        [
+            ({0}, [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]),
+            ({9}, [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]),
+            ({4}, [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]),
+            ({1, 6}, [[0, 1, 2], [3, 4, 5, 6, 7, 8, 9]]),
+            ({5, 6, 9}, [[0, 1, 2, 3, 4, 5], [6, 7, 8], [9]]),
+        ],
+    )
+    def test_one_that_teaches_nothing_joins_the_next_and_the_last_the_one_before(self, bags, needed, expected):
+        steps, _ = self.steps(bags, lambda patients: bool(needed & set(patients)), np.arange(N), 3, shuffle=False)
+        assert steps == expected
+
+    def test_every_patient_comes_once_in_a_new_order_each_epoch(self, bags):
+        steps = TrainingSteps(lambda target: True, patients_of(bags), np.arange(N), 2, 2)
+        torch.manual_seed(0)
+        epochs = [np.concatenate([step.rows for step, _ in steps]).tolist() for _ in range(2)]
+        assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(N))
+        assert epochs[0] != epochs[1]
+
+    def test_a_patient_drawn_twice_does_not_make_two(self, bags):
+        asked = []
+        weights = np.eye(N)[0] + 1e-9
+        torch.manual_seed(0)
+        with pytest.raises(ValueError, match="None of 10 patients to train or validate on"):
+            self.steps(bags, lambda patients: asked.append(patients), np.arange(N), 5, weights=weights)
+        assert asked == [[0], [0]]
+
+    def test_bags_on_disk_are_read_anew_in_each_pass(self, bags, tmp_path):
+        files = []
+        for i, bag in enumerate(bags):
+            np.save(tmp_path / f"{i}.npy", bag)
+            files.append(Bag.from_file(tmp_path / f"{i}.npy"))
+        ((step, _),) = TrainingSteps(lambda target: True, patients_of(files), np.arange(N), 3, 100)
+        first, second = ([batch.inputs[0] for batch in step] for _ in range(2))
+        for one, other in zip(first, second, strict=True):
+            assert_close(one.values, other.values, **EXACT)
+            assert one.values is not other.values
+        expected = np.concatenate([bags[row] for row in step.rows])
+        assert_close(torch.cat([one.values for one in first]), torch.as_tensor(expected), **EXACT)
 
 
 class TestPrefetch:
