@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from ..utils._validation import shorten
 from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
 
@@ -104,7 +105,7 @@ class TileAttentionDisplay:
             If the patient is not in X or has no tiles.
         """
         if patient is not None and patient not in X.index:
-            raise ValueError(f"patient={patient!r} is not in the index of X, which has {_some(X.index)}.")
+            raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
         estimator, X = last_step(estimator, X if patient is None else X.loc[[patient]])
         table = estimator.tile_attention(X, modality)
         return cls.from_predictions(table, patient=patient, highlight=highlight, coord_unit=coord_unit, ax=ax)
@@ -198,14 +199,10 @@ def _one_patient(table, patient):
         patient = patients[0]
     if patient not in patients:
         raise ValueError(
-            f"patient={patient!r} has no tiles in the table; the patients with tiles are {_some(patients)}. Name one."
+            f"patient={patient!r} has no tiles here; a patient may lack the modality. The patients of the table who "
+            f"have tiles are: {shorten(patients) or 'none'}."
         )
     return patient, table.loc[patient]
-
-
-def _some(names):
-    shown = ", ".join(repr(name) for name in names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown or "none"
 
 
 def _squares(coords, tile_size):
@@ -215,6 +212,8 @@ def _squares(coords, tile_size):
 
 def _draw_map(ax, relative, coords, tile_size, cmap, norm):
     from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FormatStrFormatter, LogLocator
 
     # The edge in the colour of the face closes the hairlines between neighbours.
     tiles = PolyCollection(_squares(coords, tile_size), array=relative, cmap=cmap, norm=norm, edgecolor="face", lw=0.2)
@@ -226,7 +225,12 @@ def _draw_map(ax, relative, coords, tile_size, cmap, norm):
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
     ax.locator_params(nbins=5)
-    ax.figure.colorbar(tiles, ax=ax, label="Attention (1 = average tile)", shrink=0.85)
+    bar = ax.figure.colorbar(tiles, ax=ax, label="Attention (1 = average tile)", shrink=0.85)
+    if isinstance(tiles.norm, LogNorm):
+        # By default only powers of ten have a number, and weights rarely span several.
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)), minor=False)
+        bar.formatter = FormatStrFormatter("%g")
+        bar.minorticks_off()
     return tiles
 
 

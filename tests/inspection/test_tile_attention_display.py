@@ -84,7 +84,7 @@ def test_from_estimator_shows_the_estimators_weights_of_one_patient():
 
 def test_unusable_tables_are_named():
     two = pd.concat([table(WEIGHTS), table(WEIGHTS, patient="B")])
-    with pytest.raises(ValueError, match="patients with tiles are 'A', 'B'"):
+    with pytest.raises(ValueError, match="who have tiles are: 'A', 'B'"):
         TileAttentionDisplay.from_predictions(two)
     with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
         TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
