@@ -225,8 +225,8 @@ class RiskGroupDisplay:
         show_censored : bool, default=True
             Whether to mark censored patients with ticks on the curve.
         colors : list of matplotlib colors, default=None
-            Colour of each group. None goes from blue for the lowest risk to red for the highest; of more than three groups
-            from dark blue to yellow, for which darker means lower.
+            Colour of each group. None goes from blue for the lowest risk to red for the highest, or with more than
+            three groups from dark blue to yellow.
 
         Returns
         -------
