@@ -10,7 +10,7 @@ from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
 from .training._patients import BagColumn, Patients, VectorColumn
-from .utils._validation import SEPARATOR, shorten
+from .utils._validation import SEPARATOR, belongs_to, shorten
 
 
 def join_modalities(modalities, how="inner"):
@@ -157,8 +157,7 @@ def infer_columns(X):
 
 def columns_of(X, name):
     """Positions of the columns of modality `name`, by their prefix."""
-    prefix = f"{name}{SEPARATOR}"
-    return [i for i, column in enumerate(X.columns) if isinstance(column, str) and column.startswith(prefix)]
+    return [i for i, column in enumerate(X.columns) if belongs_to(column, name)]
 
 
 def select_columns(X, modalities):

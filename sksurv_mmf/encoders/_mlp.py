@@ -1,11 +1,11 @@
 """Multilayer perceptron for small tables such as clinical data."""
 
-from itertools import pairwise
 from numbers import Integral
 
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
+from ..utils._layers import relu_layers
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 
@@ -46,13 +46,6 @@ class MLP(Encoder):
 
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:
         widths = [n_features, *[self.hidden_dim] * (self.n_layers - 1), embedding_dim]
-        return _MLPModule(widths, self.dropout)
-
-
-class _MLPModule(nn.Sequential):
-    def __init__(self, widths: list[int], dropout: float):
-        layers = []
-        for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*layers)
-        self.out_dim = widths[-1]
+        module = relu_layers(widths, self.dropout)
+        module.out_dim = embedding_dim
+        return module

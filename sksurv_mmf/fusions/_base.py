@@ -77,3 +77,16 @@ class Fusion(BaseEstimator, ABC):
 def stack_modalities(embeddings: list[Tensor]) -> Tensor:
     """One tensor of shape (n_patients, n_modalities, embedding_dim)."""
     return torch.stack(embeddings, dim=1)
+
+
+def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
+    """Softmax over the modalities a patient has; the weight of a missing one is exactly 0.
+
+    `scores` and `present` have the shape (n_patients, n_modalities).
+    """
+    return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
+
+
+def weighted_sum(weights: Tensor, stacked: Tensor) -> Tensor:
+    """Sum of the stacked modality vectors with the given (n_patients, n_modalities) weights."""
+    return torch.einsum("pm,pme->pe", weights, stacked)

@@ -1,12 +1,12 @@
 """Fusion by concatenation."""
 
-from itertools import pairwise
 from numbers import Integral
 
 import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from ..utils._layers import relu_layers
 from ..utils._validation import PROBABILITY
 from ._base import Fusion
 
@@ -58,10 +58,7 @@ class Concat(Fusion):
 class _ConcatModule(nn.Module):
     def __init__(self, widths: list[int], dropout: float):
         super().__init__()
-        layers = []
-        for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = relu_layers(widths, dropout)
         self.out_dim = widths[-1]
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, None]:

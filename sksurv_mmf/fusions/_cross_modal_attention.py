@@ -6,17 +6,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from ._base import Fusion, stack_modalities
+from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
-
-
-def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
-    """Softmax over the modalities a patient has; the weight of a missing one is exactly 0.
-
-    `scores` and `present` have the shape (n_patients, n_modalities).
-    """
-    return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
 
 
 class CrossModalAttention(Fusion):
@@ -117,4 +109,4 @@ class _CrossModalAttentionModule(nn.Module):
         stacked = stack_modalities(embeddings)  # (n_patients, n_modalities, embedding_dim)
         scores = self._scores(embeddings, stacked)
         weights = modality_softmax(scores, present) if self.normalize else scores * present
-        return torch.einsum("pm,pme->pe", weights, stacked), weights
+        return weighted_sum(weights, stacked), weights

@@ -2,14 +2,12 @@
 
 from numbers import Integral
 
-import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..utils._attention_score import AttentionScore
 from ..utils._validation import PROBABILITY
-from ._base import Fusion, stack_modalities
-from ._cross_modal_attention import modality_softmax
+from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 
 
 class GatedAttention(Fusion):
@@ -68,4 +66,4 @@ class _GatedAttentionModule(nn.Module):
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
         stacked = stack_modalities(embeddings)  # (n_patients, n_modalities, embedding_dim)
         weights = modality_softmax(self.score(stacked.flatten(0, 1)).view(present.shape), present)
-        return torch.einsum("pm,pme->pe", weights, stacked), weights
+        return weighted_sum(weights, stacked), weights

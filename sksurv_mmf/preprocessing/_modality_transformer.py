@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 
-from ..utils._validation import SEPARATOR
+from ..utils._validation import SEPARATOR, belongs_to
 from ._present_patients import PresentPatients
 
 
@@ -84,7 +84,7 @@ def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalit
 
 def name_with_modality(modality, feature):
     """Return ``<modality>__<feature>``, without repeating a prefix that is there; other columns keep their name."""
-    if modality == "remainder" or feature.startswith(modality + SEPARATOR):
+    if modality == "remainder" or belongs_to(feature, modality):
         return feature
     return modality + SEPARATOR + feature
 
@@ -100,7 +100,7 @@ class ColumnsOf:
             raise TypeError(
                 f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
             )
-        columns = [name for name in X.columns if name.startswith(self.modality + SEPARATOR)]
+        columns = [name for name in X.columns if belongs_to(name, self.modality)]
         if not columns:
             present = list(dict.fromkeys(name.split(SEPARATOR)[0] for name in X.columns if SEPARATOR in name))
             raise ValueError(

@@ -11,6 +11,11 @@ PROBABILITY = Interval(Real, 0, 1, closed="left")
 """Values a dropout probability may take."""
 
 
+def belongs_to(column, modality):
+    """Whether a column is named ``<modality>__<feature>``."""
+    return isinstance(column, str) and column.startswith(modality + SEPARATOR)
+
+
 def shorten(names, most=5):
     """List `names` for a message, the first few of them."""
     names = [repr(name) for name in names]
