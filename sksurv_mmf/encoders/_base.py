@@ -1,16 +1,18 @@
 """What every encoder promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from sklearn.base import BaseEstimator
-from torch import nn
+from torch import Tensor, nn
 
 
 class Encoder(BaseEstimator, ABC):
-    """Recipe for the network that turns one modality into one vector per patient.
+    """Recipe for the network that turns one modality into one vector, or several tokens, per patient.
 
     An encoder holds hyper-parameters only; `build` makes the torch module once the data are known. To write
-    your own, subclass it, set `reads` and implement `build`.
+    your own, subclass it, set `reads` and implement `build`. An encoder that must know the training patients
+    beforehand, because it clusters their tiles, say, also implements `fit`.
 
     Attributes
     ----------
@@ -61,13 +63,34 @@ class Encoder(BaseEstimator, ABC):
 
     _parameter_constraints = {}
 
+    def fit(self, inputs: Tensor | Sequence[Tensor], feature_names: list[str]) -> "Encoder":
+        """Learn from the training patients what the network needs; nothing unless overridden.
+
+        An estimator fits a clone, so the object that a user passes stays as it was.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (n_patients, n_features) or sequence of Tensor
+            The training patients who have the modality: their rows, or for bags one tensor of shape
+            (n_tiles, n_features) for each patient, which is read when it is asked for.
+        feature_names : list of str
+            Names of the columns without the prefix of the modality; empty for bags.
+
+        Returns
+        -------
+        self : Encoder
+            The fitted encoder. Random numbers come from torch's global random state, as in `build`.
+        """
+        return self
+
     @abstractmethod
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:
         """Make the network.
 
-        Its ``forward`` maps what the encoder reads to a tensor of shape (n_patients, ``out_dim``), and its
-        attribute ``out_dim`` says how wide that is. A module that weighs tiles has a second method,
-        ``attention``, from packed bags to one weight per tile.
+        Its ``forward`` maps what the encoder reads to a tensor of shape (n_patients, ``out_dim``), or to several
+        tokens per patient as :class:`~sksurv_mmf.bags.PackedBags` of width ``out_dim``, of which a fusion of vectors
+        is given the mean. Its attribute ``out_dim`` says how wide that is. A module that weighs tiles has a second
+        method, ``attention``, from packed bags to one weight per tile.
 
         Parameters
         ----------

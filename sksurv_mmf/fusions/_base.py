@@ -1,6 +1,7 @@
 """What every fusion promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 import torch
 from sklearn.base import BaseEstimator
@@ -8,13 +9,16 @@ from torch import Tensor, nn
 
 
 class Fusion(BaseEstimator, ABC):
-    """Recipe for the network that makes one vector of a patient's modality vectors.
+    """Recipe for the network that makes one vector of a patient's modality vectors or tokens.
 
     A fusion holds hyper-parameters only; `build` makes the torch module once the modalities are known. To
     write your own, subclass it and implement `build`.
 
     Attributes
     ----------
+    reads : {"vectors", "tokens"}
+        Whether the module is given one vector per patient and modality, or the tokens of each modality as
+        :class:`~sksurv_mmf.bags.PackedBags`. A class attribute, "vectors" unless set.
     has_attention : bool
         Whether the module weighs the modalities, so that
         :meth:`~sksurv_mmf.FusionSurvivalAnalysis.modality_attention` exists.
@@ -25,7 +29,7 @@ class Fusion(BaseEstimator, ABC):
     >>> from torch import nn
     >>> from sksurv_mmf.fusions import Fusion
     >>> class Sum(Fusion):
-    ...     def build(self, dims):
+    ...     def build(self, dims, bags=()):
     ...         return SumModule(out_dim=next(iter(dims.values())))
     >>> class SumModule(nn.Module):
     ...     def __init__(self, out_dim):
@@ -39,23 +43,30 @@ class Fusion(BaseEstimator, ABC):
     (tensor([[2., 2.]]), None)
     """
 
+    reads = "vectors"
     has_attention = False
 
     _parameter_constraints = {}
 
     @abstractmethod
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         """Make the network.
 
         Its ``forward(embeddings, present)`` takes one (n_patients, dim) tensor per modality, with zeros for a
-        patient who lacks it, and the boolean mask `present` of shape (n_patients, n_modalities). It returns
-        the fused (n_patients, ``out_dim``) tensor and the weights of shape (n_patients, n_modalities), or
-        None where the design has none.
+        patient who lacks it, and the boolean mask `present` of shape (n_patients, n_modalities). A fusion that reads
+        tokens gets one :class:`~sksurv_mmf.bags.PackedBags` per modality instead, in which a patient who lacks it has
+        no token. It returns the fused (n_patients, ``out_dim``) tensor and the weights of shape (n_patients,
+        n_modalities), or None where the design has none.
+
+        A module may have a second method, ``penalty``, from the same arguments to a scalar that is added to the loss
+        in training.
 
         Parameters
         ----------
         dims : dict of str to int
             Width of each modality's embedding, in the order of the modalities.
+        bags : collection of str, default=()
+            Names of the modalities that are bags of tiles, for designs that treat these differently.
 
         Returns
         -------

@@ -1,5 +1,6 @@
 """Fusion by products of the modality vectors."""
 
+from collections.abc import Collection
 from functools import reduce
 from math import prod
 from numbers import Integral
@@ -80,7 +81,7 @@ class Bilinear(Fusion):
         self.hidden_dim = hidden_dim
         self.dropout = dropout
 
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         return _BilinearModule(dims, self.gate, self.skip, self.rank, self.scale, self.hidden_dim, self.dropout)
 
 

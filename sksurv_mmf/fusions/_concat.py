@@ -1,5 +1,6 @@
 """Fusion by concatenation."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 import torch
@@ -51,7 +52,7 @@ class Concat(Fusion):
         self.n_layers = n_layers
         self.dropout = dropout
 
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         return _ConcatModule([sum(dims.values()), *[self.hidden_dim] * self.n_layers], self.dropout)
 
 

@@ -1,5 +1,6 @@
 """Cross-modality attention fusion (CM-MMF)."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 import torch
@@ -70,7 +71,7 @@ class CrossModalAttention(Fusion):
         self.hidden_dim = hidden_dim
         self.normalize = normalize
 
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         dim = self._common_dim(dims)
         scorers = [
             ModalityScore(dim, self.hidden_dim, ACTIVATIONS[self.activation])

@@ -1,5 +1,6 @@
 """Fusion by gated attention over the modalities."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 from sklearn.utils._param_validation import Interval
@@ -53,7 +54,7 @@ class GatedAttention(Fusion):
         self.hidden_dim = hidden_dim
         self.dropout = dropout
 
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         return _GatedAttentionModule(self._common_dim(dims), self.hidden_dim, self.dropout)
 
 

@@ -1,5 +1,7 @@
 """Fusion by the mean vector."""
 
+from collections.abc import Collection
+
 from torch import Tensor, nn
 
 from ._base import Fusion, stack_modalities
@@ -27,7 +29,7 @@ class Mean(Fusion):
 
     _parameter_constraints = {}
 
-    def build(self, dims: dict[str, int]) -> nn.Module:
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         return _MeanModule(self._common_dim(dims))
 
 
