@@ -2,9 +2,11 @@
 
 from ._attention_mil import AttentionMIL
 from ._base import Encoder
+from ._deep_attn_misl import DeepAttnMISL
 from ._identity import Identity
 from ._mlp import MLP
 from ._pooled_mil import MaxMIL, MeanMIL
 from ._snn import SNN
+from ._transformer_mil import TransformerMIL
 
-__all__ = ["MLP", "SNN", "AttentionMIL", "Encoder", "Identity", "MaxMIL", "MeanMIL"]
+__all__ = ["MLP", "SNN", "AttentionMIL", "DeepAttnMISL", "Encoder", "Identity", "MaxMIL", "MeanMIL", "TransformerMIL"]
