@@ -9,7 +9,17 @@ from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
-from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Encoder, Identity, MaxMIL, MeanMIL
+from sksurv_mmf.encoders import (
+    MLP,
+    SNN,
+    AttentionMIL,
+    DeepAttnMISL,
+    Encoder,
+    Identity,
+    MaxMIL,
+    MeanMIL,
+    TransformerMIL,
+)
 from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
 from sksurv_mmf.objectives import CoxPH, Objective
 from sksurv_mmf.preprocessing import (
@@ -128,6 +138,8 @@ WITH_BAGS = [
     ),
     fusion(("wsi", MeanMIL(8, dropout=0.0)), ("rna", Identity()), fusion=Concat(), normalization="layer"),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=GatedAttention(4)),
+    fusion(("wsi", DeepAttnMISL(3, hidden_dim=8, attention_dim=4, dropout=0.0)), ("rna", SNN_ENCODER)),
+    fusion(("wsi", TransformerMIL(8, n_heads=2, n_layers=1, n_inducing=2, dropout=0.0)), ("rna", SNN_ENCODER)),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=Bilinear(scale=2, hidden_dim=8, dropout=0.0)),
     fusion(
         ("wsi", MaxMIL(8, dropout=0.0)),
