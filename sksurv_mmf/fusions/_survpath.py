@@ -1,0 +1,166 @@
+"""Fusion by attention between the tokens of tables and of bags (SurvPath)."""
+
+from collections.abc import Collection
+from numbers import Integral
+
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+
+from ..bags._packed import PackedBags
+from ..utils._validation import PROBABILITY
+from ._base import Fusion
+from ._tokens import map_layouts
+
+
+class SurvPath(Fusion):
+    r"""One transformer block over the tokens of all modalities, in which tiles do not look at tiles.
+
+    For interactions between parts of modalities, such as pathways and regions of a slide: give it encoders that return
+    several tokens per patient. With encoders that return one vector per patient, each modality is one token.
+
+    Parameters
+    ----------
+    n_heads : int, default=1
+        Number of attention heads.
+    head_dim : int, default=None
+        Width of a head. None is half the width of the embeddings.
+    hidden_dim : int, default=None
+        Width of the layer behind the concatenated means. None is a quarter of their width.
+    dropout : float, default=0.1
+        Dropout probability in the feed-forward layers.
+
+    Notes
+    -----
+    Tokens of numeric modalities are called omics here, those of bags tiles. With the query, key and value
+    :math:`q_i, k_i, v_i` of each layer-normalised token,
+
+    .. math::
+
+        o_i = \sum_{j \in K_i} \mathrm{softmax}_{j \in K_i}(q_i^\top k_j / \sqrt{d})\, v_j,
+        \qquad
+        K_i = \begin{cases}
+            \text{all tokens} & i \text{ is omics}, \\
+            \text{omics tokens} & i \text{ is a tile},
+        \end{cases}
+
+    each :math:`o_i` passes the feed-forward layers and a layer normalisation, without residuals, and the means over the
+    tokens of each modality are concatenated for the last layer ([1]_). Memory is linear in the number of tiles.
+
+    If there is a single omics token, :math:`o_i` of every tile is that token's value, and the tiles act through the
+    omics queries alone.
+
+    Missing modalities are not part of [1]_. Here they have no tokens and the mean zero. The tiles of a patient without
+    omics have no key; each then attends to a learnt token and to itself. The same holds for all patients if all
+    modalities are bags. If none is, every token attends to all.
+
+    References
+    ----------
+    .. [1] Jaume, G. et al. "Modeling dense multimodal interactions between biological pathways and histology for
+           survival prediction", CVPR 2024.
+
+    Examples
+    --------
+    Two patients with 5 and 4 tiles and 3 pathways each:
+
+    >>> import torch
+    >>> from sksurv_mmf.bags import PackedBags
+    >>> from sksurv_mmf.fusions import SurvPath
+    >>> fuse = SurvPath(hidden_dim=8).build({"wsi": 16, "rna": 16}, bags=["wsi"])
+    >>> tiles, pathways = PackedBags(torch.rand(9, 16), (5, 4)), PackedBags(torch.rand(6, 16), (3, 3))
+    >>> fused, _ = fuse([tiles, pathways], torch.ones(2, 2, dtype=torch.bool))
+    >>> fused.shape
+    torch.Size([2, 8])
+    """
+
+    reads = "tokens"
+
+    _parameter_constraints = {
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "head_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": [PROBABILITY],
+    }
+
+    def __init__(self, n_heads=1, *, head_dim=None, hidden_dim=None, dropout=0.1):
+        self.n_heads = n_heads
+        self.head_dim = head_dim
+        self.hidden_dim = hidden_dim
+        self.dropout = dropout
+
+    def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
+        dim = self._common_dim(dims)
+        head_dim = self.head_dim or max(1, dim // 2)
+        hidden_dim = self.hidden_dim or max(1, len(dims) * self.n_heads * head_dim // 4)
+        is_bag = [name in bags for name in dims]
+        return _SurvPathModule(is_bag, dim, self.n_heads, head_dim, hidden_dim, self.dropout)
+
+
+attend = nn.functional.scaled_dot_product_attention
+
+
+class _TokenAttention(nn.Module):
+    """Layer normalisation and attention: omics queries see all tokens, tile queries the omics."""
+
+    def __init__(self, dim: int, n_heads: int, head_dim: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * n_heads * head_dim, bias=False)
+        self.stand_in = nn.Parameter(torch.randn(dim))
+        self.n_heads = n_heads
+
+    def forward(self, tokens: Tensor, n_omics: int) -> Tensor:
+        """(n_patients, n_tokens, dim), the omics first -> (n_patients, n_tokens, n_heads * head_dim)."""
+        if n_omics:
+            return self._attend(tokens, n_omics)
+        alone = tokens.flatten(0, 1)
+        pairs = torch.stack([self.stand_in.expand_as(alone), alone], dim=1)
+        return self._attend(pairs, 2)[:, 1].unflatten(0, tokens.shape[:2])
+
+    def _attend(self, tokens: Tensor, n_omics: int) -> Tensor:
+        projected = self.to_qkv(self.norm(tokens)).unflatten(2, (3, self.n_heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # each (n_patients, n_heads, n_tokens, head_dim)
+        out = attend(query[:, :, :n_omics], key, value)
+        if n_omics < tokens.shape[1]:
+            of_tiles = attend(query[:, :, n_omics:], key[:, :, :n_omics], value[:, :, :n_omics])
+            out = torch.cat([out, of_tiles], dim=2)
+        return out.transpose(1, 2).flatten(2)
+
+
+class _FeedForward(nn.Sequential):
+    """(..., width) -> (..., width): layer normalisation, linear, GELU, dropout, linear."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
+        )
+
+
+class _SurvPathModule(nn.Module):
+    def __init__(self, is_bag: list[bool], dim: int, n_heads: int, head_dim: int, hidden_dim: int, dropout: float):
+        super().__init__()
+        width = n_heads * head_dim
+        self.attention = _TokenAttention(dim, n_heads, head_dim)
+        self.feed_forward = _FeedForward(width, dropout)
+        self.norm = nn.LayerNorm(width)
+        self.last = nn.Linear(len(is_bag) * width, hidden_dim)
+        self.omics_first = sorted(range(len(is_bag)), key=is_bag.__getitem__)
+        self.n_omics_modalities = is_bag.count(False)
+        self.out_dim = hidden_dim
+
+    def forward(self, embeddings: list[PackedBags], present: Tensor) -> tuple[Tensor, None]:
+        return torch.relu(self.last(map_layouts(self._means, embeddings))), None
+
+    def _means(self, tokens: list[Tensor]) -> Tensor:
+        """Mean of each modality's tokens behind the block, side by side: (n_patients, n_modalities * width)."""
+        ordered = [tokens[m] for m in self.omics_first]
+        n_omics = sum(one.shape[1] for one in ordered[: self.n_omics_modalities])
+        out = self.norm(self.feed_forward(self.attention(torch.cat(ordered, dim=1), n_omics)))
+        parts = out.split([one.shape[1] for one in ordered], dim=1)
+        means = dict(zip(self.omics_first, map(mean_or_zero, parts)))
+        return torch.cat([means[m] for m in range(len(tokens))], dim=1)
+
+
+def mean_or_zero(tokens: Tensor) -> Tensor:
+    """Mean over the tokens, (n_patients, n_tokens, width) -> (n_patients, width); zero where there are none."""
+    return tokens.sum(dim=1) / max(1, tokens.shape[1])

@@ -1,0 +1,25 @@
+"""Patients who have equally many tokens, as one dense batch."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..bags._packed import PackedBags
+
+
+def map_layouts(function: Callable[[list[Tensor]], Tensor], embeddings: list[PackedBags]) -> Tensor:
+    """Apply a function of dense tokens to packed ones, without padding.
+
+    Patients who have equally many tokens of every modality are given to `function` together, as one
+    (n_patients, n_tokens, dim) tensor per modality, without tokens where they lack it. `function` returns one row per
+    patient, and so does this: (n_patients, out_dim), in the order of the batch.
+    """
+    tokens = [one.values.split(one.lengths) for one in embeddings]
+    groups = defaultdict(list)
+    for patient, layout in enumerate(zip(*(one.lengths for one in embeddings))):
+        groups[layout].append(patient)
+    rows = [function([torch.stack([bags[i] for i in group]) for bags in tokens]) for group in groups.values()]
+    grouped = torch.tensor([patient for group in groups.values() for patient in group], device=rows[0].device)
+    return torch.cat(rows).index_select(0, grouped.argsort())
