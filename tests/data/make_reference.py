@@ -34,6 +34,28 @@ KEPT = {
         )
         for skip in (0, 1)
     },
+    "networks/survpath_block": ("h1/", "h2/", "f64/h1/", "f64/h2/"),
+    "networks/survpath_model_tiny": (
+        *("sd/", "in/"),
+        *(f"f64/wsi{n}/{name}" for n in (1, 7, 50) for name in ("tokens", "embedding", "logits")),
+    ),
+    "networks/mcat_gated_attention": ("att1/", "in/", "f64/att1/"),
+    "networks/mcat_model_tiny": (
+        *("concat/sd/", "in/"),
+        *(
+            f"f64/concat/bag{n}/{name}"
+            for n in (1, 7, 50)
+            for name in (
+                "coattn_out",
+                "path_transformer_out",
+                "omic_transformer_out",
+                "h_path",
+                "h_omic",
+                "h_mm",
+                "logits",
+            )
+        ),
+    ),
     "networks/csmil_tiny": None,
     "networks/ilse_attention": ("sd/attention", "in/H1", "in/H7", "f64/bag1/", "f64/bag7/", "f32/bag1/", "f32/bag7/"),
     "losses/nll_ce_pycox": (
