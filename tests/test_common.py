@@ -20,7 +20,7 @@ from sksurv_mmf.encoders import (
     MeanMIL,
     TransformerMIL,
 )
-from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
+from sksurv_mmf.fusions import Bilinear, CoAttention, Concat, CrossModalAttention, GatedAttention, Mean, SurvPath
 from sksurv_mmf.objectives import CoxPH, Objective
 from sksurv_mmf.preprocessing import (
     BagTransformer,
@@ -141,6 +141,12 @@ WITH_BAGS = [
     fusion(("wsi", DeepAttnMISL(3, hidden_dim=8, attention_dim=4, dropout=0.0)), ("rna", SNN_ENCODER)),
     fusion(("wsi", TransformerMIL(8, n_heads=2, n_layers=1, n_inducing=2, dropout=0.0)), ("rna", SNN_ENCODER)),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=Bilinear(scale=2, hidden_dim=8, dropout=0.0)),
+    fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=SurvPath(hidden_dim=8, dropout=0.0)),
+    fusion(
+        ("wsi", AMIL_ENCODER),
+        ("rna", SNN_ENCODER),
+        fusion=CoAttention(n_heads=2, n_layers=1, feedforward_dim=8, hidden_dim=8, dropout=0.0),
+    ),
     fusion(
         ("wsi", MaxMIL(8, dropout=0.0)),
         ("rna", SNN_ENCODER),

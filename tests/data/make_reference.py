@@ -36,7 +36,7 @@ KEPT = {
     },
     "networks/survpath_block": ("h1/", "h2/", "f64/h1/", "f64/h2/"),
     "networks/survpath_model_tiny": (
-        *(f"sd/{layer}" for layer in ("cross_attender", "feed_forward", "layer_norm", "to_logits")),
+        *("sd/", "in/"),
         *(f"f64/wsi{n}/{name}" for n in (1, 7, 50) for name in ("tokens", "embedding", "logits")),
     ),
     "networks/mcat_gated_attention": ("att1/", "in/", "f64/att1/"),
