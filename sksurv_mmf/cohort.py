@@ -119,12 +119,15 @@ class Modality:
         Whether it is a column of bags rather than a numeric block.
     n_features : int
         Number of columns of the block, or width of the tiles.
+    feature_names : list of str
+        Names of the columns of the block without the modality's prefix; empty for bags.
     """
 
     name: str
     columns: list
     is_bag: bool
     n_features: int
+    feature_names: list
 
 
 def prefixes(X):
@@ -202,9 +205,10 @@ def _describe(X, name, columns):
                 f"Modality {name!r} mixes a bag column with others: {shorten(X.columns[columns])}. A bag modality is a "
                 "single column; give the others a modality of their own."
             )
-        return Modality(name, columns, True, _bags(X, columns).n_features)
+        return Modality(name, columns, True, _bags(X, columns).n_features, [])
     _check_numeric(X, name, columns)
-    return Modality(name, columns, False, len(columns))
+    feature_names = [str(column).removeprefix(f"{name}{SEPARATOR}") for column in X.columns[columns]]
+    return Modality(name, columns, False, len(columns), feature_names)
 
 
 def _check_numeric(X, name, columns):

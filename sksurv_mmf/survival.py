@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
-from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted, validate_data
@@ -34,7 +33,8 @@ from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
 from .training._device import resolve_device
 from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train, training_history
-from .training._network import NORMALIZATIONS, FusionNetwork, Standardize
+from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales
+from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
 from .utils._validation import PROBABILITY, shorten
 
@@ -363,38 +363,37 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
 
     def _build(self, encoders, objective, patients):
         """Make the untrained network."""
-        modules = []
-        for encoder, modality, column in zip(encoders, self._layout, patients.columns):
-            layers = [encoder.build(modality.n_features, self.embedding_dim)]
-            if self.standardize and not modality.is_bag:
-                has_it = patients.present[:, len(modules)]
-                layers.insert(0, Standardize(column.values[torch.from_numpy(has_it)]))
-            modules.append(nn.Sequential(*layers))
-        names = [modality.name for modality in self._layout]
         fusion = self._fusion()
         fusion._validate_params()
+        modules = [
+            self._build_encoder(encoder, modality, column.inputs(np.flatnonzero(has_it)))
+            for encoder, modality, column, has_it in zip(encoders, self._layout, patients.columns, patients.present.T)
+        ]
+        names = [modality.name for modality in self._layout]
         return FusionNetwork(
             modules,
-            fusion.build({name: module[-1].out_dim for name, module in zip(names, modules)}),
+            fusion.build(
+                {name: module[-1].out_dim for name, module in zip(names, modules)},
+                bags=[modality.name for modality in self._layout if modality.is_bag],
+            ),
             objective.n_outputs_,
-            input_noise=self._input_noise(names),
+            initial_outputs=objective.initial_outputs_,
+            reads=fusion.reads,
+            input_noise=noise_scales(self.input_noise, names),
             normalization=self.normalization,
             modality_dropout=self.modality_dropout,
         )
 
-    def _input_noise(self, names):
-        if not isinstance(self.input_noise, dict):
-            return [self.input_noise] * len(names)
-        unknown = [name for name in self.input_noise if name not in names]
-        if unknown:
-            raise ValueError(f"input_noise names {shorten(unknown)}, but the modalities are {shorten(names)}.")
-        for name, scale in self.input_noise.items():
-            if not (isinstance(scale, Real) and scale >= 0):
-                raise ValueError(f"input_noise of modality {name!r} must be a number of at least 0, got {scale!r}.")
-        return [self.input_noise.get(name, 0.0) for name in names]
+    def _build_encoder(self, encoder, modality, inputs):
+        """Make the untrained encoder of a modality from its training patients."""
+        encoder.fit(inputs, modality.feature_names)
+        layers = [Standardize(inputs)] if self.standardize and not modality.is_bag else []
+        return nn.Sequential(*layers, encoder.build(modality.n_features, self.embedding_dim))
 
     def _train(self, network, objective, patients, event, time, seed, device):
-        rows, validation_rows = self._split(event, seed)
+        rows, validation_rows = np.arange(len(event)), None
+        if self.early_stopping:
+            rows, validation_rows = hold_out(event, self.validation_fraction, seed)
         return train(
             network,
             objective,
@@ -412,19 +411,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             device=device,
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
-
-    def _split(self, event, seed):
-        """Rows to train on and, for early stopping, rows to validate on."""
-        rows = np.arange(len(event))
-        if not self.early_stopping:
-            return rows, None
-        try:
-            return train_test_split(rows, test_size=self.validation_fraction, stratify=event, random_state=seed)
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of {len(event)} "
-                f"patients with {event.sum()} events: {error} Use early_stopping=False or more patients."
-            ) from error
 
     def _infer(self, X, function):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""

@@ -192,8 +192,8 @@ class TestProportionalHazards:
 
         class Watch(Callback):
             def on_train_begin(self, net, **kwargs):
-                net.module_.register_forward_pre_hook(lambda *args: before.append(len(alive)))
-                net.module_.register_forward_hook(lambda *args: after.append(len(alive)))
+                net.module_.encoders[0].register_forward_pre_hook(lambda *args: before.append(len(alive)))
+                net.module_.head.register_forward_hook(lambda *args: after.append(len(alive)))
 
         model = make_model(objective=CoxPH(), batch_size=4, gradient_accumulation=1000, max_epochs=1)
         with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):

@@ -30,6 +30,8 @@ class Objective(BaseEstimator, ABC):
         unless set. If False, `loss` always gets all patients of a step at once.
     n_outputs_ : int
         Number of outputs that the network must have.
+    initial_outputs_ : float or ndarray of shape (`n_outputs_`,)
+        Where the outputs start before anything is learnt; 0.0 unless set.
     unique_times_ : ndarray of shape (n_unique_times,)
         The times, in the unit of the training times, at which the survival curves step. The first is 0.
 
@@ -66,6 +68,7 @@ class Objective(BaseEstimator, ABC):
     """
 
     decomposes = True
+    initial_outputs_ = 0.0
 
     _parameter_constraints = {}
 

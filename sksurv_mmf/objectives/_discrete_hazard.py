@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -47,6 +47,36 @@ def discrete_hazard_nll(logits: Tensor, bin_index: Tensor, event: Tensor, alpha:
     return torch.where(event, at_event, (1 - alpha) * at_censoring)
 
 
+# How much of a bin's cumulative hazard has accrued after a fraction of the bin.
+INTERPOLATIONS = {
+    "linear": lambda hazard, fraction: -torch.log1p(fraction * torch.expm1(-hazard)),
+    "exponential": lambda hazard, fraction: fraction * hazard,
+}
+
+
+def interpolate(at_edges: Tensor, edges: np.ndarray, times: np.ndarray, accrued) -> Tensor:
+    """Cumulative hazards at `times`, shape (n_patients, n_times), from those at the edges of bins.
+
+    `at_edges` has the shape (n_patients, n_bins + 1), `edges` increases, and all times lie between them.
+    """
+    k = np.searchsorted(edges[1:-1], times, side="left")
+    fraction = torch.as_tensor((times - edges[k]) / (edges[k + 1] - edges[k])).to(at_edges)
+    before, after = at_edges[:, k], at_edges[:, k + 1]
+    # At the edge itself a linear curve may reach a survival of 0, whose logarithm has no gradient.
+    inside = torch.where(fraction < 1, fraction, 0)
+    return torch.where(fraction < 1, before + accrued(after - before, inside), after)
+
+
+def marginal_logits(bin_index: np.ndarray, event: np.ndarray, n_bins: int) -> np.ndarray:
+    """Logits of the hazards, shape (n_bins,), of patients about whom nothing is known.
+
+    Half an event and half a survivor more than there are keep the logit of a bin finite in which all have the event.
+    """
+    events = np.bincount(bin_index[event], minlength=n_bins) + 0.5
+    at_risk = np.bincount(bin_index, minlength=n_bins)[::-1].cumsum()[::-1] + 1.0
+    return np.log(events / (at_risk - events))
+
+
 class DiscreteHazard(Objective):
     r"""Hazards in a few time bins, learnt by maximum likelihood.
 
@@ -59,6 +89,10 @@ class DiscreteHazard(Objective):
         Number of time bins; their edges are quantiles of the uncensored training times.
     alpha : float, default=0.0
         How much censored patients are played down: their loss counts ``1 - alpha``.
+    interpolation : {"step", "linear", "exponential"}, default="step"
+        The survival function inside a bin: constant up to the bin's right edge, falling linearly (a constant density
+        of events) or exponentially (a constant hazard). The last two step at every training time. Risk scores and
+        training are the same.
 
     Attributes
     ----------
@@ -67,8 +101,10 @@ class DiscreteHazard(Objective):
         with a warning.
     n_outputs_ : int
         Number of bins.
-    unique_times_ : ndarray of shape (n_bins + 1,)
-        0 and the right edge of every bin: where the curves step.
+    initial_outputs_ : ndarray of shape (n_bins,)
+        Logits of the hazards of the training patients as a whole, from which training starts.
+    unique_times_ : ndarray of shape (n_unique_times,)
+        0 and the right edge of every bin, with an interpolation also the training times: where the curves step.
 
     Notes
     -----
@@ -97,11 +133,13 @@ class DiscreteHazard(Objective):
     _parameter_constraints = {
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "alpha": [Interval(Real, 0, 1, closed="left")],
+        "interpolation": [StrOptions({"step", *INTERPOLATIONS})],
     }
 
-    def __init__(self, n_bins=4, *, alpha=0.0):
+    def __init__(self, n_bins=4, *, alpha=0.0, interpolation="step"):
         self.n_bins = n_bins
         self.alpha = alpha
+        self.interpolation = interpolation
 
     def fit(self, event: np.ndarray, time: np.ndarray) -> "DiscreteHazard":
         check_times_differ(time)
@@ -113,8 +151,14 @@ class DiscreteHazard(Objective):
                 f"of n_bins={self.n_bins}.",
                 stacklevel=2,
             )
-        self.unique_times_ = np.concatenate([[0.0], self.bin_edges_[1:]])
+        self.initial_outputs_ = marginal_logits(self._bin_index(time), event, self.n_outputs_)
+        self.unique_times_ = self._right_edges()
+        if self.interpolation != "step":
+            self.unique_times_ = np.union1d(self.unique_times_, time)
         return self
+
+    def _right_edges(self) -> np.ndarray:
+        return np.concatenate([[0.0], self.bin_edges_[1:]])
 
     def _bin_index(self, time: np.ndarray) -> np.ndarray:
         # Times beyond the training range belong to the outer bins.
@@ -135,4 +179,7 @@ class DiscreteHazard(Objective):
 
     def cumulative_hazard(self, outputs: Tensor) -> Tensor:
         after = cumulative_hazards(outputs)
-        return torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
+        at_edges = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
+        if self.interpolation == "step":
+            return at_edges
+        return interpolate(at_edges, self._right_edges(), self.unique_times_, INTERPOLATIONS[self.interpolation])

@@ -79,9 +79,10 @@ class SurvivalNet(NeuralNet):
         if not self.module_.training:
             self._set_training(True)
         patients, target = unpack_data(batch)
-        outputs = self.infer(patients)
+        outputs, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
         loss = self.get_loss(outputs, target, X=patients, training=True)
-        (loss * patients.share).backward()
+        total = loss if penalty is None else loss + penalty
+        (total * patients.share).backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
     def train_step(self, batch, **fit_params):
@@ -119,7 +120,11 @@ class JointSurvivalNet(SurvivalNet):
         loss = self.get_loss(outputs, target, X=step, training=True)
         (gradient,) = torch.autograd.grad(loss, outputs)
         for patients, share in zip(step, gradient.split(step.batch_size)):
-            super().infer(patients).backward(share)
+            again, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
+            total = (again * share).sum()
+            if penalty is not None:
+                total = total + penalty * len(patients) / len(step)
+            total.backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
 

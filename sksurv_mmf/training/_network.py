@@ -1,10 +1,17 @@
 """The whole network: encoders, normalisation, fusion, and the outputs."""
 
+from numbers import Real
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags
+from ..bags._packed import PackedBags, segment_mean
+from ..utils._validation import shorten
 from ._patients import Batch
+
+Embedding = Tensor | PackedBags
+"""What an encoder makes of a batch: a row per patient, or a bag of tokens per patient."""
 
 
 def minmax_normalize(vectors: Tensor) -> Tensor:
@@ -44,6 +51,51 @@ def add_noise(inputs, scale: float):
     return inputs + scale * torch.randn_like(inputs)
 
 
+def noise_scales(input_noise: float | dict[str, float], names: list[str]) -> list[float]:
+    """Standard deviation of the noise on each modality, after checking those given by name."""
+    if not isinstance(input_noise, dict):
+        return [input_noise] * len(names)
+    unknown = [name for name in input_noise if name not in names]
+    if unknown:
+        raise ValueError(f"input_noise names {shorten(unknown)}, but the modalities are {shorten(names)}.")
+    for name, scale in input_noise.items():
+        if not (isinstance(scale, Real) and scale >= 0):
+            raise ValueError(f"input_noise of modality {name!r} must be a number of at least 0, got {scale!r}.")
+    return [input_noise.get(name, 0.0) for name in names]
+
+
+def as_vectors(embedding: Embedding) -> Tensor:
+    """One vector per patient: the mean of the tokens."""
+    return segment_mean(embedding.values, embedding.lengths) if isinstance(embedding, PackedBags) else embedding
+
+
+def as_tokens(embedding: Embedding) -> PackedBags:
+    """A bag of tokens per patient: a vector is a single token."""
+    return embedding if isinstance(embedding, PackedBags) else PackedBags(embedding, (1,) * len(embedding))
+
+
+READERS = {"vectors": as_vectors, "tokens": as_tokens}
+
+
+def spread(embedding: Embedding, rows: Tensor, n_patients: int) -> Embedding:
+    """Give patients who are not among `rows` zeros, or no tokens."""
+    if isinstance(embedding, PackedBags):
+        lengths = np.zeros(n_patients, dtype=int)
+        lengths[rows.cpu().numpy()] = embedding.lengths
+        return PackedBags(embedding.values, tuple(lengths.tolist()))
+    return embedding.new_zeros(n_patients, embedding.shape[1]).index_copy(0, rows, embedding)
+
+
+def hide(embedding: Embedding, kept: Tensor) -> Embedding:
+    """Give patients who are not `kept` zeros, or no tokens."""
+    if not isinstance(embedding, PackedBags):
+        return embedding.masked_fill(~kept.unsqueeze(1), 0)
+    kept = kept.cpu()
+    lengths = torch.tensor(embedding.lengths)
+    rows = torch.repeat_interleave(kept, lengths).nonzero().squeeze(1).to(embedding.values.device)
+    return PackedBags(embedding.values[rows], tuple((lengths * kept).tolist()))
+
+
 def drop_modalities(present: Tensor, probability: float) -> Tensor:
     """Hide each modality of a patient with the given probability, but never all that the patient has."""
     kept = present & (torch.rand(present.shape, device=present.device) >= probability)
@@ -64,43 +116,71 @@ class FusionNetwork(nn.Module):
     input_noise : list of float
         Standard deviation of the Gaussian noise on each modality's input, in training only.
     normalization : {"minmax", "layer", None}
-        How each modality vector is rescaled before the fusion.
+        How each modality vector or token is rescaled before the fusion.
     modality_dropout : float
         Probability with which a modality of a patient is hidden, in training only.
+    reads : {"vectors", "tokens"}, default="vectors"
+        What the fusion is given.
+    initial_outputs : float or ndarray of shape (n_outputs,), default=0.0
+        Biases with which the outputs start.
     """
 
-    def __init__(self, encoders, fusion, n_outputs, *, input_noise, normalization, modality_dropout):
+    def __init__(
+        self,
+        encoders,
+        fusion,
+        n_outputs,
+        *,
+        input_noise,
+        normalization,
+        modality_dropout,
+        reads="vectors",
+        initial_outputs=0.0,
+    ):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.dims = [encoder[-1].out_dim for encoder in encoders]
         self.fusion = fusion
         self.head = nn.Linear(fusion.out_dim, n_outputs)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.as_tensor(initial_outputs).expand(n_outputs))
+        self.reads = reads
         self.input_noise = input_noise
         self.normalization = normalization
         self.modality_dropout = modality_dropout
 
-    def embed(self, batch: Batch) -> list[Tensor]:
-        """One (n_patients, dim) tensor per modality, zeros for a patient who lacks it."""
-        return [self._embed_one(m, batch) for m in range(len(self.encoders))]
+    def embed(self, batch: Batch) -> tuple[list[Embedding], Tensor]:
+        """What the fusion is given: one embedding per modality, and who has what."""
+        embeddings, present = [self._embed_one(m, batch) for m in range(len(self.encoders))], batch.present
+        if self.training and self.modality_dropout:
+            present = drop_modalities(present, self.modality_dropout)
+            embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.T)]
+        return embeddings, present
 
-    def _embed_one(self, m: int, batch: Batch) -> Tensor:
+    def _embed_one(self, m: int, batch: Batch) -> Embedding:
         inputs, rows = batch.inputs[m], batch.rows[m]
         if inputs is None:
-            return self.head.weight.new_zeros(len(batch), self.dims[m])
+            nothing = READERS[self.reads](self.head.weight.new_zeros(0, self.dims[m]))
+            return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])
-        embedding = NORMALIZATIONS[self.normalization](self.encoders[m](inputs))
-        if rows is None:
-            return embedding
-        return embedding.new_zeros(len(batch), self.dims[m]).index_copy(0, rows, embedding)
+        embedding = self._normalize(READERS[self.reads](self.encoders[m](inputs)))
+        return embedding if rows is None else spread(embedding, rows, len(batch))
+
+    def _normalize(self, embedding: Embedding) -> Embedding:
+        if isinstance(embedding, PackedBags):
+            return embedding.with_values(self._normalize(embedding.values))
+        return NORMALIZATIONS[self.normalization](embedding)
 
     def fuse(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The fused (n_patients, out_dim) tensor and the weights of the modalities, if the fusion has them."""
-        embeddings, present = self.embed(batch), batch.present
-        if self.training and self.modality_dropout:
-            present = drop_modalities(present, self.modality_dropout)
-            embeddings = [one * present[:, m, None] for m, one in enumerate(embeddings)]
-        return self.fusion(embeddings, present)
+        return self.fusion(*self.embed(batch))
 
     def forward(self, batch: Batch) -> Tensor:
         return self.head(self.fuse(batch)[0])
+
+    def outputs_and_penalty(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The outputs, and the term that the fusion adds to the loss in training, if it has one."""
+        embeddings, present = self.embed(batch)
+        outputs = self.head(self.fusion(embeddings, present)[0])
+        return outputs, self.fusion.penalty(embeddings, present) if hasattr(self.fusion, "penalty") else None

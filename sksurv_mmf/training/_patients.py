@@ -1,11 +1,12 @@
 """Patients in memory or on disk, and batches of them."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from ..bags._array import BagArray
@@ -62,6 +63,10 @@ class VectorColumn:
         self.n_tiles = np.zeros(len(values), dtype=int)
         self.on_disk = False
 
+    def inputs(self, rows: np.ndarray) -> Tensor:
+        """What encoders learn from."""
+        return self.take(rows)
+
     def take(self, rows: np.ndarray) -> Tensor:
         """The vectors of some patients."""
         return self.values[torch.from_numpy(rows)]
@@ -78,6 +83,14 @@ class BagColumn:
         self.on_disk = any(isinstance(bag, Bag) and bag.is_file_backed for bag in bags)
         self.bags = bags if self.on_disk else [self._read(i, bag) for i, bag in enumerate(bags)]
 
+    def inputs(self, rows: np.ndarray) -> "BagReader":
+        """What encoders learn from."""
+        return BagReader(self, rows)
+
+    def read(self, row: int) -> Tensor | None:
+        """The tiles of one patient."""
+        return self._read(row, self.bags[row]) if self.on_disk else self.bags[row]
+
     def _read(self, row: int, bag) -> Tensor | None:
         if not isinstance(bag, Bag):
             return None
@@ -91,9 +104,23 @@ class BagColumn:
 
     def take(self, rows: np.ndarray) -> PackedBags:
         """The bags of some patients, packed."""
-        tiles = [self._read(row, self.bags[row]) if self.on_disk else self.bags[row] for row in rows]
+        tiles = [self.read(row) for row in rows]
         lengths = tuple(len(one) for one in tiles)
         return PackedBags(tiles[0] if len(tiles) == 1 else torch.cat(tiles), lengths)
+
+
+class BagReader(Sequence):
+    """The tiles of some patients, each read when it is asked for."""
+
+    def __init__(self, column: BagColumn, rows: np.ndarray):
+        self.column = column
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.column.read(self.rows[i])
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
@@ -286,6 +313,17 @@ class TrainingSteps(TrainingBatches):
     def __iter__(self):
         for rows in self._steps():
             yield Step(self.patients, rows, self.batch_size), self.patients.target_of(rows)
+
+
+def hold_out(event: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:
+    """Rows to train on and rows to validate on, stratified by event."""
+    try:
+        return train_test_split(np.arange(len(event)), test_size=fraction, stratify=event, random_state=seed)
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping cannot hold out validation_fraction={fraction} of {len(event)} patients with "
+            f"{event.sum()} events: {error} Use early_stopping=False or more patients."
+        ) from error
 
 
 def prediction_batches(patients: Patients, max_tiles: int = 20_000, max_patients: int = 256) -> Iterator[Batch]:

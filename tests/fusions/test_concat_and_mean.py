@@ -3,8 +3,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sksurv_mmf.encoders import SNN, AttentionMIL
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.cohort import read_patients
+from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, Mean
+from sksurv_mmf.fusions._mean import dissimilarity
 from sksurv_mmf.objectives._discrete_hazard import discrete_hazard_nll
 from sksurv_mmf.training import FusionNetwork
 from sksurv_mmf.training._patients import Batch
@@ -132,3 +136,62 @@ def test_gradients_of_mean_with_missing_modalities():
 def test_mean_refuses_embeddings_of_unequal_width():
     with pytest.raises(ValueError, match=r"Mean needs .* 'wsi' has 16, 'rna' has 154.*Identity"):
         Mean().build({"wsi": 16, "rna": 154})
+
+
+class TestSimilarity:
+    present = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
+    vectors = torch.as_tensor(np.random.default_rng(0).normal(size=(3, 3, 5)))
+
+    def penalty(self, vectors, present, similarity=0.3):
+        module = Mean(similarity).build({"wsi": 5, "rna": 5, "clinical": 5})
+        return module.penalty(list(vectors.unbind(1)), present)
+
+    def test_it_is_the_ratio_of_the_variance_between_modalities_to_all_variance(self):
+        ratios = []
+        for vectors, has_it in zip(self.vectors.numpy(), self.present.numpy()):
+            own = vectors[has_it]
+            ratios.append(((own - own.mean(axis=0)) ** 2).sum() / ((own - own.mean()) ** 2).sum())
+        ours = dissimilarity(self.vectors, self.present)
+        assert_close(ours, torch.tensor(ratios, dtype=torch.float64), rtol=1e-12, atol=1e-14)
+        assert 0.02 < ours[:2].min()
+        expected = 0.3 * (ratios[0] + ratios[1] + 0.02) / 3  # a single modality has no variance: the lower bound
+        assert self.penalty(self.vectors, self.present).item() == pytest.approx(expected, rel=1e-12)
+
+    def test_equal_vectors_cost_least_and_opposite_ones_most(self):
+        all_present = torch.ones(1, 3, dtype=torch.bool)
+        equal = self.vectors[:1, :1].expand(1, 3, 5)
+        assert self.penalty(equal, all_present).item() == pytest.approx(0.3 * 0.02)
+        opposite = torch.stack([self.vectors[0, 0], -self.vectors[0, 0]])[None]
+        ratio = dissimilarity(opposite, torch.ones(1, 2, dtype=torch.bool))
+        assert_close(ratio, torch.ones(1).double())
+
+    def test_shift_and_scale_of_all_vectors_do_not_matter(self):
+        moved = dissimilarity(3 * self.vectors - 7, self.present)
+        assert_close(moved, dissimilarity(self.vectors, self.present))
+
+    def test_gradient_with_missing_modalities_and_constant_vectors(self):
+        vectors = self.vectors[:2].clone().requires_grad_()
+        assert torch.autograd.gradcheck(lambda one: self.penalty(one, self.present[:2]), vectors)
+        constant = torch.ones(1, 3, 5, requires_grad=True)
+        self.penalty(constant, self.present[:1]).backward()
+        assert_close(constant.grad, torch.zeros(1, 3, 5), rtol=0, atol=0)
+
+    def test_it_makes_the_modalities_of_a_patient_alike(self):
+        cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 8), random_state=0)
+
+        def between(similarity):
+            model = FusionSurvivalAnalysis(
+                [("wsi", MeanMIL(8, dropout=0.0)), ("rna", SNN(8, dropout=0.0))],
+                Mean(similarity),
+                embedding_dim=8,
+                max_epochs=15,
+                lr=0.02,
+                modality_dropout=0.0,
+                random_state=0,
+            ).fit(cohort.X, cohort.y)
+            patients = read_patients(cohort.X, model._layout)
+            with torch.no_grad():
+                embeddings, present = model.net_.module_.embed(patients.batch(np.arange(40)))
+            return dissimilarity(torch.stack(embeddings, 1), present).mean().item()
+
+        assert between(10.0) < 0.5 * between(0.0)

@@ -208,3 +208,62 @@ class TestPredictions:
         event, time = np.ones(5, dtype=bool), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
         objective = DiscreteHazard(n_bins=2).fit(event, time)
         np.testing.assert_allclose(objective.unique_times_, [0, 3, 5 + MARGIN], rtol=1e-15)
+
+
+class TestInterpolation:
+    event, time = np.array([True, True, False, True, True, False]), np.array([1.0, 2.0, 2.5, 4.0, 8.0, 9.0])
+
+    def curves(self, interpolation, logits):
+        objective = DiscreteHazard(2, interpolation=interpolation).fit(self.event, self.time)
+        return objective.unique_times_, torch.exp(-objective.cumulative_hazard(logits)).numpy()
+
+    @pytest.mark.parametrize("interpolation", ["linear", "exponential"])
+    def test_curves_agree_at_the_edges_and_have_the_stated_form_between_them(self, interpolation):
+        logits = torch.tensor([[0.3, -1.0], [-2.0, 2.0]], dtype=torch.float64)
+        edges, at_edges = self.curves("step", logits)
+        times, curves = self.curves(interpolation, logits)
+        assert set(times) == {0.0, *edges, *self.time}
+        forms = {"linear": lambda x: x, "exponential": np.log}
+        form = forms[interpolation]
+        expected = [np.interp(times, edges, form(curve)) for curve in at_edges]
+        np.testing.assert_allclose(form(curves), expected, rtol=1e-12, atol=1e-14)
+
+    @pytest.mark.parametrize("interpolation", ["step", "linear", "exponential"])
+    @pytest.mark.parametrize("size", [100.0, 1000.0])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_curves_and_gradients_are_finite_at_extreme_logits(self, interpolation, size, dtype):
+        objective = DiscreteHazard(2, interpolation=interpolation).fit(self.event, self.time)
+        signs = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0])] * 2)
+        logits = (size * signs).to(dtype).requires_grad_()
+        hazard = objective.cumulative_hazard(logits)
+        hazard.sum().backward()
+        assert torch.isfinite(hazard).all()
+        assert torch.isfinite(logits.grad).all()
+        assert (hazard.diff(dim=1) >= 0).all()
+        assert (hazard >= 0).all()
+
+    def test_exact_at_a_hazard_that_leaves_no_survivors(self):
+        # S underflows at the edge, but before it a linear curve has come down a known part of the way.
+        times, curves = self.curves("linear", torch.tensor([[800.0, 0.0]], dtype=torch.float64))
+        np.testing.assert_allclose(curves[0, times < 3], 1 - times[times < 3] / 3, rtol=1e-12)
+
+    def test_it_changes_neither_risk_nor_loss(self):
+        logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+        models = [DiscreteHazard(2, interpolation=one).fit(self.event, self.time) for one in ("step", "linear")]
+        step, linear = [(one.risk(logits), one.loss(logits, one.encode(self.event, self.time))) for one in models]
+        assert_close(step, linear, rtol=0, atol=0)
+
+
+class TestInitialOutputs:
+    def test_they_minimise_the_loss_of_outputs_that_are_equal_for_all(self):
+        rng = np.random.default_rng(0)
+        time, event = rng.exponential(size=50_000), rng.random(50_000) < 0.5
+        objective = DiscreteHazard(4).fit(event, time)
+        logits = torch.as_tensor(objective.initial_outputs_).requires_grad_()
+        objective.loss(logits.expand(len(time), -1), objective.encode(event, time)).backward()
+        # But for the half event, which keeps them finite, the gradient is zero.
+        assert_close(logits.grad, torch.zeros(4).double(), rtol=0, atol=1e-4)
+
+    def test_they_are_finite_where_all_have_the_event(self):
+        objective = DiscreteHazard(2).fit(np.ones(6, bool), np.arange(6.0))
+        np.testing.assert_allclose(objective.initial_outputs_, [0.0, np.log(3.5 / 0.5)])

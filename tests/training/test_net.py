@@ -152,13 +152,13 @@ class Passes:
 
     def __init__(self, network):
         self.outputs, self.masks = [], []
-        network.register_forward_hook(lambda module, args, output: self.keep(module, output))
+        network.head.register_forward_hook(lambda module, args, output: self.keep(module, output))
         for layer in network.modules():
             if isinstance(layer, torch.nn.Dropout | torch.nn.AlphaDropout):
                 layer.register_forward_hook(lambda module, args, output: self.masks.append(output == args[0]))
 
-    def keep(self, network, output):
-        if network.training:
+    def keep(self, head, output):
+        if head.training:
             self.outputs.append(output.detach().clone())
 
 

@@ -6,7 +6,16 @@ from torch.testing import assert_close
 from sksurv_mmf.encoders import MLP, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
 from sksurv_mmf.training import FusionNetwork, Standardize
-from sksurv_mmf.training._network import add_noise, drop_modalities, layer_normalize, minmax_normalize
+from sksurv_mmf.training._network import (
+    add_noise,
+    as_tokens,
+    as_vectors,
+    drop_modalities,
+    hide,
+    layer_normalize,
+    minmax_normalize,
+    spread,
+)
 from sksurv_mmf.training._patients import Batch
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -144,7 +153,7 @@ class TestFusionNetwork:
         assert_close(network(partial)[0], network(complete)[0])
         assert not torch.allclose(network(partial)[1:], network(complete)[1:])
         for m, patient in [(0, 1), (1, 2)]:
-            vector = network.embed(partial)[m][patient]
+            vector = network.embed(partial)[0][m][patient]
             assert_close(vector, torch.zeros(8), **EXACT)
 
     @FUSIONS
@@ -176,11 +185,11 @@ class TestFusionNetwork:
         assert_close(network(batch), without(batch), **EXACT)
 
     def test_noise_goes_to_the_named_modality(self, pack):
-        batch, clean = complete_batch(pack), build(Concat(8)).embed
+        clean = build(Concat(8)).embed(complete_batch(pack))[0]
         for m in (0, 1):
-            noisy = build(Concat(8), input_noise=[0.5 * (m == 0), 0.5 * (m == 1)]).embed(complete_batch(pack))
-            assert torch.equal(noisy[1 - m], clean(batch)[1 - m])
-            assert not torch.equal(noisy[m], clean(batch)[m])
+            noisy = build(Concat(8), input_noise=[0.5 * (m == 0), 0.5 * (m == 1)]).embed(complete_batch(pack))[0]
+            assert torch.equal(noisy[1 - m], clean[1 - m])
+            assert not torch.equal(noisy[m], clean[m])
 
     @FUSIONS
     def test_a_hidden_modality_is_like_a_missing_one(self, pack, fusion, monkeypatch):
@@ -188,3 +197,57 @@ class TestFusionNetwork:
         monkeypatch.setattr("sksurv_mmf.training._network.drop_modalities", lambda present, _: partial.present)
         hidden = network(complete_batch(pack))
         assert_close(hidden, network.eval()(partial))
+
+    @FUSIONS
+    def test_values_of_a_hidden_modality_have_no_influence(self, pack, fusion, monkeypatch):
+        network, present = build(fusion, modality_dropout=0.5), partial_batch(pack).present
+        monkeypatch.setattr("sksurv_mmf.training._network.drop_modalities", lambda *args: present)
+        batch = complete_batch(pack)
+        vectors = batch.inputs[1].clone()
+        vectors[2] = 1e30
+        changed = Batch((pack(bag(2, 0), bag(1, 9), bag(4, 2)), vectors), batch.rows, batch.present)
+        assert torch.equal(network(batch), network(changed))
+
+    def test_outputs_start_where_they_are_told(self, pack):
+        network = build(Concat(8), initial_outputs=np.array([1.0, 2.0, -3.0, 0.5]))
+        network.head.weight.data.zero_()
+        assert_close(network(complete_batch(pack)), torch.tensor([[1.0, 2.0, -3.0, 0.5]]).expand(3, 4), **EXACT)
+
+    def test_penalty_is_that_of_what_the_fusion_is_given(self, pack):
+        network, batch = build(Mean(similarity=0.3)), complete_batch(pack)
+        outputs, penalty = network.outputs_and_penalty(batch)
+        assert torch.equal(outputs, network(batch))
+        assert torch.equal(penalty, network.fusion.penalty(*network.embed(batch)))
+        assert build(Mean()).outputs_and_penalty(batch)[1] is None
+
+
+class TestTokens:
+    """Several vectors of a patient, which are packed as tiles are."""
+
+    def tokens(self, pack):
+        return pack(bag(2, 0), bag(1, 1), bag(4, 2))
+
+    def test_a_vector_is_one_token_and_tokens_have_a_mean(self, pack):
+        vectors, tokens = random_vectors(3, 5), self.tokens(pack)
+        assert as_vectors(vectors) is vectors
+        assert as_tokens(tokens) is tokens
+        assert torch.equal(as_vectors(as_tokens(vectors)), vectors)
+        expected = [one.mean(0) for one in tokens.values.split(tokens.lengths)]
+        assert_close(as_vectors(tokens), torch.stack(expected))
+
+    def test_missing_patients_have_zeros_or_no_tokens(self, pack):
+        rows, tokens, vectors = torch.tensor([1, 2, 4]), self.tokens(pack), random_vectors(3, 5)
+        spread_tokens = spread(tokens, rows, 5)
+        assert spread_tokens.lengths == (0, 2, 1, 0, 4)
+        assert torch.equal(spread_tokens.values, tokens.values)
+        spread_vectors = spread(vectors, rows, 5)
+        assert torch.equal(spread_vectors[rows], vectors)
+        assert not spread_vectors[[0, 3]].any()
+
+    def test_hidden_patients_have_zeros_or_no_tokens_whatever_they_had(self, pack):
+        kept, tokens, vectors = torch.tensor([True, False, True]), self.tokens(pack), random_vectors(3, 5)
+        hidden = hide(tokens, kept)
+        assert hidden.lengths == (2, 0, 4)
+        assert torch.equal(hidden.values, tokens.values[[0, 1, 3, 4, 5, 6]])
+        vectors[1] = torch.inf
+        assert torch.equal(hide(vectors, kept), torch.stack([vectors[0], torch.zeros(5).double(), vectors[2]]))
