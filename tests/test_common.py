@@ -18,6 +18,8 @@ from sksurv_mmf.encoders import (
     Identity,
     MaxMIL,
     MeanMIL,
+    PathwaySNN,
+    TileTokens,
     TransformerMIL,
 )
 from sksurv_mmf.fusions import Bilinear, CoAttention, Concat, CrossModalAttention, GatedAttention, Mean, SurvPath
@@ -113,6 +115,7 @@ class ConstantHazard(Objective):
 
 
 SNN_ENCODER = SNN(8, n_layers=1, dropout=0.0)
+PATHWAY_ENCODER = PathwaySNN({"one": ["g0", "g1"], "two": ["g1", "g2", "g3"]}, hidden_dim=8, dropout=0.0, min_genes=2)
 MLP_ENCODER = MLP(8, n_layers=1, dropout=0.0)
 AMIL_ENCODER = AttentionMIL(8, 4, dropout=0.0)
 
@@ -142,6 +145,8 @@ WITH_BAGS = [
     fusion(("wsi", TransformerMIL(8, n_heads=2, n_layers=1, n_inducing=2, dropout=0.0)), ("rna", SNN_ENCODER)),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=Bilinear(scale=2, hidden_dim=8, dropout=0.0)),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=SurvPath(hidden_dim=8, dropout=0.0)),
+    fusion(("wsi", TileTokens()), ("rna", PATHWAY_ENCODER), fusion=SurvPath(hidden_dim=8, dropout=0.0)),
+    fusion(("wsi", TileTokens("relu")), ("rna", PATHWAY_ENCODER), fusion=CrossModalAttention(hidden_dim=4)),
     fusion(
         ("wsi", AMIL_ENCODER),
         ("rna", SNN_ENCODER),
