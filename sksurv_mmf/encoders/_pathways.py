@@ -59,7 +59,7 @@ class PathwaySNN(Encoder):
     of the set, and biases at zero. Networks share nothing, so their number of weights grows with the number of sets:
     about ``n_sets * hidden_dim * embedding_dim`` for two layers.
 
-    All networks run in one matrix product per layer.
+    The networks run together: a batched matrix product per layer, in the first layer one for each size of sets.
 
     References
     ----------
@@ -155,30 +155,29 @@ class PathwaySNN(Encoder):
 class GeneSetLinear(nn.Module):
     """(n_patients, n_features) -> (n_sets, n_patients, n_out): for each set a linear layer over its own columns.
 
-    Sets are padded with zeros to the largest for one batched product. The weights are kept without padding, those of
-    one set below those of the other, so that nothing but genes has weights.
+    Sets of the same size share one batched product, which needs no padding. Genes, with their weights, therefore lie
+    one set after the other in the order of size.
     """
 
     def __init__(self, columns: Sequence[np.ndarray], n_out: int):
         super().__init__()
-        sizes = torch.tensor([len(one) for one in columns])
-        self.shape = len(columns), int(sizes.max())
-        starts = torch.arange(len(columns)) * self.shape[1]
-        self.register_buffer("columns", torch.as_tensor(np.concatenate(columns)))  # (n_genes_of_all_sets,)
-        self.register_buffer("slots", torch.cat([start + torch.arange(size) for start, size in zip(starts, sizes)]))
-        fan_in = sizes.repeat_interleave(sizes).unsqueeze(1)
-        self.weight = nn.Parameter(torch.randn(len(self.columns), n_out) * fan_in**-0.5)
+        sizes = np.array([len(one) for one in columns])
+        by_size = sizes.argsort(kind="stable")
+        self.sizes, counts = (values.tolist() for values in np.unique(sizes, return_counts=True))
+        self.lengths = [size * count for size, count in zip(self.sizes, counts)]
+        self.register_buffer("columns", torch.as_tensor(np.concatenate([columns[s] for s in by_size])))
+        self.register_buffer("position", torch.as_tensor(by_size.argsort()))  # of each set in the order of size
+        fan_in = torch.as_tensor(sizes[by_size].repeat(sizes[by_size])).unsqueeze(1)
+        self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * fan_in**-0.5)
         self.bias = nn.Parameter(torch.zeros(len(columns), 1, n_out))
 
     def forward(self, rows: Tensor) -> Tensor:
-        genes = self._pad(rows.T[self.columns])  # (n_sets, largest, n_patients)
-        return torch.baddbmm(self.bias, genes.transpose(1, 2), self._pad(self.weight))
-
-    def _pad(self, genes: Tensor) -> Tensor:
-        """(n_genes_of_all_sets, n) -> (n_sets, largest, n), zeros below the genes of a set."""
-        n_sets, largest = self.shape
-        empty = genes.new_zeros(n_sets * largest, genes.shape[1])
-        return empty.index_copy(0, self.slots, genes).unflatten(0, self.shape)
+        genes = rows.T.index_select(0, self.columns)  # (n_genes_of_all_sets, n_patients)
+        products = [
+            values.unflatten(0, (-1, size)).transpose(1, 2) @ weight.unflatten(0, (-1, size))
+            for size, values, weight in zip(self.sizes, genes.split(self.lengths), self.weight.split(self.lengths))
+        ]
+        return torch.cat(products).index_select(0, self.position) + self.bias
 
 
 class SetwiseLinear(nn.Module):

@@ -42,15 +42,21 @@ def linear_layers(module):
     return list(module)[::3]  # linear, activation, dropout, linear, ...
 
 
+def rows_by_set(layer, values):
+    """Rows of `values`, which lie in the order of the sizes of sets like the weights, for each set."""
+    sorted_sizes = [size for size, length in zip(layer.sizes, layer.lengths) for _ in range(length // size)]
+    parts = values.split(sorted_sizes)
+    return [parts[i] for i in layer.position]
+
+
 def one_snn_per_set(module, encoder):
     """Plain SNNs with the weights of the batched module."""
     first, *others = linear_layers(module)
-    starts = np.cumsum([0] + [len(columns) for columns in encoder.columns_.values()])
     networks = []
     for s, columns in enumerate(encoder.columns_.values()):
         snn = SNN(encoder.hidden_dim, n_layers=encoder.n_layers, activation=encoder.activation, dropout=encoder.dropout)
         snn = snn.build(len(columns), module.out_dim).double()
-        weights = [first.weight[starts[s] : starts[s + 1]], *(linear.weight[s] for linear in others)]
+        weights = [rows_by_set(first, first.weight)[s], *(linear.weight[s] for linear in others)]
         with torch.no_grad():
             for plain, batched, weight in zip(linear_layers(snn), [first, *others], weights):
                 plain.weight.copy_(weight.T)
@@ -62,14 +68,15 @@ def one_snn_per_set(module, encoder):
 @pytest.mark.parametrize("activation", ["elu", "selu"])
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 def test_it_equals_one_snn_per_set(rows, n_layers, activation):
-    encoder = fitted(n_layers=n_layers, activation=activation, dropout=0.0)
+    gene_sets = GENE_SETS | {"as large": ["G0", "G6", "G3"], "as small": ["G0"]}
+    encoder = fitted(gene_sets, n_layers=n_layers, activation=activation, dropout=0.0)
     module = encoder.build(len(GENES), 4).double()
     for parameter in module.parameters():  # biases too
         torch.nn.init.normal_(parameter)
     networks = one_snn_per_set(module, encoder)
     tokens = module(rows)
     expected = torch.stack([snn(rows[:, c]) for snn, c in zip(networks, encoder.columns_.values())], dim=1)
-    assert tokens.lengths == (3,) * 5
+    assert tokens.lengths == (5,) * 5
     assert_close(by_set(tokens), expected, **ROUNDING)
 
     direction = torch.randn_like(expected)
@@ -77,8 +84,8 @@ def test_it_equals_one_snn_per_set(rows, n_layers, activation):
     (expected * direction).sum().backward()
     for i, batched in enumerate(linear_layers(module)):
         plain = [linear_layers(snn)[i] for snn in networks]
-        stack = torch.cat if i == 0 else torch.stack
-        assert_close(batched.weight.grad, stack([one.weight.grad.T for one in plain]), **ROUNDING)
+        gradients = rows_by_set(batched, batched.weight.grad) if i == 0 else list(batched.weight.grad)
+        assert_close(gradients, [one.weight.grad.T for one in plain], **ROUNDING)
         assert_close(batched.bias.grad[:, 0], torch.stack([one.bias.grad for one in plain]), **ROUNDING)
 
 
@@ -91,7 +98,8 @@ def test_tokens_equal_survpath(reference):
     first, second = linear_layers(module)
     theirs = "sd/sig_networks.{}.{}.0.{}".format
     with torch.no_grad():
-        first.weight.copy_(torch.cat([torch.as_tensor(arrays[theirs(s, 0, "weight")]).T for s in range(3)]))
+        for s, weight in enumerate(rows_by_set(first, first.weight)):
+            weight.copy_(torch.as_tensor(arrays[theirs(s, 0, "weight")]).T)
         second.weight.copy_(torch.stack([torch.as_tensor(arrays[theirs(s, 1, "weight")]).T for s in range(3)]))
         for block, linear in enumerate([first, second]):
             biases = [torch.as_tensor(arrays[theirs(s, block, "bias")]) for s in range(3)]
