@@ -48,7 +48,7 @@ def add_noise(inputs, scale: float):
     """Add Gaussian noise of standard deviation `scale` to vectors or to the tiles of bags."""
     if isinstance(inputs, PackedBags):
         return inputs.with_values(add_noise(inputs.values, scale))
-    return inputs + scale * torch.randn_like(inputs)
+    return torch.add(inputs, torch.randn_like(inputs), alpha=scale)
 
 
 def noise_scales(input_noise: float | dict[str, float], names: list[str]) -> list[float]:
