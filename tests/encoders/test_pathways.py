@@ -15,7 +15,7 @@ from sksurv_mmf.fusions import SurvPath
 EXACT = {"rtol": 0, "atol": 0}
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 GENES = [f"G{i}" for i in range(9)]
-GENE_SETS = {"one": ["G7"], "many": ["G8", "G0", "G3", "G2", "G5"], "shared": ["G3", "G1", "G7"]}  # G4, G6 in none
+GENE_SETS = {"many": ["G8", "G0", "G3", "G2", "G5"], "one": ["G7"], "shared": ["G3", "G1", "G7"]}  # G4, G6 in none
 
 
 def fitted(gene_sets=GENE_SETS, genes=GENES, **params):
@@ -135,7 +135,7 @@ def test_a_patient_does_not_notice_the_others(rows):
 
 def test_there_are_weights_for_genes_and_nothing_else():
     first, second = linear_layers(build())
-    assert first.weight.shape == (1 + 5 + 3, 6)
+    assert first.weight.shape == (5 + 1 + 3, 6)
     assert second.weight.shape == (3, 6, 4)
 
 
@@ -183,7 +183,7 @@ class TestMatchingOfNames:
         [
             (
                 ["ENSG1", "ENSG2"],
-                r"0 of their 7 genes are among the 2 columns.*'G7', 'G8', 'G0' and 4 more; the columns "
+                r"0 of their 7 genes are among the 2 columns.*'G8', 'G0', 'G3' and 4 more; the columns "
                 r"are 'ENSG1', 'ENSG2'.*Ensembl",
             ),
             (["g7", "g8", "x"], r"0 of their 7 .*With upper and lower case alike, 2 would match"),
