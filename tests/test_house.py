@@ -25,6 +25,7 @@ LAYERS = [
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
+MAY_IMPORT["presets"] |= {"preprocessing"}  # whole pipelines
 
 MOST_LINES = 600
 
