@@ -100,4 +100,4 @@ def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
 
 def weighted_sum(weights: Tensor, stacked: Tensor) -> Tensor:
     """Sum of the stacked modality vectors with the given (n_patients, n_modalities) weights."""
-    return torch.einsum("pm,pme->pe", weights, stacked)
+    return (weights.unsqueeze(-1) * stacked).sum(dim=1)
