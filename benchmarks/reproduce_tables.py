@@ -63,7 +63,7 @@ def simulated(data_home):
     cohort = make_multimodal_survival(
         n_patients=270,
         n_genes=19_000,
-        n_informative_genes=20,
+        n_informative_genes=5,
         rna_effect=1.5,
         n_tiles=(30, 120),
         n_tile_features=64,

@@ -299,7 +299,7 @@ def check_reads(encoder, modality):
     if (encoder.reads == "bag") != modality.is_bag:
         kinds = {"bag": "a bag column", "vector": "numeric columns"}
         found = kinds["bag" if modality.is_bag else "vector"]
-        fitting = "AttentionMIL, MeanMIL or MaxMIL" if modality.is_bag else "SNN, MLP or Identity"
+        fitting = "AttentionMIL, MeanMIL or TileTokens" if modality.is_bag else "SNN, MLP, PathwaySNN or Identity"
         raise ValueError(
             f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
             f"{fitting}."

@@ -10,7 +10,9 @@ from sksurv_mmf.presets import paper_protocol, table1, table2
 
 @pytest.fixture(scope="module")
 def cohort():
-    return make_multimodal_survival(n_patients=24, n_genes=6, n_informative_genes=3, n_tiles=(3, 6), n_tile_features=5, random_state=0)
+    return make_multimodal_survival(
+        n_patients=24, n_genes=6, n_informative_genes=3, n_tiles=(3, 6), n_tile_features=5, random_state=0
+    )
 
 
 def test_every_row_follows_the_protocol_of_the_paper():

@@ -1,0 +1,111 @@
+"""Models find what simulated cohorts hold, and nothing where there is nothing."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sksurv.metrics import concordance_index_censored
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.encoders import SNN, AttentionMIL
+from sksurv_mmf.fusions import (
+    Bilinear,
+    CoAttention,
+    Concat,
+    CrossModalAttention,
+    GatedAttention,
+    Mean,
+    SurvPath,
+)
+
+SEED = 0
+N_TEST = 100
+
+
+def simulate(**effects):
+    """300 patients with small bags, ten genes of which three matter, and little censoring."""
+    cohort = {
+        "n_patients": 300,
+        "n_genes": 10,
+        "n_informative_genes": 3,
+        "n_tiles": (20, 40),
+        "n_tile_features": 8,
+        "censoring": 0.2,
+        "random_state": SEED,
+    }
+    return make_multimodal_survival(**cohort | effects)
+
+
+def train(cohort, fusion, **params):
+    """Fit on the first patients, with the default training but fewer weights and a learning rate to match."""
+    encoders = [("wsi", AttentionMIL(32, 16, dropout=0.0)), ("rna", SNN(32, dropout=0.0))]
+    settings = {"max_epochs": 30, "lr": 0.003, "device": "cpu", "random_state": SEED} | params
+    model = FusionSurvivalAnalysis(encoders, fusion, **settings)
+    return model.fit(cohort.X.iloc[:-N_TEST], cohort.y[:-N_TEST])
+
+
+def c_index_of_others(model, cohort):
+    return model.score(cohort.X.iloc[-N_TEST:], cohort.y[-N_TEST:])
+
+
+@pytest.fixture(scope="module")
+def image_cohort():
+    return simulate(image_effect=2.0, rna_effect=0.0)
+
+
+@pytest.fixture(scope="module")
+def image_model(image_cohort):
+    return train(image_cohort, CrossModalAttention())
+
+
+class TestAttention:
+    def test_it_prefers_the_modality_that_has_an_effect(self, image_cohort, image_model):
+        genes_only = simulate(image_effect=0.0, rna_effect=2.0)
+        genes_model = train(genes_only, CrossModalAttention())
+        for model, cohort, modality in [(image_model, image_cohort, "wsi"), (genes_model, genes_only, "rna")]:
+            assert c_index_of_others(model, cohort) > 0.68
+            assert model.modality_attention(cohort.X.iloc[-N_TEST:])[modality].mean() > 0.6
+
+    def test_witness_tiles_have_more_of_it(self, image_cohort, image_model):
+        attention = image_model.tile_attention(image_cohort.X.iloc[-N_TEST:])["attention"]
+        areas = []
+        for patient, weights in attention.groupby("patient"):
+            witness = np.asarray(image_cohort.witness_tiles[patient])
+            areas.append(roc_auc_score(witness, weights))
+        assert len(areas) == N_TEST
+        assert np.mean(areas) > 0.8
+
+
+def test_a_pure_interaction_is_found_by_products_and_not_by_means():
+    # Behind a mean there is a linear layer only: a sum of what each modality says, which no product is.
+    only_product = {"image_effect": 0.0, "rna_effect": 0.0, "interaction": 2.0}
+    cohort = simulate(n_patients=500, n_tiles=(5, 15), witness_rate=0.4, **only_product)
+    products, means = [train(cohort, one) for one in (Bilinear(scale=1, hidden_dim=32, dropout=0.0), Mean())]
+    assert c_index_of_others(products, cohort) > 0.6
+    assert abs(c_index_of_others(means, cohort) - 0.5) < 0.1
+
+
+NO_EFFECT = [
+    Bilinear(scale=2, hidden_dim=16),
+    CoAttention(n_heads=4, n_layers=1, feedforward_dim=16, hidden_dim=16),
+    Concat(16),
+    CrossModalAttention(),
+    GatedAttention(),
+    Mean(),
+    SurvPath(),
+]
+
+
+@pytest.mark.parametrize("fusion", NO_EFFECT, ids=lambda fusion: type(fusion).__name__)
+def test_nothing_is_found_where_nothing_is(fusion):
+    cohort = simulate(image_effect=0.0, rna_effect=0.0)
+    risk = train(cohort, fusion, max_epochs=5).predict(cohort.X.iloc[-N_TEST:])
+    event, time = (cohort.y[-N_TEST:][name] for name in cohort.y.dtype.names)
+    rng = np.random.default_rng(SEED)
+    by_chance = []
+    for _ in range(400):
+        order = rng.permutation(len(time))
+        by_chance.append(concordance_index_censored(event[order], time[order], risk)[0])
+    low, high = np.quantile(by_chance, [0.005, 0.995])
+    assert low < 0.5 < high
+    assert low <= concordance_index_censored(event, time, risk)[0] <= high
