@@ -106,7 +106,7 @@ def table1(image="wsi", rna="rna", **params):
     CrossModalAttention()
     """
     alone = params | {"normalization": None}
-    both = [(image, AttentionMIL(input_dropout=0.1)), (rna, SNN())]
+    both = _image_and_rna(image, rna)
     fusions = {
         "Concatenation": Concat(),
         "Mean vector": Mean(),
@@ -152,12 +152,17 @@ def table2(image="wsi", rna="rna", **params):
     >>> list(table2())
     ['Not shared, ReLU', 'Shared, ReLU', 'Not shared, tanh', 'Shared, tanh']
     """
-    both = [(image, AttentionMIL(input_dropout=0.1)), (rna, SNN())]
+    both = _image_and_rna(image, rna)
     return {
         f"{'Shared' if shared else 'Not shared'}, {label}": _row(both, CrossModalAttention(shared, activation), params)
         for activation, label in [("relu", "ReLU"), ("tanh", "tanh")]
         for shared in (False, True)
     }
+
+
+def _image_and_rna(image, rna):
+    """The encoders of the multimodal network."""
+    return [(image, AttentionMIL(input_dropout=0.1)), (rna, SNN())]
 
 
 def _row(modalities, fusion, params):

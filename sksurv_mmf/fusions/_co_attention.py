@@ -11,7 +11,7 @@ from ..bags._packed import PackedBags
 from ..utils._attention_score import AttentionScore
 from ..utils._layers import relu_layers
 from ..utils._validation import PROBABILITY, shorten
-from ._base import Fusion
+from ._base import Fusion, weighted_sum
 from ._tokens import map_layouts
 
 
@@ -179,4 +179,4 @@ class _GatedPooling(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         weights = self.score(tokens.flatten(0, 1)).view(tokens.shape[:2]).softmax(dim=1)
-        return torch.einsum("pt,pte->pe", weights, tokens)
+        return weighted_sum(weights, tokens)

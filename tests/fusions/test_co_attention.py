@@ -2,6 +2,7 @@ from itertools import product
 
 import pytest
 import torch
+from token_batches import fuse, patient, random_tokens
 from torch import nn
 from torch.testing import assert_close
 
@@ -54,21 +55,6 @@ def mcat_tokens(arrays, n_tiles):
         hidden = nn.functional.elu(linear(arrays[f"in/omic{i + 1}"], f"sig_networks.{i}.0.0"))
         gene_sets.append(nn.functional.elu(linear(hidden, f"sig_networks.{i}.1.0")))
     return PackedBags(tiles, (n_tiles,)), PackedBags(torch.stack(gene_sets), (6,))
-
-
-def random_tokens(*lengths, dim=16):
-    """One modality of a batch, with as many tokens per patient as `lengths` say."""
-    return PackedBags(torch.randn(sum(lengths), dim, dtype=torch.float64), lengths)
-
-
-def fuse(module, *embeddings):
-    present = torch.tensor([one.lengths for one in embeddings]).T > 0
-    return module(list(embeddings), present)[0]
-
-
-def patient(embeddings, i):
-    """The batch of one patient."""
-    return [PackedBags(one.values.split(one.lengths)[i], one.lengths[i : i + 1]) for one in embeddings]
 
 
 def build(dims=DIMS, bags=("wsi",), **params):

@@ -2,6 +2,7 @@ from itertools import product
 
 import pytest
 import torch
+from token_batches import fuse, patient, random_tokens
 from torch.testing import assert_close
 
 from sksurv_mmf.bags import PackedBags
@@ -37,21 +38,6 @@ def load(module, arrays, prefix, keys):
             {kind: torch.as_tensor(arrays[f"{prefix}{theirs}.{kind}"]) for kind in layer.state_dict()}
         )
     return module.double().eval()
-
-
-def random_tokens(*lengths, dim=16):
-    """One modality of a batch, with as many tokens per patient as `lengths` say."""
-    return PackedBags(torch.randn(sum(lengths), dim, dtype=torch.float64), lengths)
-
-
-def fuse(module, *embeddings):
-    present = torch.tensor([one.lengths for one in embeddings]).T > 0
-    return module(list(embeddings), present)[0]
-
-
-def patient(embeddings, i):
-    """The batch of one patient."""
-    return [PackedBags(one.values.split(one.lengths)[i], one.lengths[i : i + 1]) for one in embeddings]
 
 
 def build(dims=DIMS, bags=("wsi",), **params):
