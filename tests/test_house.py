@@ -21,7 +21,8 @@ LAYERS = [
     ["training"],
     ["cohort"],
     ["survival"],
-    ["inspection", "model_selection", "presets"],
+    ["inspection"],
+    ["model_selection", "presets"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
