@@ -31,11 +31,11 @@ from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
-from .training._device import resolve_device
 from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train, training_history
 from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales
 from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
+from .utils._device import resolve_device
 from .utils._validation import PROBABILITY, shorten
 
 
