@@ -20,12 +20,12 @@ LAYERS = [
     ["encoders", "fusions", "objectives"],
     ["training"],
     ["cohort"],
-    ["survival"],
+    ["survival", "slides"],
     ["inspection"],
     ["model_selection", "presets"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
-MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
+MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets", "slides"]}
 MAY_IMPORT["presets"] |= {"preprocessing"}  # whole pipelines
 
 MOST_LINES = 600
