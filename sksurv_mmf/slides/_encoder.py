@@ -61,10 +61,12 @@ def imagenet_resnet50(weights=None):
             f"timm could not get the weights of resnet50.tv_in1k: {error}. Without access to the internet, copy the file "
             "here and pass encoder=imagenet_resnet50(weights=...)."
         ) from error
-    return _MeanOfMap(network)
+    return ImageNetResNet50(network)
 
 
-class _MeanOfMap(nn.Module):
+class ImageNetResNet50(nn.Module):
+    """The mean of the only map that `network` returns."""
+
     def __init__(self, network):
         super().__init__()
         self.network = network
