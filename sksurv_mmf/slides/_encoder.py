@@ -2,6 +2,7 @@
 
 import os
 
+import torch
 from sklearn.utils._param_validation import validate_params
 from torch import nn
 
@@ -55,7 +56,8 @@ def imagenet_resnet50(weights=None):
         raise FileNotFoundError(f"There are no weights {os.fspath(weights)!r}.")
     local = {} if weights is None else {"pretrained_cfg_overlay": {"file": os.fspath(weights)}}
     try:
-        network = timm.create_model("resnet50.tv_in1k", pretrained=True, features_only=True, out_indices=(3,), **local)
+        with torch.random.fork_rng(devices=[]):  # for the values that the weights replace
+            network = timm.create_model("resnet50.tv_in1k", pretrained=True, features_only=True, out_indices=(3,), **local)
     except OSError as error:
         raise OSError(
             f"timm could not get the weights of resnet50.tv_in1k: {error}. Without access to the internet, copy the file "

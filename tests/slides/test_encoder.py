@@ -45,6 +45,12 @@ def test_the_third_stage_of_the_network_of_clam_is_asked_for(asked):
     assert asked == [("resnet50.tv_in1k", {"pretrained": True, "features_only": True, "out_indices": (3,)})]
 
 
+def test_the_random_state_is_left_alone(asked, global_random_state):
+    before = global_random_state()
+    imagenet_resnet50()
+    assert global_random_state() == before
+
+
 def test_features_are_means_of_the_map(asked):
     tiles = torch.randn(2, 3, 64, 48)
     encoder = imagenet_resnet50()
