@@ -57,7 +57,9 @@ def imagenet_resnet50(weights=None):
     local = {} if weights is None else {"pretrained_cfg_overlay": {"file": os.fspath(weights)}}
     try:
         with torch.random.fork_rng(devices=[]):  # for the values that the weights replace
-            network = timm.create_model("resnet50.tv_in1k", pretrained=True, features_only=True, out_indices=(3,), **local)
+            network = timm.create_model(
+                "resnet50.tv_in1k", pretrained=True, features_only=True, out_indices=(3,), **local
+            )
     except OSError as error:
         raise OSError(
             f"timm could not get the weights of resnet50.tv_in1k: {error}. Without access to the internet, copy the file "

@@ -72,7 +72,9 @@ def test_weights_may_come_from_a_file(asked, tmp_path):
 def test_it_is_the_default_of_extract_features(asked, make_slide, ramp, tmp_path):
     path = make_slide(ramp)
     default = extract_features(path, tmp_path / "default", tile_size=256, tissue=None, verbose=False)
-    given = extract_features(path, tmp_path / "given", tile_size=256, tissue=None, verbose=False, encoder=imagenet_resnet50())
+    given = extract_features(
+        path, tmp_path / "given", tile_size=256, tissue=None, verbose=False, encoder=imagenet_resnet50()
+    )
     with h5py.File(default["path"].item()) as one, h5py.File(given["path"].item()) as other:
         assert one["features"].shape == (12, 1024)
         assert one.attrs["settings"] == other.attrs["settings"]

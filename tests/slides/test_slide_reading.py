@@ -72,7 +72,10 @@ def test_the_size_of_a_pixel_comes_from_the_file_or_the_user(make_slide, ramp):
 
 
 def test_oblong_pixels_are_refused(make_slide, ramp):
-    with Slide(make_slide(ramp, mpp=(0.5, 0.625))) as slide, pytest.raises(ValueError, match=r"not square: 0\.5 x 0\.625"):
+    with (
+        Slide(make_slide(ramp, mpp=(0.5, 0.625))) as slide,
+        pytest.raises(ValueError, match=r"not square: 0\.5 x 0\.625"),
+    ):
         slide.mpp  # noqa: B018
 
 

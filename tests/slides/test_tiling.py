@@ -100,7 +100,8 @@ def test_a_slide_that_is_too_coarse_or_too_small_is_refused(make_slide, tissue_i
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"tile_size": 0}, {"mpp": 0}, {"tissue": "hsv"}, {"min_tissue": 0}, {"min_tissue": 1.5}, {"tissue_mpp": -1}]
+    "wrong",
+    [{"tile_size": 0}, {"mpp": 0}, {"tissue": "hsv"}, {"min_tissue": 0}, {"min_tissue": 1.5}, {"tissue_mpp": -1}],
 )
 def test_bad_parameters_are_named(make_slide, tissue_image, wrong):
     with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of tile_slide"):
