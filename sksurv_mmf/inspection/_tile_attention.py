@@ -317,11 +317,11 @@ def place_on_slide(tiles, slide, tile_size, mpp):
     # Other tools let tiles reach over the border; their corners are on the slide.
     outside = ~((coords >= 0) & (coords < slide.dimensions)).all(axis=1)
     if outside.any():
-        x, y = coords[outside][0]
+        tile, (x, y), (width, height) = tiles.index[outside][0], coords[outside][0], slide.dimensions
         raise ValueError(
-            f"{outside.sum()} of {len(tiles)} tiles are not on slide {str(slide.path)!r}, which has "
-            f"{slide.dimensions[0]} x {slide.dimensions[1]} pixels; the first is tile {tiles.index[outside][0]} at x={x:g}, y={y:g}. If the "
-            "patient has several slides, pass the rows of this one only; coordinates must be in pixels of level 0."
+            f"{outside.sum()} of {len(tiles)} tiles are not on slide {str(slide.path)!r}, which has {width} x {height} "
+            f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows of "
+            "this one only; coordinates must be in pixels of level 0."
         )
     return coords, side
 

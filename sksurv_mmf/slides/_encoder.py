@@ -54,16 +54,16 @@ def imagenet_resnet50(weights=None):
         ) from error
     if weights is not None and not os.path.isfile(weights):
         raise FileNotFoundError(f"There are no weights {os.fspath(weights)!r}.")
-    local = {} if weights is None else {"pretrained_cfg_overlay": {"file": os.fspath(weights)}}
+    options = {"pretrained": True, "features_only": True, "out_indices": (3,)}
+    if weights is not None:
+        options["pretrained_cfg_overlay"] = {"file": os.fspath(weights)}
     try:
         with torch.random.fork_rng(devices=[]):  # for the values that the weights replace
-            network = timm.create_model(
-                "resnet50.tv_in1k", pretrained=True, features_only=True, out_indices=(3,), **local
-            )
+            network = timm.create_model("resnet50.tv_in1k", **options)
     except OSError as error:
         raise OSError(
-            f"timm could not get the weights of resnet50.tv_in1k: {error}. Without access to the internet, copy the file "
-            "here and pass encoder=imagenet_resnet50(weights=...)."
+            f"timm could not get the weights of resnet50.tv_in1k: {error} Without access to the internet, copy the "
+            "file here and pass encoder=imagenet_resnet50(weights=...)."
         ) from error
     return ImageNetResNet50(network)
 

@@ -130,9 +130,9 @@ def extract_features(
     ``features`` is float32 of shape (n_tiles, n_features); ``coords`` is int32 of shape (n_tiles, 2), the upper left
     corners in pixels of level 0. Attributes of ``coords`` are those of TRIDENT: ``patch_size`` (in pixels at `mpp`),
     ``patch_size_level0``, ``level0_magnification``, ``target_magnification``, ``overlap``, ``name``; and ``level0_mpp``
-    and ``mpp``. The attribute ``settings`` of the file says how it was made. It knows the encoder by its class and a hash
-    of its weights, but `tissue` and `transform` by name or representation only: change these, and pass
-    ``overwrite=True`` or another folder.
+    and ``mpp``. The attribute ``settings`` of the file says how it was made. It knows the encoder by its class and a
+    hash of its weights, but `tissue` and `transform` by name or representation only: after a change of these, pass
+    another folder.
 
     CLAM itself shrinks tiles to 224 pixels since 2024. To do so, pass a `transform` that does.
 
@@ -265,8 +265,8 @@ def encode(tiles, encoder, batch_size, device):
         if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != len(batch):
             got = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
             raise ValueError(
-                f"The encoder must return features of shape ({len(batch)}, n_features) for {len(batch)} tiles, got {got}. "
-                "Average a map over its height and width first."
+                f"The encoder must return features of shape ({len(batch)}, n_features) for {len(batch)} tiles, got "
+                f"{got}. Average a map over its height and width first."
             )
         features = features.float().cpu().numpy()
         if not np.isfinite(features).all():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-# A level counts as fine enough if its pixels are larger than wanted by less than this factor: the sides of the levels are
-# whole numbers, so that a downsample of 4 may read 4.0002.
+# A level counts as fine enough if its pixels are larger than wanted by less than this factor: the sides of the levels
+# are whole numbers, so that a downsample of 4 may read 4.0002.
 _SAME_SCALE = 1.01
 # Two sides of a pixel may differ by this factor; beyond it a square of pixels is no square of tissue.
 _SQUARE = 1.02

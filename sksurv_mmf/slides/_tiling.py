@@ -117,8 +117,8 @@ def level0_side(slide, tile_size, mpp):
     """Side of a tile in pixels of level 0: a whole number, so that neighbours neither overlap nor leave a gap."""
     if slide.mpp > _COARSEST * mpp:
         raise ValueError(
-            f"The finest pixels of slide {str(slide.path)!r} have a side of {slide.mpp:.4g} um, so that tiles at mpp={mpp} "
-            f"would show detail that was never scanned. Pass mpp={slide.mpp:.4g} or more; if the file is wrong, pass "
+            f"The finest pixels of slide {str(slide.path)!r} have a side of {slide.mpp:.4g} um, so that tiles at "
+            f"mpp={mpp} would show detail that was never scanned. Pass mpp={slide.mpp:.4g} or more; if the file is wrong, pass "
             "slide_mpp."
         )
     return max(1, round(tile_size * mpp / slide.mpp))
@@ -130,8 +130,8 @@ def find_tiles(slide, *, tile_size, mpp, tissue, min_tissue, tissue_mpp):
     coords = grid(slide.dimensions, side)
     if not len(coords):
         raise ValueError(
-            f"No tile fits into slide {str(slide.path)!r}: it has {slide.dimensions[0]} x {slide.dimensions[1]} pixels, "
-            f"a tile of tile_size={tile_size} at mpp={mpp} has {side} x {side}. Use smaller tiles."
+            f"No tile fits into slide {str(slide.path)!r}: it has {slide.dimensions[0]} x {slide.dimensions[1]} "
+            f"pixels, a tile of tile_size={tile_size} at mpp={mpp} has {side} x {side}. Use smaller tiles."
         )
     if tissue is None:
         return coords

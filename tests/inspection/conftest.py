@@ -1,8 +1,5 @@
 import matplotlib
 import pytest
-from slide_files import make_slide, ramp, real_slide
-
-__all__ = ["make_slide", "ramp", "real_slide"]
 
 matplotlib.use("Agg")
 

@@ -120,7 +120,7 @@ def test_exports_do_not_mix(make_slide, ramp, tmp_path):
 @pytest.mark.parametrize("export", [export_geojson, export_tiles])
 def test_tiles_of_other_slides_are_refused(export, make_slide, ramp, tmp_path):
     with pytest.raises(ValueError, match=r"3 of 3 tiles are not on slide.*tile 1 at x=640, y=2256"):
-        export(table(WEIGHTS, COORDS + [0, 2000]).iloc[1:], make_slide(ramp), tmp_path / "out")
+        export(table(WEIGHTS, COORDS + np.array([0, 2000])).iloc[1:], make_slide(ramp), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

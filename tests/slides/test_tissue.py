@@ -30,7 +30,7 @@ def test_saturated_pixels_are_tissue_and_grey_ones_are_not():
     image = rng.integers(225, 245, (60, 80, 1)).repeat(3, axis=2) + rng.integers(-2, 3, (60, 80, 3))
     tissue = np.zeros((60, 80), dtype=bool)
     tissue[10:40, 20:50] = True
-    image[tissue] = rng.integers(-15, 16, (900, 3)) + [190, 110, 160]
+    image[tissue] = rng.integers(-15, 16, (900, 3)) + np.array([190, 110, 160])
     image[50:, :] = rng.integers(0, 4, (10, 80, 3))  # a black margin, whose noise has any hue
     np.testing.assert_array_equal(otsu_tissue(image.astype(np.uint8)), tissue)
 
