@@ -320,8 +320,8 @@ def place_on_slide(tiles, slide, tile_size, mpp):
         tile, (x, y), (width, height) = tiles.index[outside][0], coords[outside][0], slide.dimensions
         raise ValueError(
             f"{outside.sum()} of {len(tiles)} tiles are not on slide {str(slide.path)!r}, which has {width} x {height} "
-            f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows of "
-            "this one only; coordinates must be in pixels of level 0."
+            f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows "
+            "of this one only; coordinates must be in pixels of level 0."
         )
     return coords, side
 

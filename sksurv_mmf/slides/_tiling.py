@@ -118,8 +118,8 @@ def level0_side(slide, tile_size, mpp):
     if slide.mpp > _COARSEST * mpp:
         raise ValueError(
             f"The finest pixels of slide {str(slide.path)!r} have a side of {slide.mpp:.4g} um, so that tiles at "
-            f"mpp={mpp} would show detail that was never scanned. Pass mpp={slide.mpp:.4g} or more; if the file is wrong, pass "
-            "slide_mpp."
+            f"mpp={mpp} would show detail that was never scanned. Pass mpp={slide.mpp:.4g} or more; if the file "
+            "is wrong, pass slide_mpp."
         )
     return max(1, round(tile_size * mpp / slide.mpp))
 
