@@ -15,8 +15,6 @@ from ..slides._tiling import SCALE
 from ._plotting import import_pyplot
 from ._tile_attention import attention_colors, one_patient, place_on_slide, relative_attention
 
-INDEX_NAME = "tiles.csv"
-
 
 @validate_params(
     {
@@ -132,11 +130,14 @@ def square(x, y, side):
         "slide": [str, os.PathLike],
         "out_dir": [str, os.PathLike],
         "top_k": [Interval(Integral, 1, None, closed="left")],
+        "overwrite": ["boolean"],
     }
     | SCALE,
     prefer_skip_nested_validation=True,
 )
-def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size=512, mpp=0.5, slide_mpp=None):
+def export_tiles(
+    attention, slide, out_dir, *, top_k=10, patient=None, tile_size=512, mpp=0.5, slide_mpp=None, overwrite=False
+):
     """Write the tiles of a slide with the highest attention as PNG images.
 
     For the eyes of a pathologist. Names begin with the rank and tell attention, in units of the average tile's, and
@@ -150,7 +151,7 @@ def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     out_dir : str or path-like
-        Folder for the images. It is made if it is not there, and must not hold an earlier export.
+        Folder for the images. It is made if it is not there.
     top_k : int, default=10
         Number of tiles; all tiles if there are fewer.
     patient : object, default=None
@@ -162,6 +163,8 @@ def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size
         Resolution of the tiles and of the images, in um per pixel.
     slide_mpp : float, default=None
         Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
+    overwrite : bool, default=False
+        Whether to remove the images of an earlier export from the folder.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size
     Raises
     ------
     FileExistsError
-        If the folder holds an earlier export, whose images would mix with the new ones.
+        If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False.
     ValueError
         If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the slide
         does not say how large its pixels are.
@@ -188,8 +191,9 @@ def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size
     >>> index = export_tiles(weights, "slides/P001.svs", "P001_tiles", patient="P001")  # doctest: +SKIP
     """
     out_dir = Path(out_dir)
-    if (out_dir / INDEX_NAME).exists():
-        raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass another out_dir, or remove it.")
+    earlier = [*out_dir.glob("*_attention_*_x*_y*.png")]
+    if earlier and not overwrite:
+        raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass overwrite=True, or another out_dir.")
     patient, tiles = one_patient(attention, patient)
     weights = tiles["attention"].to_numpy(dtype=float)
     top = np.argsort(-weights, kind="stable")[:top_k]
@@ -210,7 +214,9 @@ def export_tiles(attention, slide, out_dir, *, top_k=10, patient=None, tile_size
             for row in index.itertuples()
         ]
         out_dir.mkdir(parents=True, exist_ok=True)
+        for path in earlier:
+            path.unlink()
         for row in index.itertuples():
             opened.read(row.x, row.y, side, tile_size).save(out_dir / row.file)
-    index.to_csv(out_dir / INDEX_NAME)
+    index.to_csv(out_dir / "tiles.csv")
     return index

@@ -193,7 +193,7 @@ class TileAttentionDisplay:
         tile_size=512,
         mpp=0.5,
         slide_mpp=None,
-        max_size=1000,
+        max_size=2000,
         ax=None,
     ):
         """Draw given weights on top of the slide that the tiles come from.
@@ -215,7 +215,7 @@ class TileAttentionDisplay:
             Resolution of the tiles, in um per pixel.
         slide_mpp : float, default=None
             Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
-        max_size : int, default=1000
+        max_size : int, default=2000
             About the number of pixels along the longer side of the image of the slide.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
@@ -361,7 +361,8 @@ def _draw_map(ax, relative, coords, tile_size, cmap, norm, alpha):
     ax.set_aspect("equal")
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
-    ax.locator_params(nbins=5)
+    ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
+    ax.locator_params(axis="y", nbins=5)
     bar = ax.figure.colorbar(tiles, ax=ax, label="Attention (1 = average tile)", shrink=0.85)
     if isinstance(tiles.norm, LogNorm):
         # By default only powers of ten have a number, and weights rarely span several.

@@ -113,8 +113,11 @@ def test_ranks_sort_as_names_and_all_tiles_are_enough(make_slide, ramp, tmp_path
 def test_exports_do_not_mix(make_slide, ramp, tmp_path):
     weights, slide = table(WEIGHTS, COORDS), make_slide(ramp)
     export_tiles(weights, slide, tmp_path / "tiles", tile_size=128)
-    with pytest.raises(FileExistsError, match=r"tiles' holds an earlier export\. Pass another out_dir"):
+    with pytest.raises(FileExistsError, match=r"tiles' holds an earlier export\. Pass overwrite=True"):
         export_tiles(weights, slide, tmp_path / "tiles", tile_size=128)
+    (tmp_path / "tiles" / "notes.png").touch()
+    index = export_tiles(weights, slide, tmp_path / "tiles", tile_size=64, top_k=1, overwrite=True)
+    assert {path.name for path in (tmp_path / "tiles").iterdir()} == {*index["file"], "tiles.csv", "notes.png"}
 
 
 @pytest.mark.parametrize("export", [export_geojson, export_tiles])
