@@ -9,8 +9,8 @@ the tiles, bags, a survival model, and its attention as a picture, as a file for
 grows with the number of dense (dark) ones among them. That makes the answer known, and the heat map can be checked:
 attention should lie on the dense tiles. Nothing here says anything about real patients.
 
-The features are those of CLAM, a ResNet-50 trained on ImageNet, if timm is installed; otherwise those of a small
-network with random weights, which sees colours and edges and is enough for this question.
+The features are those of CLAM, a ResNet-50 trained on ImageNet, if timm is installed and finds its weights;
+otherwise those of a small network with random weights, which sees colours and edges and is enough for this question.
 
 Run it with ``python examples/plot_04_slide_to_heatmap.py SLIDE [SLIDE ...] --output demo_output``. Without slides it
 takes the two in the folder ``slides`` of the folder that ``SKSURV_MMF_DATA`` names. It takes under a minute on two
@@ -19,7 +19,6 @@ cores.
 
 # %%
 import argparse
-import importlib.util
 import os
 from pathlib import Path
 
@@ -72,11 +71,11 @@ def random_network():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-if importlib.util.find_spec("timm"):
+try:
     encoder = imagenet_resnet50()
-else:
+except (ImportError, OSError):
     encoder = random_network()
-    print("timm is not installed: features come from a small network with random weights.")
+    print("timm or its weights are not there: features come from a small network with random weights.")
 tiling = {"tile_size": 128, "mpp": 0.5}
 files = extract_features(options.slides, output / "features", encoder=encoder, min_tissue=0.5, **tiling)
 print(files[["n_tiles", "status"]].to_string(), "\n")
@@ -147,7 +146,7 @@ X_slides = join_modalities({"wsi": slides.rename("tiles")})
 attention = model[-1].tile_attention(model[:-1].transform(X_slides))
 print("Does attention find the dense tiles? Area under the ROC curve; 0.5 is chance, 1 perfect:")
 weights = attention["attention"].to_numpy() * files["n_tiles"].repeat(files["n_tiles"]).to_numpy()
-print(f"  {roc_auc_score(is_dense, weights):.2f}\n")
+print(f"  {roc_auc_score(is_dense, weights):.2f}")
 
 for slide, name in zip(options.slides, files.index):
     dense = is_dense[files.index.repeat(files["n_tiles"]) == name]

@@ -116,7 +116,8 @@ def export_geojson(
             tiles.index, coords.tolist(), weights.tolist(), relative.tolist(), colors.tolist()
         )
     ]
-    Path(path).write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    collection = {"type": "FeatureCollection", "features": features}
+    Path(path).write_text(json.dumps(collection, allow_nan=False), encoding="utf-8")
 
 
 def square(x, y, side):

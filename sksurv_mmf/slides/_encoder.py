@@ -2,11 +2,13 @@
 
 import os
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import validate_params
 from torch import nn
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 """Mean and standard deviation of the channels of ImageNet, by which its networks expect images to be standardised."""
 
 

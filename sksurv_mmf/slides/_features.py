@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..utils._device import resolve_device
 from ..utils._validation import shorten
 from ._encoder import MEAN, STD, imagenet_resnet50
-from ._feature_file import count_tiles, read_settings, write_features
+from ._feature_file import count_tiles, import_h5py, read_settings, write_features
 from ._slide import Slide, import_openslide
 from ._tiling import TILING, find_tiles, level0_side
 
@@ -134,7 +134,7 @@ def extract_features(
     hash of its weights, but `tissue` and `transform` by name or representation only: after a change of these, pass
     another folder.
 
-    CLAM itself shrinks tiles to 224 pixels since 2024. To do so, pass a `transform` that does.
+    Recent versions of CLAM shrink tiles to 224 pixels before they encode them. To do so, pass a `transform` that does.
 
     Examples
     --------
@@ -142,6 +142,7 @@ def extract_features(
     >>> files = extract_features(["slides/P001.svs", "slides/P002.svs"], "features")  # doctest: +SKIP
     """
     import_openslide()
+    import_h5py()
     targets = name_files(paths, Path(out_dir))
     encoder = (imagenet_resnet50() if encoder is None else encoder).eval().to(resolve_device(device))
     tiling = {"tile_size": tile_size, "mpp": mpp, "tissue": tissue, "min_tissue": min_tissue, "tissue_mpp": tissue_mpp}
@@ -253,7 +254,7 @@ def read_tile(slide, side, size, transform, corner):
 def standardize(image):
     """Turn an RGB image into a tensor of shape (3, height, width), standardised as ImageNet's networks expect it."""
     values = (np.asarray(image, dtype=np.float32) / 255 - MEAN) / STD
-    return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)
+    return torch.from_numpy(values).permute(2, 0, 1)
 
 
 def encode(tiles, encoder, batch_size, device):
