@@ -10,7 +10,13 @@ author = "The sksurv_mmf developers"
 copyright = "The sksurv_mmf developers"
 version = release = sksurv_mmf.__version__
 
-extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "sphinx_gallery.gen_gallery"]
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build"]
 autosummary_generate = True
 # Without the slides, the page of the example that reads them is made from its text alone.
