@@ -1,11 +1,15 @@
 """Scores of several models in the folds of a cross-validation."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 
 from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
 from ..utils._validation import shorten
-from ._plotting import BLUE, GREY, VERMILLION, despine, import_pyplot, make_axes
+from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes
+
+LABEL_WIDTH = 30  # characters of a line below the axis
 
 
 class ComparisonDisplay:
@@ -13,8 +17,9 @@ class ComparisonDisplay:
 
     A dot is a fold, a diamond the mean over the folds, a bar its confidence interval, which takes into account that
     folds share training patients. The scores show how good the models are; since folds differ more than models do,
-    overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that.
-    Create it with :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+    overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that;
+    their p-values are those of the corrected resampled t-test, not corrected for the number of models. Create it with
+    :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
 
     Parameters
     ----------
@@ -51,6 +56,8 @@ class ComparisonDisplay:
     >>> scores = pd.DataFrame(values).rename_axis("fold").melt(var_name="model", ignore_index=False).reset_index()
     >>> display = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, test_ratio=0.5)
     >>> display.intervals.round(2)
+            mean   low  high  p_value
+    forest -0.04 -0.16  0.08     0.28
     >>> plt.close(display.figure_)
     """
 
@@ -143,23 +150,28 @@ class ComparisonDisplay:
         display : ComparisonDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.3 * self.values.shape[1]))
+        n_folds, n_models = self.values.shape
+        self.ax_ = ax = make_axes(ax, (3.5, 0.8 + 0.32 * n_models))
         self.figure_ = ax.figure
         plain, marked = (BLUE, VERMILLION) if colors is None else colors
         if self.chance is not None:
             ax.axvline(self.chance, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-        rows = np.arange(self.values.shape[1])
-        for row, (name, values) in zip(rows, self.values.items()):
+        for row, (name, values) in enumerate(self.values.items()):
             _draw_model(ax, row, values.dropna(), self.intervals.loc[name], marked if name == self.reference else plain)
-        ax.set(yticks=rows, yticklabels=self.values.columns, ylim=(len(rows) - 0.5, -0.5), xlabel=self._axis_label())
-        if self.differences:
-            _write_p_values(ax, rows, self.intervals["p_value"])
+        counts = self.values.notna().sum()
+        labels = [name if n in (0, n_folds) else f"{name}\n({n} of {n_folds} folds)" for name, n in counts.items()]
+        ax.set_yticks(range(n_models), labels, fontsize="small")
+        ax.set_ylim(n_models - 0.4, -0.5)
+        ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
+        ax.tick_params(axis="x", labelsize="small")
         ax.tick_params(axis="y", length=0)
+        if self.differences:
+            _write_p_values(ax, self.intervals["p_value"])
         despine(ax)
         return self
 
     def _axis_label(self):
-        return f"{self.label},\ndifference to {self.reference}" if self.differences else self.label
+        return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
 
 
 def _folds_by_models(scores, score):
@@ -189,16 +201,21 @@ def _interval(values, test_ratio, confidence, differences):
 
 def _draw_model(ax, row, values, interval, color):
     if values.empty:
-        ax.annotate(
-            "no value", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize="small"
-        )
+        at = ("axes fraction", "data")
+        ax.annotate("no value", (0.02, row), xycoords=at, va="center", color=GREY, fontsize="small")
         return
-    ax.plot(values, np.full(len(values), row), "o", color=color, alpha=0.35, markersize=4, markeredgewidth=0)
+    dots = np.full(len(values), row + 0.22)  # below the interval, which would hide them
+    ax.plot(values, dots, "o", color=color, alpha=0.4, markersize=3.5, markeredgewidth=0)
     ax.plot([interval["low"], interval["high"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
-    ax.plot(interval["mean"], row, "D", color=color, markersize=5, markeredgecolor="white", markeredgewidth=0.6)
+    ax.plot(interval["mean"], row, "D", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
 
 
-def _write_p_values(ax, rows, p_values):
-    for row, p in zip(rows, p_values):
-        text = "" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
-        ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+def _write_p_values(ax, p_values):
+    for row, p in enumerate(p_values):
+        ax.annotate(
+            "" if np.isnan(p) else format_p(p),
+            (1.01, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+        )

@@ -143,11 +143,14 @@ def compare_models(
     >>> comparison.summary()[["mean", "sd", "n_folds"]].round(2)
                         mean    sd  n_folds
     score   model
-    harrell ridge       0.68  0.10        4
+    harrell ridge       0.67  0.10        4
             no penalty  0.62  0.11        4
     ibs     ridge       0.13  0.01        4
             no penalty  0.17  0.04        4
-    >>> comparison.pairwise()[["difference", "better", "boot_p"]].round(3)
+    >>> comparison.pairwise("ibs")[["difference", "better", "t_p"]].round(2)
+                      difference better   t_p
+    model other
+    ridge no penalty       -0.04  ridge  0.21
     """
     models = check_models(models)
     X, y, patients = check_patients(X, y)
