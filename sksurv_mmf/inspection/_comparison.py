@@ -100,7 +100,7 @@ class ComparisonDisplay:
         confidence : float, default=0.95
             Level of the intervals.
         label : str, default=None
-            Name of the score for the axis. None takes `score`.
+            Name of the score for the axis. None takes the name in the table.
         chance : float, default=None
             Value of a model that knows nothing, for a dotted line.
         ax : matplotlib Axes, default=None
@@ -118,7 +118,8 @@ class ComparisonDisplay:
             nothing to draw.
         """
         import_pyplot()
-        values = _folds_by_models(scores, score)
+        scores, score = _one_score(scores, score)
+        values = scores.pivot(index="fold", columns="model", values="value")[scores["model"].unique()]
         if reference is not None and reference not in values:
             raise ValueError(f"reference={reference!r} is none of the models: {shorten(values.columns, 10)}.")
         if differences and reference is None:
@@ -130,9 +131,13 @@ class ComparisonDisplay:
         intervals = pd.DataFrame(
             {name: _interval(one, test_ratio, confidence, differences) for name, one in values.items()}
         ).T
-        label = label or score or "Score"
         return cls(
-            values, intervals, label, reference=reference, differences=differences, chance=0 if differences else chance
+            values,
+            intervals,
+            label or score,
+            reference=reference,
+            differences=differences,
+            chance=0 if differences else chance,
         ).plot(ax=ax)
 
     def plot(self, ax=None, *, colors=None):
@@ -174,7 +179,8 @@ class ComparisonDisplay:
         return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
 
 
-def _folds_by_models(scores, score):
+def _one_score(scores, score):
+    """Rows of a single score, and its name."""
     lacking = {"model", "fold", "value"} - set(scores.columns)
     if lacking:
         raise ValueError(f"scores lacks the columns {shorten(sorted(lacking))}; it has {shorten(scores.columns, 10)}.")
@@ -184,12 +190,13 @@ def _folds_by_models(scores, score):
             raise ValueError(f"scores has several scores; pass score=, one of {shorten(names, 20)}.")
         if score is not None and score not in names:
             raise ValueError(f"score={score!r} is not in scores, which has {shorten(names, 20)}.")
-        scores = scores[scores["score"] == (names[0] if score is None else score)]
+        score = names[0] if score is None else score
+        scores = scores[scores["score"] == score]
     twice = scores.duplicated(["model", "fold"])
     if twice.any():
         model, fold = scores.loc[twice, ["model", "fold"]].iloc[0]
-        raise ValueError(f"Model {model!r} has more than one value in fold {fold!r}.")
-    return scores.pivot(index="fold", columns="model", values="value")[scores["model"].unique()]
+        raise ValueError(f"Model {model!r} has more than one value in fold {fold}.")
+    return scores, score or "Score"
 
 
 def _interval(values, test_ratio, confidence, differences):
