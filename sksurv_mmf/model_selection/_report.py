@@ -15,7 +15,8 @@ h3 { font-size: 1rem; margin-bottom: 0.3rem; }
 table { border-collapse: collapse; font-size: 0.87rem; margin: 0.5rem 0; }
 th, td { padding: 0.2rem 0.7rem; text-align: right; border-bottom: 1px solid #e4e4e4; vertical-align: top; }
 thead th { border-bottom: 1px solid #888; } th:first-child { text-align: left; } tbody th { font-weight: 600; }
-td { white-space: nowrap; } td.text { text-align: left; white-space: normal; } .wide { overflow-x: auto; } p.note { color: #555; max-width: 46rem; }
+td { white-space: nowrap; } td.text { text-align: left; white-space: normal; }
+.wide { overflow-x: auto; } p.note { color: #555; max-width: 46rem; }
 img { width: 28rem; max-width: 100%; height: auto; margin: 0.5rem 1rem 0.5rem 0; }
 """
 
