@@ -179,8 +179,11 @@ def _try(path, parts):
     try:
         _read(path, parts.classes, parts.names)
     except Exception as error:
-        reason = str(error).removesuffix(".")
-        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {reason}.") from error
+        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {_say(error)}.") from error
+
+
+def _say(error):
+    return str(error).removesuffix(".") or type(error).__name__
 
 
 def _load(path, classes, names):
@@ -190,7 +193,7 @@ def _load(path, classes, names):
         raise
     # A damaged or hostile file can make its readers raise nearly anything; the user needs to know which file it is.
     except Exception as error:
-        raise ValueError(f"The model {str(path)!r} cannot be loaded: {str(error).removesuffix('.')}.") from error
+        raise ValueError(f"The model {str(path)!r} cannot be loaded: {_say(error)}.") from error
 
 
 def _read(path, classes, names):

@@ -85,6 +85,10 @@ def check_estimator(estimator):
     """Refuse parameters that `fit` would refuse, and a layout that does not fit the columns."""
     if not isinstance(estimator, FusionSurvivalAnalysis):
         raise ValueError(f"parameters.json holds a {type(estimator).__name__} where a network is expected")
+    if len(estimator.modalities_) != len(estimator._layout):
+        raise ValueError(
+            f"parameters.json has {len(estimator.modalities_)} encoders, {len(estimator._layout)} modalities"
+        )
     specs = [estimator.objective_, estimator._fusion(), *(spec for _, spec, _ in estimator.modalities_)]
     for one in [estimator, *specs]:
         one._validate_params()
