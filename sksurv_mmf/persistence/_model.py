@@ -88,7 +88,7 @@ def save_model(estimator, path, *, overwrite=False):
     >>> from tempfile import TemporaryDirectory
     >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
     >>> from sksurv_mmf.datasets import make_multimodal_survival
-    >>> cohort = make_multimodal_survival(n_patients=40, n_genes=5, n_tiles=(3, 6), random_state=0)
+    >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)
     >>> model = FusionSurvivalAnalysis(max_epochs=2, random_state=0).fit(cohort.X, cohort.y)
     >>> with TemporaryDirectory() as folder:
     ...     save_model(model, Path(folder, "model.zip"))
