@@ -104,7 +104,7 @@ def fetch_tcga_nsclc(
     >>> from sksurv_mmf.datasets import fetch_tcga_nsclc
     >>> cohort = fetch_tcga_nsclc(base_url="https://example.org/cohorts")  # doctest: +SKIP
     >>> cohort.X.shape[0]  # doctest: +SKIP
-    488
+    434
     """
     modalities = check_modalities(modalities)
     folder = find_home(data_home) / "tcga_nsclc"

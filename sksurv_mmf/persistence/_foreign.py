@@ -45,10 +45,29 @@ def known_types():
 def dump_foreign(estimator):
     """Turn an estimator into bytes; returns these and the names of the types that must be trusted to load them."""
     skops = import_skops()
+    # Which exception skops raises depends on the type; the user needs to know which part of the model it is about.
+    try:
+        data = dump(estimator)
+    except Exception as error:
+        culprits = [f"{name} ({full_name(type(value))})" for name, value in unwritable(estimator)]
+        raise ValueError(f"skops cannot write {', '.join(culprits) or 'it'}: {error}") from error
+    return data, set(skops.get_untrusted_types(data=data)) - known_types()
+
+
+def dump(value):
+    """Turn a value into bytes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # looking for a type, skops touches attributes that numpy deprecates
-        data = skops.dumps(estimator)
-    return data, set(skops.get_untrusted_types(data=data)) - known_types()
+        return import_skops().dumps(value)
+
+
+def unwritable(estimator):
+    """Yield names and values of the attributes that skops cannot write."""
+    for name, value in vars(estimator).items():
+        try:
+            dump(value)
+        except Exception:
+            yield name, value
 
 
 def load_foreign(data, trusted):

@@ -166,9 +166,8 @@ def load_model(path, *, trusted=()):
     Traceback (most recent call last):
     FileNotFoundError: There is no saved model at nowhere.zip.
     """
-    for one in trusted:
-        if not callable(one):
-            raise TypeError(f"trusted must hold classes or functions, got {one!r}.")
+    if callable(trusted) or not all(map(callable, trusted)):
+        raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
@@ -241,12 +240,10 @@ def _encode_step(estimator, where, parts):
         parts.files[name], names = dump_foreign(estimator)
         parts.names |= names
         return {"skops": name}
-    # What skops raises depends on the type; the user needs to know which part of the model it is about.
-    except Exception as error:
-        kind = type(estimator).__name__
-        raise ValueError(
-            f"{f'Step {where!r}' if where else 'The estimator'} ({kind}) cannot be saved: {error}"
-        ) from error
+    except ValueError as error:
+        what, kind = f"Step {where!r}" if where else "The estimator", type(estimator).__name__
+        way_out = " Save its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
+        raise ValueError(f"{what} ({kind}) cannot be saved: {_say(error)}.{way_out}") from error
 
 
 def _decode_step(node, where, decoder, files, names):
@@ -258,6 +255,9 @@ def _decode_step(node, where, decoder, files, names):
         steps = [
             (name, _decode_step(step, place(where, name), decoder, files, names)) for name, step in node["pipeline"]
         ]
+        # Only these two: a pipeline with a cache (`memory`) unpickles what lies there when it is fitted.
+        if node["parameters"].keys() != {"transform_input", "verbose"}:
+            raise ValueError(f"{PARAMETERS} gives a pipeline the parameters {shorten(node['parameters'])}")
         return Pipeline(steps, **node["parameters"])
     if kind == ("network", "epochs"):
         return decode_network(node, where, decoder)

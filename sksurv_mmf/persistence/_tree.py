@@ -240,6 +240,8 @@ class Decoder:
 
     def _object(self, name, state):
         cls = self._class(name)
+        if not issubclass(cls, BaseEstimator | Modality):
+            raise ValueError(f"parameters.json holds an instance of {name}, which save_model does not write")
         parameters = signature(cls).parameters.keys() & state.keys()
         value = cls(**{parameter: self.decode(state[parameter]) for parameter in parameters})
         for attribute in state.keys() - parameters:
@@ -250,13 +252,9 @@ class Decoder:
 
 
 def may_be_set(cls, attribute):
-    """Whether a name is one of data that `fit` leaves behind, and not that of a method or property."""
-    is_fitted_or_private = attribute.endswith("_") or attribute.startswith("_")
+    """Whether a name is one of data that `fit` leaves behind, and not one that the class itself uses."""
     found = getattr_static(cls, attribute, None)
-    hides_something = callable(found) or hasattr(found, "__get__")
-    return (
-        issubclass(cls, BaseEstimator)
-        and is_fitted_or_private
-        and not attribute.startswith("__")
-        and not hides_something
-    )
+    if attribute.startswith("_"):
+        return issubclass(cls, BaseEstimator) and not attribute.startswith("__") and found is None
+    hides_code = callable(found) or hasattr(found, "__get__")
+    return issubclass(cls, BaseEstimator) and attribute.endswith("_") and not hides_code

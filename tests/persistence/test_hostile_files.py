@@ -182,11 +182,16 @@ def test_an_unknown_class(saved, refused, name):
         (lambda network: encoder(network)["state"].update(__class__="x"), "an unknown '__class__'"),
         (lambda network: encoder(network)["state"].update(_repr_html_="x"), "an unknown '_repr_html_'"),
         (lambda network: encoder(network)["state"].update(_validate_params="x"), "an unknown '_validate_params'"),
+        (lambda network: encoder(network)["state"].update(_parameter_constraints={"dict": []}), "_constraints'"),
+        (
+            lambda network: state(network).update(objective={"object": "torch.optim.sgd.SGD", "state": {}}),
+            "instance of",
+        ),
         (lambda network: encoder(network)["state"].update(n_layers=-1), "'n_layers' parameter of SNN"),
         (lambda network: encoder(network)["state"].update(activation="eval"), "'activation' parameter of SNN"),
         (lambda network: encoder(network)["state"].update(hidden_dim=10**9), "SNN.hidden_dim=1000000000, more than"),
         (lambda network: encoder(network)["state"].update(n_layers=10**9), "SNN.n_layers=1000000000, more than"),
-        (lambda network: encoder(network)["state"].update(n_layers=10**6), "fewer weights than the network"),
+        (lambda network: encoder(network)["state"].update(n_layers=10**5), "fewer weights than the network"),
         (lambda network: state(network).update(embedding_dim=10**12), "embedding_dim=1000000000000, more than"),
         (lambda network: state(network).update(lr="fast"), "'lr' parameter of FusionSurvivalAnalysis"),
         (lambda network: state(network).update(optimizer={"class": "os.system"}), "names the class 'os.system'"),
@@ -203,6 +208,13 @@ def test_an_unknown_class(saved, refused, name):
 )
 def test_parameters_that_mean_nothing(saved, refused, change, message):
     refused(message, edited(saved, change))
+
+
+def test_a_cache_from_elsewhere(saved, refused):
+    # A pipeline that is fitted would unpickle what lies in its cache.
+    tree = json.loads(saved["parameters.json"])
+    tree["parameters"]["memory"] = "somewhere"
+    refused("the parameters 'transform_input', 'verbose', 'memory'", {"parameters.json": json.dumps(tree)})
 
 
 def test_endless_nesting(refused):

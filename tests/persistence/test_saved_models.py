@@ -15,10 +15,12 @@ from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
 from sksurv.ensemble import ComponentwiseGradientBoostingSurvivalAnalysis, RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis, IPCRidge
+from sksurv.preprocessing import OneHotEncoder as SurvivalOneHotEncoder
 from sksurv.svm import FastKernelSurvivalSVM, FastSurvivalSVM
 from torch import nn
 
@@ -321,8 +323,9 @@ class TestPartsOfTheUser:
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
     def test_what_trusted_must_hold(self, path):
-        with pytest.raises(TypeError, match=r"classes or functions, got 'Halves'"):
-            load_model(path, trusted=["Halves"])
+        for trusted in (["Halves"], "Halves", Halves):
+            with pytest.raises(TypeError, match="trusted must be a list of classes or functions, got "):
+                load_model(path, trusted=trusted)
 
 
 def read(path, member):
@@ -397,6 +400,13 @@ class TestTheFile:
     def test_models_that_cannot_be_saved_are_named(self, cohort, path):
         with pytest.raises(NotFittedError):
             save_model(network(), path)
+        search = GridSearchCV(network(), {"max_epochs": [1, 2]}, cv=2).fit(cohort.X, cohort.y)
+        with pytest.raises(ValueError, match=r"GridSearchCV\) cannot .* best_estimator_ .*Save its best_estimator_"):
+            save_model(search, path)
+        frame = pd.DataFrame({"sex": pd.Categorical(["m", "f"] * 15)})
+        model = make_pipeline(SurvivalOneHotEncoder(), CoxPHSurvivalAnalysis()).fit(frame, cohort.y)
+        with pytest.raises(ValueError, match=r"Step 'onehotencoder' .*encoded_columns_ \(pandas.*Index\)"):
+            save_model(model, path)
         chooser = network().set_params(modalities=[("wsi", MeanMIL(4)), ("rna", SNN(4), lambda X: list(X.columns[1:]))])
         model = Pipeline([("fuse", chooser)]).fit(cohort.X, cohort.y)
         with pytest.raises(
