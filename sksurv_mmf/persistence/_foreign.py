@@ -7,7 +7,7 @@ import warnings
 from numpy.lib import format as npy_format
 from sklearn.base import BaseEstimator
 
-from ..model_selection._split import SurvivalKFold
+from ..model_selection._split import RepeatedSurvivalKFold, SurvivalKFold
 from ..preprocessing._modality_transformer import ColumnsOf, name_with_modality
 from ..utils._validation import shorten
 from ._archive import read_archive
@@ -18,6 +18,7 @@ from ._tree import full_name, is_ours, subclasses
 KNOWN = {
     "numpy.dtype",
     "scipy.optimize._optimize.OptimizeResult",
+    "sklearn.model_selection._split.KFold",
     "sksurv.ensemble.boosting.ComponentwiseGradientBoostingSurvivalAnalysis",
     "sksurv.ensemble.boosting._ComponentwiseLeastSquares",
     "sksurv.ensemble.survival_loss.CoxPH",
@@ -38,8 +39,9 @@ SCHEMA = "schema.json"
 
 def known_types():
     """Names of the types that a file may hold without being trusted by the user."""
-    ours = {one for one in subclasses(BaseEstimator) if is_ours(one)} | {SurvivalKFold, ColumnsOf, name_with_modality}
-    return KNOWN | {full_name(one) for one in ours}
+    estimators = [one for one in subclasses(BaseEstimator) if is_ours(one)]
+    others = [SurvivalKFold, RepeatedSurvivalKFold, ColumnsOf, name_with_modality]
+    return KNOWN | {full_name(one) for one in [*estimators, *others]}
 
 
 def dump_foreign(estimator):

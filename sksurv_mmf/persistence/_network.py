@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from copy import copy
 from itertools import chain
 from numbers import Integral
+from threading import get_ident
 
 import numpy as np
 import torch
@@ -139,10 +140,12 @@ def at_most(weights):
     """Inside the block, stop a network that grows far beyond the weights that there are for it."""
     # Twice, because a module may replace a weight while it is made.
     room = 10_000 + 2 * sum(weight.numel() for weight in weights.values())
+    thread = get_ident()
 
     def take(module, name, tensor):
         nonlocal room
-        room -= 0 if tensor is None else tensor.numel()
+        if tensor is not None and get_ident() == thread:
+            room -= tensor.numel()
         if room < 0:
             raise ValueError("weights.safetensors has fewer weights than the network that parameters.json describes")
 
