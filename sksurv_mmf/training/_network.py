@@ -171,13 +171,14 @@ class FusionNetwork(nn.Module):
 
     def embed(self, batch: Batch) -> tuple[list[Embedding], Tensor]:
         """What the fusion is given: one embedding per modality, and who has what."""
-        embeddings, present = [self._embed_one(m, batch) for m in range(len(self.encoders))], batch.present
+        embeddings, present = [self.embed_one(m, batch) for m in range(len(self.encoders))], batch.present
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
             embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.T)]
         return embeddings, present
 
-    def _embed_one(self, m: int, batch: Batch) -> Embedding:
+    def embed_one(self, m: int, batch: Batch) -> Embedding:
+        """What the fusion is given of one modality."""
         inputs, rows = batch.inputs[m], batch.rows[m]
         if inputs is None:
             nothing = READERS[self.reads](self.head.weight.new_zeros(0, self.dims[m]))
