@@ -1,18 +1,24 @@
-"""Look at predictions: displays in scikit-learn's convention."""
+"""Look at predictions: what they rest on, and displays in scikit-learn's convention."""
 
 from ._calibration import CalibrationDisplay
 from ._feature_importance import FeatureImportance, feature_importance
+from ._fusion_audit import FusionAudit, fusion_audit
 from ._integrated_gradients import integrated_gradients
 from ._modality_attention import ModalityAttentionDisplay
+from ._modality_importance import ModalityImportance, modality_importance
 from ._risk_groups import RiskGroupDisplay
 from ._tile_attention import TileAttentionDisplay
 
 __all__ = [
     "CalibrationDisplay",
     "FeatureImportance",
+    "FusionAudit",
     "ModalityAttentionDisplay",
+    "ModalityImportance",
     "RiskGroupDisplay",
     "TileAttentionDisplay",
     "feature_importance",
+    "fusion_audit",
     "integrated_gradients",
+    "modality_importance",
 ]

@@ -17,9 +17,7 @@ def survival_at(event, time, at, conf_level=0.95):
 
     NaN where the last patient leaves before that time without an event, which leaves the rest of the curve unknown.
     """
-    step_times, survival, confidence = kaplan_meier_estimator(
-        event, time, conf_level=conf_level, conf_type="log-log"
-    )
+    step_times, survival, confidence = kaplan_meier_estimator(event, time, conf_level=conf_level, conf_type="log-log")
     step = np.searchsorted(step_times, at, side="right") - 1
     if step < 0:
         return 1.0, 1.0, 1.0
@@ -151,9 +149,7 @@ class CalibrationDisplay:
         },
         prefer_skip_nested_validation=True,
     )
-    def from_predictions(
-        cls, y, survival_probability, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None
-    ):
+    def from_predictions(cls, y, survival_probability, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
         """Draw given probabilities.
 
         Parameters

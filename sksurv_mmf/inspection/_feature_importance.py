@@ -184,7 +184,7 @@ class FeatureImportance:
         self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.19 * len(shown)))
         self.figure_ = ax.figure
         rows = np.arange(len(shown))
-        for raises, color, label in ((True, VERMILLION, "raises risk"), (False, BLUE, "lowers risk")):
+        for raises, color, label in ((True, VERMILLION, "more raises risk"), (False, BLUE, "more lowers risk")):
             chosen = (shown["direction"] >= 0).to_numpy() == raises
             ax.barh(rows[chosen], shown["importance"][chosen], color=color, alpha=0.7, height=0.65, label=label)
         dots = self.per_fold.loc[shown.index]
@@ -196,5 +196,7 @@ class FeatureImportance:
         ax.set_yticklabels([f"{name}  {count}/{dots.shape[1]}" for name, count in zip(names, in_top)], fontsize="small")
         ax.tick_params(axis="y", length=0)
         despine(ax)
-        make_room(ax, above=legend_above(ax, ncols=2, handlelength=1, columnspacing=1))
+        title = f"k/{dots.shape[1]}: among the first {self.top_k} in k folds"
+        look = {"title": title, "title_fontsize": "small", "alignment": "left"}
+        make_room(ax, above=legend_above(ax, ncols=2, handlelength=1, columnspacing=1, **look))
         return self

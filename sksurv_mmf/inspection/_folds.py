@@ -1,5 +1,7 @@
 """Look at a model fold by fold."""
 
+from itertools import repeat
+
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
@@ -18,16 +20,20 @@ def split(cv, X, y):
     return list(check_cv(cv).split(X, y))
 
 
-def on_test_folds(function, estimator, X, y, folds, *, n_jobs=None, verbose=False):
-    """Results of ``function(fitted estimator, test patients, their outcome)`` in each of `folds`, as `split` makes."""
-    jobs = [delayed(_fit_and_look)(function, estimator, X, y, *fold) for fold in folds]
+def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):
+    """Results of ``look(fitted estimator, test patients, their outcome)`` in each of `folds`, which `split` makes.
+
+    With `seeds`, one per fold, `look` gets its seed as the fourth argument.
+    """
+    arguments = repeat(()) if seeds is None else zip(seeds)
+    jobs = [delayed(_fit_and_look)(look, estimator, X, y, *fold, *more) for fold, more in zip(folds, arguments)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     return list(tqdm(results, total=len(jobs), unit="fold", disable=not verbose))
 
 
-def _fit_and_look(function, estimator, X, y, train, test):
+def _fit_and_look(look, estimator, X, y, train, test, *more):
     if train is None:
         check_is_fitted(estimator)
-        return function(estimator, X, y)
+        return look(estimator, X, y, *more)
     fitted = clone(estimator).fit(X.iloc[train], y[train])
-    return function(fitted, X.iloc[test], y[test])
+    return look(fitted, X.iloc[test], y[test], *more)

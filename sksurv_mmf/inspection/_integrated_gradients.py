@@ -129,7 +129,9 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     X, parts = model._infer(X, explain, torch.no_grad)
     parts = [part for part in parts if part is not None]
     if not parts:
-        raise ValueError(f"None of {len(X)} patients has modality {model.modalities_[m][0]!r}, so none can be explained.")
+        raise ValueError(
+            f"None of {len(X)} patients has modality {model.modalities_[m][0]!r}, so none can be explained."
+        )
     values, found, change = (torch.cat(one).cpu().numpy() for one in zip(*parts))
     _check_completeness(found, change, n_steps)
     features = X.iloc[:, columns]

@@ -90,6 +90,13 @@ def despine(ax):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def format_p(p):
+    """Write a p-value as papers do."""
+    if np.isnan(p):
+        return "p not defined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+
+
 def last_step(estimator, X):
     """Return the final estimator of a pipeline and X as that estimator sees it."""
     if isinstance(estimator, Pipeline):

@@ -7,7 +7,7 @@ from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
-from ._plotting import BLUE, ORANGE, VERMILLION, despine, import_pyplot, legend_above, make_axes, make_room
+from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
@@ -245,7 +245,7 @@ class RiskGroupDisplay:
             xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
             ylabel="Probability of no event",
         )
-        title = f"Log-rank {_format_p(self.p_value)}"
+        title = f"Log-rank {format_p(self.p_value)}"
         above = legend_above(ax, title=title, alignment="left", title_fontsize="small")
         despine(ax)
         self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
@@ -327,9 +327,3 @@ def _write_numbers_at_risk(ax, groups, colors, end):
                 fontsize=size,
             )
     return numbers
-
-
-def _format_p(p):
-    if np.isnan(p):
-        return "p not defined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
