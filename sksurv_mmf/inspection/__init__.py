@@ -1,6 +1,7 @@
 """Look at predictions: what they rest on, and displays in scikit-learn's convention."""
 
 from ._calibration import CalibrationDisplay
+from ._comparison import ComparisonDisplay
 from ._feature_importance import FeatureImportance, feature_importance
 from ._fusion_audit import FusionAudit, fusion_audit
 from ._integrated_gradients import integrated_gradients
@@ -11,6 +12,7 @@ from ._tile_attention import TileAttentionDisplay
 
 __all__ = [
     "CalibrationDisplay",
+    "ComparisonDisplay",
     "FeatureImportance",
     "FusionAudit",
     "ModalityAttentionDisplay",

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._integrated_gradients import attribute
-from ._plotting import BLUE, GREY, VERMILLION, despine, legend_above, make_axes, make_room
+from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
 
 
 @validate_params(
@@ -145,7 +145,7 @@ class FeatureImportance:
     """
 
     def __init__(self, folds, top_k=20):
-        numbers = pd.RangeIndex(1, len(folds) + 1, name="fold")
+        numbers = pd.RangeIndex(len(folds), name="fold")
         shares = [share(attributions) for _, attributions in folds]
         directions = [direction(*fold) for fold in folds]
         self.top_k = top_k

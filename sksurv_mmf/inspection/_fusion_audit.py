@@ -97,7 +97,10 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     >>> audit = fusion_audit(comparison, "fused", random_state=0)
     >>> audit.single
     'rna'
-    >>> audit.tests.round(3)
+    >>> audit.tests[["gain", "lower", "upper"]].round(2)
+                      gain  lower  upper
+    corrected t-test  0.06  -0.12   0.23
+    bootstrap         0.06  -0.00   0.12
     """
     risks, folds, patients = comparison.risks, comparison.folds, comparison.patients
     names = list(risks["model"].unique())
@@ -129,9 +132,7 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
 def _check_models(names, fused, singles):
     unknown = [name for name in [fused, *singles] if name not in names]
     if unknown:
-        raise ValueError(
-            f"The comparison has no risks of model {shorten(unknown)}. Its models are {shorten(names, 10)}."
-        )
+        raise ValueError(f"The comparison has no risks of {shorten(unknown)}; its models are {shorten(names, 10)}.")
     if not singles:
         raise ValueError(f"The comparison has no model beside {fused!r}; add models of one modality each.")
     if fused in singles:
@@ -142,8 +143,8 @@ def _comparable_pairs(event, time, fold):
     pairs = comparable(event, time)
     if not pairs.any():
         raise ValueError(
-            f"In fold {fold}, of {len(event)} test patients with {event.sum()} events, no two can be compared: nobody is "
-            "followed beyond the first event. Take fewer folds."
+            f"In fold {fold}, of {len(event)} test patients with {event.sum()} events, no two can be compared: nobody "
+            "is followed beyond the first event. Take fewer folds."
         )
     return pairs
 
@@ -225,11 +226,16 @@ class FusionAudit:
 
     Examples
     --------
-    Made from the out-of-fold risks of a comparison:
-
-    >>> from sksurv_mmf.inspection import FusionAudit, fusion_audit
-    >>> isinstance(fusion_audit, type(lambda: None))
-    True
+    >>> import matplotlib.pyplot as plt
+    >>> import pandas as pd
+    >>> from sksurv_mmf.inspection import FusionAudit
+    >>> c_index = pd.DataFrame({"fused": [0.70, 0.72], "rna": [0.68, 0.70]})
+    >>> tests = pd.DataFrame({"gain": 0.02, "lower": -0.03, "upper": 0.07, "p_value": 0.4}, index=["corrected t-test"])
+    >>> ranks = {"event": [True, False], "rank_single": [0.5, 1.0], "rank_fused": [1.0, 0.5]}
+    >>> audit = FusionAudit("fused", "rna", c_index, tests, pd.DataFrame(ranks)).plot()
+    >>> audit.ax_.get_xlabel()
+    'Rank of risk, rna'
+    >>> plt.close(audit.figure_)
     """
 
     def __init__(self, fused, single, c_index, tests, reranked, *, confidence=0.95):

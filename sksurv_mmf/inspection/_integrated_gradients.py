@@ -184,7 +184,7 @@ def _check_completeness(attributions, change, n_steps):
     missed, scale = np.abs(attributions.sum(axis=1) - change).mean(), np.abs(change).mean()
     if missed > TOLERANCE * scale:
         warnings.warn(
-            f"With n_steps={n_steps}, the sum of the attributions misses the change of risk by {missed:.2g} on average, "
+            f"With n_steps={n_steps}, the sum of attributions misses the change of risk by {missed:.2g} on average, "
             f"while the change itself is {scale:.2g}. Use more steps.",
             stacklevel=3,
         )

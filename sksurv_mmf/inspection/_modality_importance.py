@@ -139,13 +139,9 @@ def modality_importance(
         ratio = np.mean([len(test) / len(train) for train, test in folds])
         intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
     else:
-        intervals = {
-            name: percentile_interval(
-                paired_bootstrap([(loss.rows, loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state),
-                confidence,
-            )
-            for name, loss in results[0].items()
-        }
+        sums = {name: [(loss.rows, loss.pairs * loss.gain, loss.pairs)] for name, loss in results[0].items()}
+        draws = {name: paired_bootstrap(one, n_bootstrap, random_state) for name, one in sums.items()}
+        intervals = {name: percentile_interval(one, confidence) for name, one in draws.items()}
     return ModalityImportance(table, intervals, method=method, confidence=confidence)
 
 
@@ -238,7 +234,7 @@ def _exchange(X, columns, block):
 def _fold_table(results):
     rows = [
         (name, fold, len(loss.rows), concordance(loss.pairs, loss.intact), concordance(loss.pairs, loss.without))
-        for fold, losses in enumerate(results, start=1)
+        for fold, losses in enumerate(results)
         for name, loss in losses.items()
     ]
     table = pd.DataFrame(rows, columns=["modality", "fold", "n_patients", "c_index", "c_index_without"])
@@ -273,7 +269,7 @@ class ModalityImportance:
     --------
     >>> import pandas as pd
     >>> from sksurv_mmf.inspection import ModalityImportance
-    >>> folds = pd.DataFrame({"modality": ["wsi", "rna"], "fold": 1, "n_patients": 90, "c_index": 0.7})
+    >>> folds = pd.DataFrame({"modality": ["wsi", "rna"], "fold": 0, "n_patients": 90, "c_index": 0.7})
     >>> folds = folds.assign(c_index_without=[0.68, 0.55], drop=[0.02, 0.15])
     >>> ModalityImportance(folds, {"wsi": (-0.01, 0.05), "rna": (0.08, 0.22)}).table[["drop", "lower", "upper"]]
               drop  lower  upper
