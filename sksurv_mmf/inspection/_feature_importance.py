@@ -198,5 +198,6 @@ class FeatureImportance:
         despine(ax)
         title = f"k/{dots.shape[1]}: among the first {self.top_k} in k folds"
         look = {"title": title, "title_fontsize": "small", "alignment": "left"}
-        make_room(ax, above=legend_above(ax, ncols=2, handlelength=1, columnspacing=1, **look))
+        legend_above(ax, ncols=2, handlelength=1, columnspacing=1, **look)
+        make_room(ax)
         return self

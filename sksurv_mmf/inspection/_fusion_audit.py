@@ -97,10 +97,10 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     >>> audit = fusion_audit(comparison, "fused", random_state=0)
     >>> audit.single
     'rna'
-    >>> audit.tests[["gain", "lower", "upper"]].round(2)
-                      gain  lower  upper
-    corrected t-test  0.06  -0.12   0.23
-    bootstrap         0.06  -0.00   0.12
+    >>> audit.tests[["gain", "p_value", "survives"]].round(2)
+                      gain  p_value  survives
+    corrected t-test  0.06     0.37       0.0
+    bootstrap         0.06     0.05       0.0
     """
     risks, folds, patients = comparison.risks, comparison.folds, comparison.patients
     names = list(risks["model"].unique())
@@ -271,10 +271,8 @@ class FusionAudit:
                 shown["rank_single"], shown["rank_fused"], marker, color=color, markersize=4, alpha=0.7, label=label
             )
         test = self.tests.loc["corrected t-test" if len(self.c_index) > 1 else "bootstrap"]
-        title = (
-            f"Gain in C-index {test['gain']:.3f}\n"
-            f"({self.confidence:.0%} CI {test['lower']:.3f} to {test['upper']:.3f}, {format_p(test['p_value'])})"
-        )
+        gain, lower, upper = (f"{test[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("gain", "lower", "upper"))
+        title = f"Gain in C-index {gain}\n({self.confidence:.0%} CI {lower} to {upper}, {format_p(test['p_value'])})"
         ax.set(
             xlim=(0, 1.02),
             ylim=(0, 1.02),
@@ -283,5 +281,6 @@ class FusionAudit:
             ylabel=f"Rank of risk, {self.fused}",
         )
         despine(ax)
-        make_room(ax, above=legend_above(ax, title=title, alignment="left", title_fontsize="small", ncols=2))
+        legend_above(ax, title=title, alignment="left", title_fontsize="small", ncols=2)
+        make_room(ax)
         return self

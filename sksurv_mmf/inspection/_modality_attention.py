@@ -142,7 +142,8 @@ class ModalityAttentionDisplay:
         ]
         by = "by weight of " + str(self.attention.columns[0]) if self.risk is None else "from low to high risk"
         ax.set(xlim=(0, n_patients), ylim=(0, 1), xlabel=f"Patient, {by}", ylabel="Weight of modality")
-        make_room(ax, above=legend_above(ax, ncols=2, handlelength=1, columnspacing=1))
+        legend_above(ax, ncols=2, handlelength=1, columnspacing=1)
+        make_room(ax)
         return self
 
     def _labels(self):

@@ -304,22 +304,24 @@ class ModalityImportance:
         importance : ModalityImportance
             Itself.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.32 * len(self.table)))
+        self.ax_ = ax = make_axes(ax, (3.5, 1.0 + 0.35 * len(self.table)))
         self.figure_ = ax.figure
         rows = np.arange(len(self.table))
         ax.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
         for row, name in zip(rows, self.table.index):
             drops = self.folds.loc[self.folds["modality"] == name, "drop"]
             if len(drops) > 1:
-                ax.plot(drops, np.full(len(drops), row), "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
+                below = np.full(len(drops), row + 0.2)
+                ax.plot(drops, below, "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
         drop, lower, upper = (self.table[key] for key in ("drop", "lower", "upper"))
         ax.errorbar(drop, rows, xerr=[drop - lower, upper - drop], fmt="D", color=color, markersize=4.5, capsize=2.5)
+        dots = "" if len(self.table) == len(self.folds) else "; dots are folds"
         done = {"permute": "shuffled", "remove": "removed"}[self.method]
         ax.set(
             ylim=(len(self.table) - 0.5, -0.5),
             yticks=rows,
             yticklabels=self.table.index,
-            xlabel=f"Drop in C-index, modality {done} ({self.confidence:.0%} CI)",
+            xlabel=f"Drop in C-index, modality {done}\n(mean with {self.confidence:.0%} CI{dots})",
         )
         ax.locator_params(axis="x", nbins=6)
         despine(ax)

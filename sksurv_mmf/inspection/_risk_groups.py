@@ -246,10 +246,10 @@ class RiskGroupDisplay:
             ylabel="Probability of no event",
         )
         title = f"Log-rank {format_p(self.p_value)}"
-        above = legend_above(ax, title=title, alignment="left", title_fontsize="small")
+        legend_above(ax, title=title, alignment="left", title_fontsize="small")
         despine(ax)
         self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
-        make_room(ax, above=above, below=LINE_HEIGHT * (len(self.groups) + 1))
+        make_room(ax)
         return self
 
 
