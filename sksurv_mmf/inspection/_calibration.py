@@ -64,6 +64,9 @@ class CalibrationDisplay:
     Unlike risk scores, probabilities of different fold models have one scale, so that predictions for the test
     patients of all folds may be shown together with :meth:`from_predictions`.
 
+    The curves of :class:`~sksurv_mmf.objectives.DiscreteHazard` are constant inside its bins unless told otherwise, and
+    too high there for it. Ask for survival at an edge of a bin, or fit with ``interpolation="linear"``.
+
     References
     ----------
     Harrell, F. E. "Regression Modeling Strategies", 2nd edition, Springer, 2015, section 20.7.

@@ -79,8 +79,8 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     >>> from sksurv_mmf.inspection import feature_importance
     >>> from sksurv_mmf.model_selection import SurvivalKFold
     >>> cohort = make_multimodal_survival(n_patients=60, n_genes=20, n_tiles=5, random_state=0)
-    >>> model = FusionSurvivalAnalysis(max_epochs=5, random_state=0)
-    >>> importance = feature_importance(model, cohort.X, cohort.y, cv=SurvivalKFold(3), top_k=5)
+    >>> model = FusionSurvivalAnalysis(max_epochs=2, random_state=0)
+    >>> importance = feature_importance(model, cohort.X, cohort.y, cv=SurvivalKFold(2), top_k=5)
     >>> importance.table.columns.tolist()
     ['importance', 'sd', 'direction', 'top_k', 'selected']
     """
@@ -184,7 +184,7 @@ class FeatureImportance:
         self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.19 * len(shown)))
         self.figure_ = ax.figure
         rows = np.arange(len(shown))
-        for raises, color, label in ((True, VERMILLION, "more raises risk"), (False, BLUE, "more lowers risk")):
+        for raises, color, label in ((True, VERMILLION, "raises risk"), (False, BLUE, "lowers risk")):
             chosen = (shown["direction"] >= 0).to_numpy() == raises
             ax.barh(rows[chosen], shown["importance"][chosen], color=color, alpha=0.7, height=0.65, label=label)
         dots = self.per_fold.loc[shown.index]
