@@ -176,7 +176,7 @@ def _look(fitted, X, y, seed, blocks, lose, n_repeats):
     rng, risk = np.random.default_rng(seed), fitted.predict(X)
     losses = {}
     for name, columns in blocks.items():
-        rows, orders = None, 0
+        orders = 0
         for _ in range(n_repeats):
             rows, changed = lose(X, columns, rng)
             orders = orders + higher(_predict_without(fitted, changed, name))
