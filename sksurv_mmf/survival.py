@@ -161,7 +161,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         "objective": [Objective, None],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
-        "normalization": [StrOptions({name for name in NORMALIZATIONS if name}), None],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],

@@ -82,7 +82,7 @@ class SurvivalNet(NeuralNet):
         outputs, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
         loss = self.get_loss(outputs, target, X=patients, training=True)
         total = loss if penalty is None else loss + penalty
-        (total * patients.share).backward()
+        (total if patients.share == 1 else total * patients.share).backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
     def train_step(self, batch, **fit_params):
