@@ -1,11 +1,15 @@
 """Scores of several models in the folds of a cross-validation."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 
 from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
 from ..utils._validation import shorten
-from ._plotting import BLUE, GREY, VERMILLION, despine, import_pyplot, make_axes
+from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes
+
+LABEL_WIDTH = 30  # characters of a line below the axis
 
 
 class ComparisonDisplay:
@@ -13,8 +17,9 @@ class ComparisonDisplay:
 
     A dot is a fold, a diamond the mean over the folds, a bar its confidence interval, which takes into account that
     folds share training patients. The scores show how good the models are; since folds differ more than models do,
-    overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that.
-    Create it with :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+    overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that;
+    their p-values are those of the corrected resampled t-test, not corrected for the number of models. Create it with
+    :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
 
     Parameters
     ----------
@@ -51,6 +56,8 @@ class ComparisonDisplay:
     >>> scores = pd.DataFrame(values).rename_axis("fold").melt(var_name="model", ignore_index=False).reset_index()
     >>> display = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, test_ratio=0.5)
     >>> display.intervals.round(2)
+            mean   low  high  p_value
+    forest -0.04 -0.16  0.08     0.28
     >>> plt.close(display.figure_)
     """
 
@@ -93,7 +100,7 @@ class ComparisonDisplay:
         confidence : float, default=0.95
             Level of the intervals.
         label : str, default=None
-            Name of the score for the axis. None takes `score`.
+            Name of the score for the axis. None takes the name in the table.
         chance : float, default=None
             Value of a model that knows nothing, for a dotted line.
         ax : matplotlib Axes, default=None
@@ -111,7 +118,8 @@ class ComparisonDisplay:
             nothing to draw.
         """
         import_pyplot()
-        values = _folds_by_models(scores, score)
+        scores, score = _one_score(scores, score)
+        values = scores.pivot(index="fold", columns="model", values="value")[scores["model"].unique()]
         if reference is not None and reference not in values:
             raise ValueError(f"reference={reference!r} is none of the models: {shorten(values.columns, 10)}.")
         if differences and reference is None:
@@ -123,9 +131,13 @@ class ComparisonDisplay:
         intervals = pd.DataFrame(
             {name: _interval(one, test_ratio, confidence, differences) for name, one in values.items()}
         ).T
-        label = label or score or "Score"
         return cls(
-            values, intervals, label, reference=reference, differences=differences, chance=0 if differences else chance
+            values,
+            intervals,
+            label or score,
+            reference=reference,
+            differences=differences,
+            chance=0 if differences else chance,
         ).plot(ax=ax)
 
     def plot(self, ax=None, *, colors=None):
@@ -143,26 +155,32 @@ class ComparisonDisplay:
         display : ComparisonDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.3 * self.values.shape[1]))
+        n_folds, n_models = self.values.shape
+        self.ax_ = ax = make_axes(ax, (3.5, 0.8 + 0.32 * n_models))
         self.figure_ = ax.figure
         plain, marked = (BLUE, VERMILLION) if colors is None else colors
         if self.chance is not None:
             ax.axvline(self.chance, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-        rows = np.arange(self.values.shape[1])
-        for row, (name, values) in zip(rows, self.values.items()):
+        for row, (name, values) in enumerate(self.values.items()):
             _draw_model(ax, row, values.dropna(), self.intervals.loc[name], marked if name == self.reference else plain)
-        ax.set(yticks=rows, yticklabels=self.values.columns, ylim=(len(rows) - 0.5, -0.5), xlabel=self._axis_label())
-        if self.differences:
-            _write_p_values(ax, rows, self.intervals["p_value"])
+        counts = self.values.notna().sum()
+        labels = [name if n in (0, n_folds) else f"{name}\n({n} of {n_folds} folds)" for name, n in counts.items()]
+        ax.set_yticks(range(n_models), labels, fontsize="small")
+        ax.set_ylim(n_models - 0.4, -0.5)
+        ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
+        ax.tick_params(axis="x", labelsize="small")
         ax.tick_params(axis="y", length=0)
+        if self.differences:
+            _write_p_values(ax, self.intervals["p_value"])
         despine(ax)
         return self
 
     def _axis_label(self):
-        return f"{self.label},\ndifference to {self.reference}" if self.differences else self.label
+        return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
 
 
-def _folds_by_models(scores, score):
+def _one_score(scores, score):
+    """Rows of a single score, and its name."""
     lacking = {"model", "fold", "value"} - set(scores.columns)
     if lacking:
         raise ValueError(f"scores lacks the columns {shorten(sorted(lacking))}; it has {shorten(scores.columns, 10)}.")
@@ -172,12 +190,13 @@ def _folds_by_models(scores, score):
             raise ValueError(f"scores has several scores; pass score=, one of {shorten(names, 20)}.")
         if score is not None and score not in names:
             raise ValueError(f"score={score!r} is not in scores, which has {shorten(names, 20)}.")
-        scores = scores[scores["score"] == (names[0] if score is None else score)]
+        score = names[0] if score is None else score
+        scores = scores[scores["score"] == score]
     twice = scores.duplicated(["model", "fold"])
     if twice.any():
         model, fold = scores.loc[twice, ["model", "fold"]].iloc[0]
-        raise ValueError(f"Model {model!r} has more than one value in fold {fold!r}.")
-    return scores.pivot(index="fold", columns="model", values="value")[scores["model"].unique()]
+        raise ValueError(f"Model {model!r} has more than one value in fold {fold}.")
+    return scores, score or "Score"
 
 
 def _interval(values, test_ratio, confidence, differences):
@@ -189,16 +208,21 @@ def _interval(values, test_ratio, confidence, differences):
 
 def _draw_model(ax, row, values, interval, color):
     if values.empty:
-        ax.annotate(
-            "no value", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize="small"
-        )
+        at = ("axes fraction", "data")
+        ax.annotate("no value", (0.02, row), xycoords=at, va="center", color=GREY, fontsize="small")
         return
-    ax.plot(values, np.full(len(values), row), "o", color=color, alpha=0.35, markersize=4, markeredgewidth=0)
+    dots = np.full(len(values), row + 0.22)  # below the interval, which would hide them
+    ax.plot(values, dots, "o", color=color, alpha=0.4, markersize=3.5, markeredgewidth=0)
     ax.plot([interval["low"], interval["high"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
-    ax.plot(interval["mean"], row, "D", color=color, markersize=5, markeredgecolor="white", markeredgewidth=0.6)
+    ax.plot(interval["mean"], row, "D", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
 
 
-def _write_p_values(ax, rows, p_values):
-    for row, p in zip(rows, p_values):
-        text = "" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
-        ax.annotate(text, (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+def _write_p_values(ax, p_values):
+    for row, p in enumerate(p_values):
+        ax.annotate(
+            "" if np.isnan(p) else format_p(p),
+            (1.01, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+        )

@@ -106,15 +106,15 @@ def compare_models(
 
     Notes
     -----
-    ================  ========================================================================================
-    ``harrell``       Harrell's C-index. Equal risks count one half, with no tolerance, as in R's survival.
-    ``uno``           Uno's C-index, weighted against censoring.
-    ``auc``           Cumulative/dynamic AUC, averaged over time; ``auc@t`` is that at a horizon.
-    ``ibs``           Integrated Brier score, the lower the better; needs survival functions.
-    ``brier@t``       Brier score at a horizon; needs survival functions.
-    ``calibration@t`` Mean predicted probability of an event by the horizon minus the Kaplan-Meier estimate of the
-                      test patients. Above 0, risks are overestimated; needs survival functions.
-    ================  ========================================================================================
+    =================  =======================================================================================
+    ``harrell``        Harrell's C-index. Equal risks count one half, with no tolerance, as in R's survival.
+    ``uno``            Uno's C-index, weighted against censoring.
+    ``auc``            Cumulative/dynamic AUC, averaged over time; ``auc@t`` is that at a horizon.
+    ``ibs``            Integrated Brier score, the lower the better; needs survival functions.
+    ``brier@t``        Brier score at a horizon; needs survival functions.
+    ``calibration@t``  Mean predicted probability of an event by the horizon minus the Kaplan-Meier estimate of the
+                       test patients. Above 0, risks are overestimated; needs survival functions.
+    =================  =======================================================================================
 
     All but the first judge predictions up to the time at which only a tenth of the training patients of the fold is
     still followed, or the test fold ends: beyond, the weights against censoring explode or do not exist. They begin
@@ -143,11 +143,14 @@ def compare_models(
     >>> comparison.summary()[["mean", "sd", "n_folds"]].round(2)
                         mean    sd  n_folds
     score   model
-    harrell ridge       0.68  0.10        4
+    harrell ridge       0.67  0.10        4
             no penalty  0.62  0.11        4
     ibs     ridge       0.13  0.01        4
             no penalty  0.17  0.04        4
-    >>> comparison.pairwise()[["difference", "better", "boot_p"]].round(3)
+    >>> comparison.pairwise("ibs")[["difference", "better", "t_p"]].round(2)
+                      difference better   t_p
+    model other
+    ridge no penalty       -0.04  ridge  0.21
     """
     models = check_models(models)
     X, y, patients = check_patients(X, y)

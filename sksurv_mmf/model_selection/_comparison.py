@@ -20,6 +20,7 @@ from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
 
 COUNTS = ["n_folds", "n_missing", "n_failed"]
+PAIR_COLUMNS = ["difference", "better", "n_folds", "t_low", "t_high", "t_p", "boot_low", "boot_high", "boot_p"]
 
 
 class ModelComparison:
@@ -88,9 +89,16 @@ class ModelComparison:
     >>> X = cohort.X.filter(regex="^rna").iloc[:, :20]
     >>> models = {"cox": CoxPHSurvivalAnalysis(alpha=100), "tree": SurvivalTree(random_state=0)}
     >>> comparison = compare_models(models, X, cohort.y, reference="tree", random_state=0)
-    >>> comparison.pairwise("harrell")[["difference", "better", "t_p"]].round(3)
+    >>> comparison.pairwise("harrell")[["difference", "better", "t_p"]].round(2)
+                 difference better   t_p
+    model other
+    cox   tree         0.13    cox  0.08
     >>> comparison.risks.head(2).round(2)
-    >>> comparison.survival["cox"].iloc[0](1825).round(2)
+      model  fold patient  risk_score
+    0   cox     0    P001       -0.27
+    1   cox     0    P008       -1.71
+    >>> comparison.survival["cox"].iloc[0](1825).round(2).item()
+    0.62
     """
 
     def __init__(self, predictions, y, patients, folds, definitions, *, reference=None, random_state=None):
@@ -189,13 +197,14 @@ class ModelComparison:
         score = self._check_score(score)
         pairs = list(self._pairs())
         rows = [self._compare(self._definitions[score], *pair, confidence, n_bootstrap) for pair in pairs]
-        table = pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(pairs, names=["model", "other"]))
+        index = pd.MultiIndex.from_tuples(pairs, names=["model", "other"])
+        table = pd.DataFrame(rows, index=index, columns=PAIR_COLUMNS)
         for test in ("t", "boot"):
             place = table.columns.get_loc(f"{test}_p") + 1
             table.insert(place, f"{test}_p_holm", holm(table[f"{test}_p"]))
         return table
 
-    def plot(self, score=None, *, differences=False, confidence=0.95, ax=None):
+    def plot(self, score=None, *, differences=False, confidence=0.95, time_unit=None, ax=None):
         """Draw the scores of all folds, or the differences to the reference.
 
         Parameters
@@ -206,6 +215,8 @@ class ModelComparison:
             Whether to draw, fold by fold, the difference to the reference instead of the score itself.
         confidence : float, default=0.95
             Level of the confidence intervals.
+        time_unit : str, default=None
+            Unit of time for scores at a horizon, such as "days".
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -223,9 +234,9 @@ class ModelComparison:
         if differences and self.reference is None:
             raise ValueError("Differences need a reference; pass reference= to compare_models, the name of a model.")
         definition = self._definitions[score]
-        scores = self.scores
+        scores, label = self.scores, self._title(score, time_unit)
         if differences and definition.better == "zero":
-            scores = scores.assign(value=scores["value"].abs())
+            scores, label = scores.assign(value=scores["value"].abs()), f"|{label}|"
         return ComparisonDisplay.from_predictions(
             scores,
             score=score,
@@ -233,12 +244,12 @@ class ModelComparison:
             differences=differences,
             test_ratio=self._test_ratio(),
             confidence=confidence,
-            label=definition.title,
+            label=label,
             chance=definition.chance,
             ax=ax,
         )
 
-    def to_html(self, path=None, *, title="Comparison of models"):
+    def to_html(self, path=None, *, title="Comparison of models", time_unit=None):
         """Write a report that can be opened in a browser: tables, pictures, failures, all in one file.
 
         Parameters
@@ -247,13 +258,15 @@ class ModelComparison:
             File to write. None only returns the text.
         title : str, default="Comparison of models"
             Heading of the report.
+        time_unit : str, default=None
+            Unit of time, such as "days".
 
         Returns
         -------
         str
             The report. Without matplotlib it has no pictures.
         """
-        return write_report(self, path, title)
+        return write_report(self, path, title, time_unit)
 
     def __repr__(self):
         size = f"{len(self.models)} models, {len(self.folds)} folds, {len(self.patients)} patients"
@@ -301,6 +314,10 @@ class ModelComparison:
         index = pd.MultiIndex.from_tuples(list(curves), names=["fold", "patient"])
         return pd.Series(list(curves.values()), index=index, dtype=object, name=model)
 
+    def _title(self, score, time_unit):
+        title = self._definitions[score].title
+        return f"{title}\N{NO-BREAK SPACE}{time_unit}" if time_unit and "@" in score else title
+
     def _check_score(self, score):
         if score is None:
             return next(iter(self._definitions))
@@ -324,7 +341,7 @@ class ModelComparison:
         return ((model, self.reference) for model in self.models if model != self.reference)
 
     def _compare(self, definition, a, b, confidence, n_bootstrap):
-        """A row of `pairwise`."""
+        """A row of `pairwise`: the values of `PAIR_COLUMNS`."""
         table = self._table(definition.name)[[a, b]].dropna()
         if definition.better == "zero":
             table = table.abs()
@@ -334,23 +351,16 @@ class ModelComparison:
         draws = self._bootstrap(definition, a, b, table.index, n_bootstrap)
         boot_low, boot_high = percentile_interval(draws, confidence)
         a_is_better = mean > 0 if definition.better == "higher" else mean < 0
-        return {
-            "difference": mean,
-            "better": "neither" if mean == 0 or np.isnan(mean) else a if a_is_better else b,
-            "n_folds": len(table),
-            "t_low": t_low,
-            "t_high": t_high,
-            "t_p": corrected_resampled_t_test(differences, ratio)[1],
-            "boot_low": boot_low,
-            "boot_high": boot_high,
-            "boot_p": bootstrap_p_value(draws),
-        }
+        better = "neither" if mean == 0 or np.isnan(mean) else a if a_is_better else b
+        _, t_p = corrected_resampled_t_test(differences, ratio)
+        return mean, better, len(table), t_low, t_high, t_p, boot_low, boot_high, bootstrap_p_value(draws)
 
     def _bootstrap(self, definition, a, b, folds, n_bootstrap):
         if definition.terms is None or not len(folds):
             return np.array([])
-        sums = []
-        for fold in folds:
-            outcome, test = self._outcomes[fold], self.folds[fold][1]
-            sums.append((test, *definition.terms(outcome, self._predictions[a][fold], self._predictions[b][fold])))
-        return paired_bootstrap(sums, n_bootstrap, check_random_state(self.random_state))
+        tested = [self.folds[fold][1] for fold in folds]
+        sums = (
+            definition.terms(self._outcomes[fold], self._predictions[a][fold], self._predictions[b][fold])
+            for fold in folds
+        )
+        return paired_bootstrap(tested, sums, n_bootstrap, check_random_state(self.random_state))

@@ -38,8 +38,8 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
         For each model one `FoldPrediction` per fold, or the text of the error that it raised there.
     """
     memory = cache if isinstance(cache, Memory) else Memory(cache, verbose=0)
-    fit = memory.cache(fit_and_predict, ignore=["X", "y"])
-    keys = _data_keys(models, tables, y) if cache is not None else dict.fromkeys(models)
+    fit = memory.cache(fit_and_predict, ignore=["model", "X", "y"])
+    keys = _cache_keys(models, tables, y) if cache is not None else dict.fromkeys(models)
     jobs = [
         delayed(_attempt)(fit, model, tables[name], y, train, test, keys[name])
         for name, model in models.items()
@@ -50,10 +50,11 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
     return {name: done[i * len(folds) : (i + 1) * len(folds)] for i, name in enumerate(models)}
 
 
-def fit_and_predict(model, X, y, train, test, data_key=None):
+def fit_and_predict(model, X, y, train, test, key=None):
     """Fit a clone to the training patients and predict the test patients.
 
-    `data_key` stands for X and y in the cache, so that they are read once and not for every fit.
+    `key` stands for model, X and y in the cache. It is made once, and not in a worker process, which does not know the
+    classes of the user's script by name.
     """
     start = time.perf_counter()
     model = clone(model).fit(_rows(X, train), y[train])
@@ -98,14 +99,15 @@ def _attempt(fit, *arguments):
         return f"{type(error).__name__}: {error}"
 
 
-def _data_keys(models, tables, y):
+def _cache_keys(models, tables, y):
+    data = {id(X): joblib.hash((X, y)) for X in tables.values()}
+    keys = {}
     for name, model in models.items():
         try:
-            joblib.hash(model)
+            keys[name] = joblib.hash(model), data[id(tables[name])]
         except Exception as error:
             raise ValueError(
                 f"Fits of model {name!r} cannot be kept in the cache: {error}. Replace lambdas and local functions by "
                 "functions of a module, or leave cache out."
             ) from error
-    by_table = {id(X): joblib.hash((X, y)) for X in tables.values()}
-    return {name: by_table[id(tables[name])] for name in models}
+    return keys

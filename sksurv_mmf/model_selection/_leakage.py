@@ -106,7 +106,11 @@ def selection_leakage(
     >>> y = Surv.from_arrays(rng.random(80) < 0.6, time)
     >>> select = CoxElasticNetSelector(cv=3, n_alphas=20, min_features=5, random_state=0)
     >>> leak = selection_leakage(make_pipeline(select, CoxPHSurvivalAnalysis(alpha=1.0)), X, y, cv=4)
-    >>> leak.summary()["mean"].round(2)
+    >>> leak.summary()[["mean"]].round(2)
+                                    mean
+    score   model
+    harrell selection beforehand    0.75
+            selection inside folds  0.56
     """
     _check_pipeline(pipeline)
     X, y, patients = check_patients(X, y)

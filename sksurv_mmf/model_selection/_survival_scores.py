@@ -277,9 +277,16 @@ OVER_TIME = [
     Score("ibs", "Integrated Brier score", "lower", ibs, ibs_terms),
 ]
 AT_HORIZON = [
-    Score("auc", "AUC at {:g}", "higher", auc_at, auc_terms, 0.5),
-    Score("brier", "Brier score at {:g}", "lower", brier_at, brier_terms),
-    Score("calibration", "Predicted \N{MINUS SIGN} observed risk at {:g}", "zero", calibration_at, None, 0),
+    Score("auc", "AUC at\N{NO-BREAK SPACE}{:g}", "higher", auc_at, auc_terms, 0.5),
+    Score("brier", "Brier score at\N{NO-BREAK SPACE}{:g}", "lower", brier_at, brier_terms),
+    Score(
+        "calibration",
+        "Predicted \N{MINUS SIGN} observed risk at\N{NO-BREAK SPACE}{:g}",
+        "zero",
+        calibration_at,
+        None,
+        0,
+    ),
 ]
 KNOWN = list(dict.fromkeys(score.name for score in OVER_TIME + AT_HORIZON))
 
@@ -298,6 +305,8 @@ def choose_scores(scoring, horizons):
     -------
     dict of Score
     """
+    if scoring is not None and not len(scoring):
+        raise ValueError(f"scoring names no score; the scores are {', '.join(KNOWN)}.")
     chosen = []
     for name in KNOWN if scoring is None else scoring:
         if name not in KNOWN:
