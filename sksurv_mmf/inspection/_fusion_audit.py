@@ -119,7 +119,8 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     best = c_index[singles].mean().idxmax()
     gains = [higher(a) - higher(b) for a, b in zip(risk[fused], risk[best])]
     draws = paired_bootstrap(
-        [(test, p * gain, p) for (_, test), p, gain in zip(folds, pairs, gains)],
+        [test for _, test in folds],
+        [(p * gain, p) for p, gain in zip(pairs, gains)],
         n_bootstrap,
         check_random_state(random_state),
     )

@@ -139,8 +139,10 @@ def modality_importance(
         ratio = np.mean([len(test) / len(train) for train, test in folds])
         intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
     else:
-        sums = {name: [(loss.rows, loss.pairs * loss.gain, loss.pairs)] for name, loss in results[0].items()}
-        draws = {name: paired_bootstrap(one, n_bootstrap, random_state) for name, one in sums.items()}
+        draws = {
+            name: paired_bootstrap([loss.rows], [(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state)
+            for name, loss in results[0].items()
+        }
         intervals = {name: percentile_interval(one, confidence) for name, one in draws.items()}
     return ModalityImportance(table, intervals, method=method, confidence=confidence)
 
