@@ -7,7 +7,13 @@ author = "The sksurv_mmf developers"
 copyright = "The sksurv_mmf developers"
 version = release = sksurv_mmf.__version__
 
-extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "sphinx_gallery.gen_gallery"]
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build"]
 autosummary_generate = True
 sphinx_gallery_conf = {"examples_dirs": "../examples", "gallery_dirs": "gallery", "remove_config_comments": True}

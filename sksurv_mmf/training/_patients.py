@@ -177,6 +177,10 @@ class Patients:
             positions.append(None if complete else torch.from_numpy(np.flatnonzero(has_it)))
         return Batch(tuple(inputs), tuple(positions), torch.from_numpy(present), **step)
 
+    def inputs(self, m: int):
+        """What a modality is of the patients who have it, for an encoder to be fitted to."""
+        return self.columns[m].inputs(np.flatnonzero(self.present[:, m]))
+
     def target_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
         """The targets of some patients."""
         rows = torch.from_numpy(rows)
