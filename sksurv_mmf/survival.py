@@ -415,12 +415,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
-    def _infer(self, X, function):
+    def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         patients = read_patients(X, self._layout)
-        return X, infer(self.net_.module_, patients, self.net_.device, function)
+        return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
     def _outputs(self, X):
         return torch.cat(self._infer(X, FusionNetwork.forward)[1]).double()
