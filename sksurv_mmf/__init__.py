@@ -2,9 +2,10 @@
 
 from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
+from .bags._readers import read_bags
 from .cohort import join_modalities
 from .survival import FusionSurvivalAnalysis
 
-__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "join_modalities"]
+__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "join_modalities", "read_bags"]
 
 __version__ = "0.1.0"
