@@ -28,7 +28,7 @@ _ARRAYS = ("features", "coords", "offsets", "ids", "slide_offsets", "slide_ids",
 _LARGE = ("features", "coords")
 # A manifest has a few hundred bytes; a larger file is none.
 _MAX_MANIFEST_BYTES = 100_000
-_CHUNK_BYTES = 1 << 24
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,9 @@ def _describe(key, array, size):
         raise ValueError(f"it is encoded with {sorted(strange)}; only {sorted(_CODECS)} are decoded.")
     check_announced(array.shape, array.dtype.itemsize, size, compressed=True)
     check_announced(array.shards or array.chunks, array.dtype.itemsize, size, compressed=True)
+    # Of a shard at the edge, zarr counts all chunks that would have room.
     absent = array.nchunks - array.nchunks_initialized
-    if absent:
+    if absent > 0:
         # zarr would fill them with zeros.
         raise ValueError(
             f"{absent} of {array.nchunks} chunks are absent; it is incomplete. If these tiles are all zero, write them "
