@@ -52,8 +52,7 @@ def _with_path(names, key, file):
 
 
 def _describe(file, key, size):
-    _check_links(file, key)
-    dataset = file[key]
+    dataset = _follow(file, key)
     if not hasattr(dataset, "dtype") or dataset.shape is None:
         raise ValueError(f"{key!r} is no array.")
     if dataset.is_virtual or dataset.external:
@@ -70,12 +69,13 @@ def _describe(file, key, size):
     return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
 
 
-def _check_links(file, key):
-    """Refuse links, which may lead into any other file."""
+def _follow(file, key):
+    """Return what is at a path, but refuse links, which may lead into any other file."""
     from h5py import h5l
 
-    group = file
+    thing = file
     for name in key.strip("/").split("/"):
-        if group.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
+        if thing.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise ValueError(f"{key!r} is a link, which is not followed.")
-        group = group[name]
+        thing = thing[name]
+    return thing

@@ -51,6 +51,8 @@ def _check_archive(path, size):
         )
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise ValueError("it is a TorchScript archive, which holds code; save the tensor alone with torch.save.")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed, which torch.save never does.")
     if sum(member.file_size for member in members) > size:

@@ -287,6 +287,7 @@ UNUSABLE = {
     ),
     "strided.pt": (lambda path: torch.save(torch.ones(1, 1).expand(2**20, 2**20), path), "repeats its elements"),
     "list.pt": (lambda path: torch.save([torch.ones(2, 2)], path), "holds a list; expected a tensor"),
+    "script.pt": (lambda path: torch.jit.save(torch.jit.script(torch.nn.Identity()), path), "is a TorchScript archive"),
     "numpy.pt": (lambda path: torch.save(FEATURES, path), "holds more than tensors"),
     "vast.zarr": (lambda path: zarr_with_shape(path, [2**30, N_FEATURES]), "announces 25769803776 bytes"),
     "strings.parquet": (lambda path: table(slide="a").to_parquet(path), r"\['slide'\] are not.* features_key"),
@@ -297,7 +298,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:.torch.jit")
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_unusable_file_is_named_with_the_reason(tmp_path, name):
     write, reason = UNUSABLE[name]

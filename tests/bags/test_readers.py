@@ -279,12 +279,16 @@ def test_opening_reads_headers_only(tmp_path, monkeypatch):
 
 @pytest.fixture
 def on_disk(tmp_path, cohort):
-    """The cohort of the tests with its bags in memory, in files of two slides, and in a store."""
+    """The cohort of the tests with its bags in memory, in two files of different formats each, and in a store."""
     bags = cohort.X["wsi__tiles"]
     table = {}
     for patient, bag in bags.items():
         for part, rows in enumerate(np.array_split(bag.features, min(2, bag.n_tiles))):
-            np.save(tmp_path / f"{patient}-{part}.npy", rows)
+            if part:
+                np.save(tmp_path / f"{patient}-{part}.npy", rows)
+            else:
+                with h5py.File(tmp_path / f"{patient}-{part}.h5", "w") as file:
+                    file["features"] = rows
             table[f"{patient}-{part}"] = patient
     return {"memory": bags, "files": read_bags(tmp_path, table), "store": pack_bags(bags, tmp_path / "cohort.bags")}
 
