@@ -93,7 +93,7 @@ def train(path, max_epochs):
     y = Surv.from_arrays(rng.random(len(bags)) < 0.5, rng.exponential(size=len(bags)))
     X = join_modalities({"wsi": bags, "rna": rna})
     model = FusionSurvivalAnalysis(
-        [("wsi", AttentionMIL(hidden_dim=64, attention_dim=32)), ("rna", SNN())],
+        [("wsi", AttentionMIL(hidden_dim=16, attention_dim=8)), ("rna", SNN())],
         batch_size=1,
         gradient_accumulation=8,
         max_epochs=max_epochs,

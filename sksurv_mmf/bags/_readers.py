@@ -106,7 +106,8 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
 
     Files are not trusted. Pickled objects are never loaded. What a header announces is compared with the size of the
     file before memory is taken: uncompressed arrays must fit into it, and compressed ones may announce at most 1,032
-    times its bytes, the most that deflate can reach.
+    times its bytes, the most that deflate can reach. What a single compressed chunk turns out to hold is up to the
+    library that unpacks it.
 
     NaN in the tiles is found when they are read. Estimators refuse it and name the file.
 
@@ -300,7 +301,8 @@ def _open_all(paths, keys):
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise ValueError(
+        all_absent = all(isinstance(error, FileNotFoundError) for error in errors)
+        raise (FileNotFoundError if all_absent else ValueError)(
             f"{len(errors)} of {len(paths)} feature files cannot be used:\n"
             + "\n".join(str(error) for error in errors[:5])
             + (f"\nand {len(errors) - 5} more." if len(errors) > 5 else "")
