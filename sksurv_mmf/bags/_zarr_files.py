@@ -29,9 +29,9 @@ def read_zarr_headers(path, size, features_key, coords_key):
         if features_key is not None or coords_key is not None:
             raise ValueError("it holds a single array without a name; leave features_key and coords_key out.")
         return _describe(None, store, size), None
-    names = [name for name, _ in store.arrays()]
-    keys = choose_features(names, features_key), choose_coords(names, coords_key)
-    return [None if key is None else _describe(key, store[key], size) for key in keys]
+    arrays = dict(store.arrays())
+    keys = choose_features(arrays, features_key), choose_coords(arrays, coords_key)
+    return [None if key is None else _describe(key, arrays[key], size) for key in keys]
 
 
 def _open(path, key=None):
