@@ -49,13 +49,14 @@ class ParquetLists:
 def read_parquet_headers(path, size, features_key, coords_key):
     """Describe features and coordinates of a parquet file."""
     with _open(path) as file:
-        names = file.schema_arrow.names
+        schema = file.schema_arrow  # made anew at each access
+        names = schema.names
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
             raise ValueError(f"several columns are named {repeated[0]!r}.")
         coords = _coords_columns(names, coords_key)
-        features = _features_columns(file, coords, features_key)
-        return [None if columns is None else _describe(file, columns, size) for columns in (features, coords)]
+        features = _features_columns(schema, coords, features_key)
+        return [None if columns is None else _describe(file, schema, columns, size) for columns in (features, coords)]
 
 
 def _open(path):
@@ -70,10 +71,9 @@ def _coords_columns(names, key):
     return _known(names, key, "coords_key")
 
 
-def _features_columns(file, coords, key):
+def _features_columns(schema, coords, key):
     """Name of a column of lists, or names of the columns of numbers."""
     types = import_optional("pyarrow", "data", "Reading parquet feature files").types
-    schema = file.schema_arrow
     if key is not None:
         return _known(schema.names, key, "features_key")
     usual = [name for name in FEATURES if name in schema.names]
@@ -99,19 +99,19 @@ def _known(names, key, argument):
     return key if isinstance(key, str) else keys
 
 
-def _describe(file, columns, size):
-    if isinstance(columns, str) and _is_list(file.schema_arrow.field(columns).type):
-        return _describe_lists(file, columns, size)
+def _describe(file, schema, columns, size):
+    if isinstance(columns, str) and _is_list(schema.field(columns).type):
+        return _describe_lists(file, schema.field(columns).type, columns, size)
     columns = (columns,) if isinstance(columns, str) else columns
-    dtypes = [_number_type(file.schema_arrow.field(name).type, name) for name in columns]
+    dtypes = [_number_type(schema.field(name).type, name) for name in columns]
     dtype = np.result_type(*dtypes)
     shape = (file.metadata.num_rows, len(columns))
     check_announced(shape, dtype.itemsize, size, compressed=True)
     return ParquetColumns(tuple(columns), shape, dtype.str)
 
 
-def _describe_lists(file, column, size):
-    kind, n_rows = file.schema_arrow.field(column).type, file.metadata.num_rows
+def _describe_lists(file, kind, column, size):
+    n_rows = file.metadata.num_rows
     dtype = _number_type(kind.value_type, column)
     width = kind.list_size if hasattr(kind, "list_size") else _mean_length(file, column)
     check_announced((n_rows, width), dtype.itemsize, size, compressed=True)
