@@ -2,10 +2,20 @@
 
 from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
+from .bags._readers import read_bags
 from .cohort import join_modalities
 from .persistence._model import load_model, save_model
 from .survival import FusionSurvivalAnalysis
 
-__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "join_modalities", "load_model", "save_model"]
+__all__ = [
+    "Bag",
+    "BagArray",
+    "BagDtype",
+    "FusionSurvivalAnalysis",
+    "join_modalities",
+    "load_model",
+    "read_bags",
+    "save_model",
+]
 
 __version__ = "0.1.0"
