@@ -1,5 +1,6 @@
 """From cohort tables to modalities, and every error about X and y."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ from sklearn.utils._indexing import _get_column_indices
 from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
+from .encoders._base import Encoder
 from .training._patients import BagColumn, Patients, VectorColumn
-from .utils._validation import SEPARATOR, belongs_to, shorten
+from .utils._validation import SEPARATOR, belongs_to, shorten, subject
 
 
 def join_modalities(modalities, how="inner"):
@@ -99,10 +101,35 @@ def _prefixed(name, table):
     repeated = table.index[table.index.duplicated()].unique()
     if len(repeated):
         raise ValueError(
-            f"Modality {name!r} has several rows for patient {shorten(repeated)}. Keep one row per patient; several "
-            "slides of a patient belong into one bag."
+            f"{subject(repeated, 'Patient', 'has', 'have')} several rows in modality {name!r}. Keep one row per "
+            "patient; several slides of a patient belong into one bag."
         )
     return table.add_prefix(f"{name}{SEPARATOR}")
+
+
+def check_frame(X):
+    """Refuse a Series, and a frame in which a name does not tell one column."""
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
+            "column 'a'."
+        )
+    if isinstance(X, pd.DataFrame) and X.columns.has_duplicates:
+        repeated = X.columns[X.columns.duplicated()].unique()
+        raise ValueError(
+            f"{subject(repeated, 'Column', 'occurs', 'occur')} more than once in X. Rename or drop the others."
+        )
+
+
+def warn_of_repeated_patients(patients):
+    """Say which patients of an Index have several rows."""
+    repeated = patients[patients.duplicated()].unique()
+    if len(repeated):
+        warnings.warn(
+            f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
+            "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,8 +165,9 @@ def prefixes(X):
     loose = [column for column, (name, separator, _) in zip(X.columns, names) if not (name and separator)]
     if loose:
         raise ValueError(
-            f"Column {shorten(loose)} belongs to no modality: some columns of X are named '<modality>__<feature>', "
-            "these are not. Rename or drop them, or say modalities=[(name, encoder, columns), ...]."
+            f"{subject(loose, 'Column', 'belongs', 'belong')} to no modality: some columns of X are named "
+            "'<modality>__<feature>', others are not. Rename or drop these, or say "
+            "modalities=[(name, encoder, columns), ...]."
         )
     return list(dict.fromkeys(name for name, _, _ in names))
 
@@ -170,8 +198,8 @@ def select_columns(X, modalities):
     unused = [column for i, column in enumerate(X.columns) if i not in used]
     if unused:
         raise ValueError(
-            f"Column {shorten(unused)} of X is in no modality of {shorten([name for name, _ in selected])}. Add a "
-            "modality for it or drop it."
+            f"{subject(unused, 'Column', 'is', 'are')} in X, but in no modality of "
+            f"{shorten([name for name, _ in selected])}. Add a modality, or drop what is not to be read."
         )
     return selected
 
@@ -251,7 +279,10 @@ def read_patients(X, layout, target=None):
         columns.append(column)
     nothing = X.index[~present.any(axis=1)]
     if len(nothing):
-        raise ValueError(f"Patient {shorten(nothing)} has no modality at all. Drop the patient from X and y.")
+        raise ValueError(
+            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities "
+            f"{shorten([modality.name for modality in layout])} that the model reads. Drop such patients from X and y."
+        )
     return Patients(columns, present, target)
 
 
@@ -285,11 +316,29 @@ def _read_block(X, modality):
     if partial.any():
         row = np.flatnonzero(partial)[0]
         raise ValueError(
-            f"Patient {shorten(X.index[partial])} has NaN in some columns of modality {modality.name!r}, for example "
-            f"{X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with SimpleImputer in "
-            "make_modality_transformer; NaN in all columns of a modality means that the patient lacks it."
+            f"{subject(X.index[partial], 'Patient', 'has', 'have')} NaN in some columns of modality {modality.name!r}, "
+            f"for example {X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with "
+            "SimpleImputer in make_modality_transformer; NaN in all columns of a modality means that the patient lacks "
+            "it."
         )
     return VectorColumn(values), present
+
+
+def check_modalities(modalities):
+    """Refuse what is neither None nor a list of (name, encoder) or (name, encoder, columns)."""
+    if modalities is None:
+        return
+    form = "(name, encoder) or (name, encoder, columns) with encoders from sksurv_mmf.encoders"
+    if not isinstance(modalities, list):
+        raise ValueError(
+            f"modalities must be a list of tuples {form}, such as [('wsi', AttentionMIL())], got a "
+            f"{type(modalities).__name__}."
+        )
+    if not modalities:
+        raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
+    for modality in modalities:
+        if not (isinstance(modality, tuple) and len(modality) in (2, 3) and isinstance(modality[1], Encoder)):
+            raise ValueError(f"modalities must hold tuples {form}, got {modality!r}.")
 
 
 def check_reads(encoder, modality):
@@ -372,7 +421,37 @@ def _check_times(time, patients):
         return  # check_y_survival says what is wrong
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         if bad.any():
-            raise ValueError(f"The time of patient {shorten(patients[bad])} is {what}. Correct or drop these patients.")
+            raise ValueError(
+                f"{subject(patients[bad], 'Patient', 'has', 'have')} a time that is {what}. Correct or drop such times."
+            )
+
+
+def weighed_modality(name, encoders, weighs):
+    """Position of the modality whose tiles have weights.
+
+    Parameters
+    ----------
+    name : str or None
+        The modality that the user asks for.
+    encoders : dict of str to str
+        The encoder of each modality.
+    weighs : list of bool
+        Whether these weigh tiles.
+    """
+    if name is not None and name not in encoders:
+        raise ValueError(f"modality={name!r} is not one of {shorten(encoders)}.")
+    weighed = [one for one, has_weights in zip(encoders, weighs) if has_weights]
+    if name is None and len(weighed) > 1:
+        raise ValueError(f"Several modalities have weights of tiles: pass modality={' or '.join(map(repr, weighed))}.")
+    if name is None and weighed:
+        (name,) = weighed
+    if name not in weighed:
+        asked = [f"{encoder} ({one!r})" for one, encoder in encoders.items() if name in (None, one)]
+        raise ValueError(
+            f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} not weigh tiles. AttentionMIL, DeepAttnMISL "
+            f"and TransformerMIL do. Modalities of this model that have weights of tiles: {shorten(weighed) or 'none'}."
+        )
+    return list(encoders).index(name)
 
 
 def tile_table(bags, weights):

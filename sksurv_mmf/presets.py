@@ -62,7 +62,8 @@ def paper_protocol():
 def table1(image="wsi", rna="rna", **params):
     """The ten models that Table 1 of [1]_ compares: three of one modality and seven fusions.
 
-    Use it to compare designs on your own cohort, all on the same folds; every model takes the same X.
+    Use it to compare designs on your own cohort, all on the same folds, for patients who have both modalities: every
+    model takes the same X then. A model of one modality refuses a patient who lacks it.
 
     Parameters
     ----------
