@@ -299,12 +299,17 @@ def one_patient(table, patient):
             "FusionSurvivalAnalysis.tile_attention returns it."
         )
     patients = table.index.get_level_values(0).unique()
-    if patient is None and len(patients) == 1:
+    if not len(patients):
+        whose = "no patient has" if patient is None else f"patient={patient!r} lacks"
+        raise ValueError(f"There are no tiles: {whose} the modality.")
+    if patient is None and len(patients) > 1:
+        raise ValueError(f"Name one of the {len(patients)} patients by patient=: {shorten(patients)}.")
+    if patient is None:
         patient = patients[0]
     if patient not in patients:
         raise ValueError(
             f"patient={patient!r} has no tiles here; a patient may lack the modality. The patients of the table who "
-            f"have tiles are: {shorten(patients) or 'none'}."
+            f"have tiles are: {shorten(patients)}."
         )
     return patient, table.loc[patient]
 

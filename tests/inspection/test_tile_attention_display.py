@@ -78,14 +78,18 @@ def test_from_estimator_shows_the_estimators_weights_of_one_patient():
     with pytest.raises(ValueError, match="'P9999' is not in the index of X"):
         TileAttentionDisplay.from_estimator(model, cohort.X, patient="P9999")
     without = cohort.X.index[lacks_tiles][0]
-    with pytest.raises(ValueError, match=f"patient='{without}' has no tiles"):
+    with pytest.raises(ValueError, match=f"There are no tiles: patient='{without}' lacks the modality"):
         TileAttentionDisplay.from_estimator(model, cohort.X, patient=without)
 
 
 def test_unusable_tables_are_named():
     two = pd.concat([table(WEIGHTS), table(WEIGHTS, patient="B")])
-    with pytest.raises(ValueError, match="who have tiles are: 'A', 'B'"):
+    with pytest.raises(ValueError, match="Name one of the 2 patients by patient=: 'A', 'B'"):
         TileAttentionDisplay.from_predictions(two)
+    with pytest.raises(ValueError, match=r"'C' has no tiles here.* who have tiles are: 'A', 'B'"):
+        TileAttentionDisplay.from_predictions(two, patient="C")
+    with pytest.raises(ValueError, match="There are no tiles: no patient has the modality"):
+        TileAttentionDisplay.from_predictions(two.iloc[:0])
     with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
         TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
     with pytest.raises(TypeError, match="index levels patient and tile"):
