@@ -3,8 +3,9 @@
 from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
 from .cohort import join_modalities
+from .late_fusion import LateFusionSurvivalAnalysis
 from .survival import FusionSurvivalAnalysis
 
-__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "join_modalities"]
+__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "LateFusionSurvivalAnalysis", "join_modalities"]
 
 __version__ = "0.1.0"

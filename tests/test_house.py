@@ -20,13 +20,13 @@ LAYERS = [
     ["encoders", "fusions", "objectives"],
     ["training"],
     ["cohort"],
-    ["survival"],
+    ["survival", "late_fusion"],
     ["inspection"],
     ["model_selection", "presets"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
-MAY_IMPORT["presets"] |= {"preprocessing"}  # whole pipelines
+MAY_IMPORT["presets"] |= {"preprocessing", "model_selection"}  # whole pipelines, tuned ones too
 
 MOST_LINES = 600
 
