@@ -1,5 +1,6 @@
 """What all displays share: matplotlib on demand, axes, colours, and the way through a pipeline."""
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 # Okabe and Ito's palette, which readers with colour vision deficiency can tell apart.
@@ -30,6 +31,13 @@ def make_axes(ax, figsize):
 def despine(ax):
     """Remove the frame lines that carry no scale."""
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def format_p(p):
+    """Write a p-value as papers do."""
+    if np.isnan(p):
+        return "p not defined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def last_step(estimator, X):

@@ -7,7 +7,7 @@ from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
-from ._plotting import BLUE, ORANGE, VERMILLION, despine, import_pyplot, make_axes
+from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, make_axes
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
@@ -247,7 +247,7 @@ class RiskGroupDisplay:
         )
         # Curves may run anywhere inside, so what is written goes on top.
         ax.legend(
-            title=f"Log-rank {_format_p(self.p_value)}",
+            title=f"Log-rank {format_p(self.p_value)}",
             alignment="left",
             loc="lower left",
             bbox_to_anchor=(-0.02, 1.0),
@@ -333,9 +333,3 @@ def _write_numbers_at_risk(ax, groups, colors, end):
                 fontsize=size,
             )
     return numbers
-
-
-def _format_p(p):
-    if np.isnan(p):
-        return "p not defined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"

@@ -1,5 +1,8 @@
 """Splitting cohorts and comparing models."""
 
+from ._compare import compare_models
+from ._comparison import ModelComparison
+from ._leakage import selection_leakage
 from ._split import RepeatedSurvivalKFold, SurvivalKFold
 
-__all__ = ["RepeatedSurvivalKFold", "SurvivalKFold"]
+__all__ = ["ModelComparison", "RepeatedSurvivalKFold", "SurvivalKFold", "compare_models", "selection_leakage"]

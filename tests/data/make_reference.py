@@ -72,6 +72,11 @@ KEPT = {
         )
     ),
     "bins/porpoise_bins_risk": None,
+    "metrics/concordance": tuple(
+        f"{sample}/{what}"
+        for sample in ("noties", "timeties", "riskties", "bothties", "small", "nearties")
+        for what in ("time", "event", "risk", "R/concordance", "R/concordance_timewt_noverG2")
+    ),
     "elastic_net/gse7390": GLMNET,
     "elastic_net/ties": GLMNET,
 }

@@ -1,0 +1,238 @@
+"""Several survival models on the same folds."""
+
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Memory
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sksurv.util import check_y_survival
+
+from ..utils._validation import shorten
+from ._comparison import ModelComparison
+from ._fits import fit_all
+from ._split import SurvivalKFold
+from ._survival_scores import choose_scores
+
+RUN_CONSTRAINTS = {
+    "cv": [Interval(Integral, 2, None, closed="left"), HasMethods("split"), "array-like", HasMethods("__iter__")],
+    "scoring": [str, list, tuple, None],
+    "horizons": [Interval(Real, 0, None, closed="neither"), "array-like", None],
+    "cache": [str, Path, Memory, None],
+    "n_jobs": [Integral, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+@validate_params({**RUN_CONSTRAINTS, "reference": [str, None]}, prefer_skip_nested_validation=True)
+def compare_models(
+    models,
+    X,
+    y,
+    cv=5,
+    *,
+    scoring=None,
+    horizons=None,
+    reference=None,
+    cache=None,
+    n_jobs=None,
+    random_state=None,
+    verbose=False,
+):
+    """Compare survival models on the same folds of the same patients.
+
+    Use it to learn whether one model is really better than another on your patients. Every model is fitted to the
+    training patients of a fold and judged on the test patients; put whatever learns from patients (scaling,
+    imputation, selection of genes) into a Pipeline with the model, and tuning into a GridSearchCV, so that both happen
+    inside the fold.
+
+    Parameters
+    ----------
+    models : dict of estimator or list of (str, estimator)
+        Models by name. Any estimator with scikit-survival's conventions: of this package, of scikit-survival, a
+        Pipeline or a GridSearchCV. A clone is fitted in every fold; its `random_state` remains the estimator's own.
+
+    X : DataFrame or array-like of shape (n_patients, n_columns)
+        One row per patient. The index of a DataFrame names the patients and must not repeat any.
+
+    y : structured array of shape (n_patients,)
+        Event and time, as made by `sksurv.util.Surv`.
+
+    cv : int, splitter or iterable of (train, test), default=5
+        An int is the number of folds of `SurvivalKFold`. Folds are made once and are the same for all models.
+
+    scoring : str, list of str or None, default=None
+        Scores to compute: "harrell", "uno", "auc", "ibs", and at each of `horizons` "auc", "brier", "calibration",
+        which appear as ``"auc@365"``. None computes all, those at horizons if there are any. See Notes.
+
+    horizons : float, list of float or None, default=None
+        Times of interest, in the unit of y.
+
+    reference : str, default=None
+        Model that the others are compared with. None compares all pairs.
+
+    cache : str, Path, joblib.Memory or None, default=None
+        Folder in which finished fits are kept. An interrupted run that is started again goes on where it was, and
+        other scores of the same fits cost nothing. Needs folds that are the same in every run, so give a splitter that
+        shuffles an int as `random_state`.
+
+    n_jobs : int, default=None
+        Number of fits at a time. None is one, unless `joblib.parallel_config` says otherwise; -1 is one per
+        processor.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the bootstrap in :meth:`ModelComparison.pairwise`. It has no influence on models and folds.
+
+    verbose : bool or int, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    ModelComparison
+        Scores of all folds, out-of-fold predictions, tests and pictures.
+
+    Raises
+    ------
+    ValueError
+        If a patient is there twice, if models, folds or scores are not usable, or if `reference` is no model. Errors
+        of a model are not raised: they are reported in `ModelComparison.fits`, and the other models go on.
+
+    See Also
+    --------
+    selection_leakage : What it would cost to select genes on all patients beforehand.
+    RepeatedSurvivalKFold : Folds that reduce the luck of the split.
+
+    Notes
+    -----
+    ================  ========================================================================================
+    ``harrell``       Harrell's C-index. Equal risks count one half, with no tolerance, as in R's survival.
+    ``uno``           Uno's C-index, weighted against censoring.
+    ``auc``           Cumulative/dynamic AUC, averaged over time; ``auc@t`` is that at a horizon.
+    ``ibs``           Integrated Brier score, the lower the better; needs survival functions.
+    ``brier@t``       Brier score at a horizon; needs survival functions.
+    ``calibration@t`` Mean predicted probability of an event by the horizon minus the Kaplan-Meier estimate of the
+                      test patients. Above 0, risks are overestimated; needs survival functions.
+    ================  ========================================================================================
+
+    All but the first judge predictions up to the time at which only a tenth of the training patients of the fold is
+    still followed, or the test fold ends: beyond, the weights against censoring explode or do not exist. They begin
+    when both training and test patients have had an event. These times are the same for all models of a fold.
+
+    A score that does not exist in a fold (no event, a model without survival functions, a horizon beyond the
+    follow-up) is NaN with a reason, and takes no part in means and tests.
+
+    The cache knows a fit by the parameters of the model, X, y and the fold, not by the code of the model. Empty the
+    folder when you have changed code, or updated a library, that the models use. A fit that failed is tried again.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sksurv.linear_model import CoxPHSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import load_breast_cancer_cohort
+    >>> from sksurv_mmf.model_selection import compare_models
+    >>> cohort = load_breast_cancer_cohort()
+    >>> genes = cohort.X.filter(regex="^rna").iloc[:, :20]
+    >>> models = {
+    ...     "ridge": make_pipeline(StandardScaler(), CoxPHSurvivalAnalysis(alpha=100)),
+    ...     "no penalty": make_pipeline(StandardScaler(), CoxPHSurvivalAnalysis(alpha=1e-4)),
+    ... }
+    >>> comparison = compare_models(models, genes, cohort.y, cv=4, scoring=["harrell", "ibs"], random_state=0)
+    >>> comparison.summary()[["mean", "sd", "n_folds"]].round(2)
+                        mean    sd  n_folds
+    score   model
+    harrell ridge       0.67  0.10        4
+            no penalty  0.62  0.11        4
+    ibs     ridge       0.13  0.01        4
+            no penalty  0.17  0.04        4
+    >>> comparison.pairwise("ibs")[["difference", "better", "t_p"]].round(2)
+                      difference better   t_p
+    model other
+    ridge no penalty       -0.04  ridge  0.21
+    """
+    models = check_models(models)
+    X, y, patients = check_patients(X, y)
+    scores = check_scores(scoring, horizons)
+    if reference is not None and reference not in models:
+        raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
+    folds = check_folds(cv, X, y)
+    predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
+    return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
+
+
+def check_models(models):
+    """Models as a dictionary, or an error that says what is wrong with them."""
+    if not isinstance(models, dict | list | tuple) or not models:
+        raise ValueError(f"models must be a dictionary such as {{'cox': CoxPHSurvivalAnalysis()}}, got {models!r}.")
+    pairs = list(models.items()) if isinstance(models, dict) else list(models)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"models must be pairs of name and estimator, such as ('cox', ...); got {pair!r}.")
+        name, model = pair
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"The name of a model must be a string that is not empty, got {name!r}.")
+        if isinstance(model, type):
+            raise ValueError(f"models[{name!r}] is a class; make an estimator of it: {model.__name__}().")
+        if not hasattr(model, "fit") or not (hasattr(model, "predict") or hasattr(model, "estimator")):
+            raise ValueError(f"models[{name!r}] must be a survival estimator with fit and predict, got {model!r}.")
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Names of models must differ, but these come twice: {shorten(twice)}.")
+    return dict(pairs)
+
+
+def check_patients(X, y):
+    """X, y and the Index of the patients."""
+    if not hasattr(X, "iloc"):
+        X = np.asarray(X)
+    patients = X.index if hasattr(X, "iloc") else pd.RangeIndex(len(X))
+    if patients.has_duplicates:
+        twice = patients[patients.duplicated()].unique()
+        raise ValueError(
+            f"Patients must not come twice, but these do: {shorten(twice)}. One of their rows could train the model "
+            "that another is tested with; keep one row per patient."
+        )
+    check_y_survival(y)
+    if len(y) != len(patients):
+        raise ValueError(f"X has {len(patients)} patients, but y has {len(y)}.")
+    return X, np.asarray(y), patients
+
+
+def check_scores(scoring, horizons):
+    """Scores by name."""
+    horizons = [] if horizons is None else np.atleast_1d(np.asarray(horizons, dtype=float)).tolist()
+    wrong = [horizon for horizon in horizons if not 0 < horizon < np.inf]
+    if wrong:
+        raise ValueError(f"horizons must be positive times, got {wrong}.")
+    return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
+
+
+def check_folds(cv, X, y):
+    """The folds as a list of positions (train, test)."""
+    if isinstance(cv, Integral):
+        cv = SurvivalKFold(int(cv))
+    folds = [tuple(map(np.asarray, fold)) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
+    if not folds:
+        raise ValueError("cv gave no fold; a generator can be used only once, so pass a list.")
+    for number, fold in enumerate(folds):
+        if len(fold) != 2:
+            raise ValueError(f"Fold {number} of cv must be a pair (train, test), got {len(fold)} parts.")
+        for part, name in zip(fold, ("training", "test")):
+            if part.ndim != 1 or part.dtype.kind not in "iu" or not len(part):
+                raise ValueError(
+                    f"Fold {number} of cv must name {name} patients by their positions in X, got {part!r}."
+                )
+            if part.min() < 0 or part.max() >= len(y) or len(np.unique(part)) < len(part):
+                raise ValueError(
+                    f"Fold {number} of cv must name {name} patients by positions from 0 to {len(y) - 1}, none twice; "
+                    f"got {part!r}."
+                )
+        both = np.intersect1d(*fold)
+        if len(both):
+            raise ValueError(
+                f"Fold {number} of cv tests {len(both)} patients that it also trains on, at positions {shorten(both)}."
+            )
+    return folds

@@ -1,0 +1,365 @@
+"""What came out of a comparison of models."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from ..inspection._comparison import ComparisonDisplay
+from ..utils._paired_tests import (
+    bootstrap_p_value,
+    corrected_resampled_t_test,
+    holm,
+    mean_interval,
+    paired_bootstrap,
+    percentile_interval,
+)
+from ..utils._validation import shorten
+from ._report import write_report
+from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
+
+COUNTS = ["n_folds", "n_missing", "n_failed"]
+PAIR_COLUMNS = ["difference", "better", "n_folds", "t_low", "t_high", "t_p", "boot_low", "boot_high", "boot_p"]
+
+
+class ModelComparison:
+    """Scores and out-of-fold predictions of several models on the same folds.
+
+    Made by :func:`compare_models` and :func:`selection_leakage`.
+
+    Parameters
+    ----------
+    predictions : dict of list
+        For each model its predictions in every fold, or the text of the error that it raised there.
+
+    y : structured array of shape (n_patients,)
+        Event and time.
+
+    patients : Index of shape (n_patients,)
+        Patients in the order of y.
+
+    folds : list of (train, test)
+        Positions of training and test patients in y.
+
+    definitions : dict
+        Definitions of the scores, by name.
+
+    reference : str, default=None
+        Model that the others are compared with. None compares all pairs.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the bootstrap.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        Columns model, fold, score, value and reason; the value is NaN where the reason is not empty.
+    risks : DataFrame
+        Columns model, fold, patient and risk_score: one row per model, fold and test patient. Risks of different folds
+        come from different models and may have different scales.
+    survival : dict of Series
+        For each model the out-of-fold survival functions, by fold and patient: ``survival["cox"][0, "P001"](365)`` is
+        the probability of patient P001 not to have an event within 365 days. Empty for a model that has none.
+    fits : DataFrame
+        Columns model, fold, seconds (of training) and error, which is empty for a fit that succeeded.
+    models : list of str
+        Names of the models.
+    y : structured array of shape (n_patients,)
+        Event and time.
+    patients : Index of shape (n_patients,)
+        Patients in the order of y.
+    folds : list of (train, test)
+        Positions of training and test patients in y; a fold's number is its place in this list.
+    reference : str or None
+        Model that the others are compared with.
+
+    See Also
+    --------
+    compare_models : Makes a comparison.
+    sksurv_mmf.inspection.ComparisonDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sksurv.linear_model import CoxPHSurvivalAnalysis
+    >>> from sksurv.tree import SurvivalTree
+    >>> from sksurv_mmf.datasets import load_breast_cancer_cohort
+    >>> from sksurv_mmf.model_selection import compare_models
+    >>> cohort = load_breast_cancer_cohort()
+    >>> X = cohort.X.filter(regex="^rna").iloc[:, :20]
+    >>> models = {"cox": CoxPHSurvivalAnalysis(alpha=100), "tree": SurvivalTree(random_state=0)}
+    >>> comparison = compare_models(models, X, cohort.y, reference="tree", random_state=0)
+    >>> comparison.pairwise("harrell")[["difference", "better", "t_p"]].round(2)
+                 difference better   t_p
+    model other
+    cox   tree         0.13    cox  0.08
+    >>> comparison.risks.head(2).round(2)
+      model  fold patient  risk_score
+    0   cox     0    P001       -0.27
+    1   cox     0    P008       -1.71
+    >>> comparison.survival["cox"].iloc[0](1825).round(2).item()
+    0.62
+    """
+
+    def __init__(self, predictions, y, patients, folds, definitions, *, reference=None, random_state=None):
+        self.models = list(predictions)
+        self.y = y
+        self.patients = patients
+        self.folds = folds
+        self.reference = reference
+        self.random_state = random_state
+        self._predictions = predictions
+        self._definitions = definitions
+        self._outcomes = [FoldOutcome(y[train], y[test]) for train, test in folds]
+        self.fits = pd.DataFrame(self._fits(), columns=["model", "fold", "seconds", "error"])
+        self.scores = pd.DataFrame(self._scores(), columns=["model", "fold", "score", "value", "reason"])
+        self.risks = self._risks()
+        self.survival = {model: self._survival(model) for model in self.models}
+
+    def summary(self, *, confidence=0.95):
+        """Mean of every score of every model, and how sure it is.
+
+        Parameters
+        ----------
+        confidence : float, default=0.95
+            Level of the confidence interval.
+
+        Returns
+        -------
+        DataFrame
+            One row per score and model: `mean` and standard deviation `sd` over the folds, confidence interval of the
+            mean from `low` to `high`, number of folds that have the score (`n_folds`), in which it does not exist
+            (`n_missing`), and in which the model failed (`n_failed`).
+
+        Notes
+        -----
+        The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
+        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests.
+        """
+        rows = {}
+        failed = self.fits[self.fits["error"] != ""].groupby("model").size()
+        for score in self._definitions:
+            table = self._table(score)
+            for model, values in table.items():
+                exists = values.notna()
+                low, high = mean_interval(values[exists], self._test_ratio(exists), confidence)
+                n_failed = int(failed.get(model, 0))
+                rows[score, model] = {
+                    "mean": values.mean(),
+                    "sd": values.std(),
+                    "low": low,
+                    "high": high,
+                    "n_folds": exists.sum(),
+                    "n_missing": (~exists).sum() - n_failed,
+                    "n_failed": n_failed,
+                }
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["score", "model"])
+        return table.astype(dict.fromkeys(COUNTS, int))
+
+    def pairwise(self, score=None, *, confidence=0.95, n_bootstrap=2000):
+        """Test whether the difference of two models is real.
+
+        Parameters
+        ----------
+        score : str, default=None
+            Score to compare by. None is the first.
+        confidence : float, default=0.95
+            Level of the confidence intervals.
+        n_bootstrap : int, default=2000
+            Number of resamples of the patients.
+
+        Returns
+        -------
+        DataFrame
+            One row per model and reference, or per pair of models if there is no reference. `difference` is the score
+            of the model minus that of the other, on average over the `n_folds` folds in which both have one; `better`
+            names the better of the two. `t_low`, `t_high`, `t_p` are confidence interval and p-value of the corrected
+            resampled t-test, `t_p_holm` is the p-value corrected for the number of rows; `boot_low`, `boot_high`,
+            `boot_p` and `boot_p_holm` are those of the bootstrap.
+
+        Notes
+        -----
+        The corrected resampled t-test [1]_ asks whether the difference would be there with other training and test
+        patients. It is the one to report: uncorrected, the t-test of cross-validation finds differences where there are
+        none, because folds share training patients.
+
+        The paired bootstrap resamples patients, a patient in all repetitions at once, and keeps the fitted models. It
+        asks whether *these* models differ, and knows nothing of how they would change with other training patients.
+        Only patients of the same fold are compared with each other. It exists for scores that are sums over patients
+        or pairs of them: the C-indices, the Brier scores, and the AUC at a horizon.
+
+        Of calibration, which is best at zero, absolute values are compared.
+
+        References
+        ----------
+        .. [1] Nadeau, C. and Bengio, Y. "Inference for the generalization error", Machine Learning 52, 2003.
+        """
+        score = self._check_score(score)
+        pairs = list(self._pairs())
+        rows = [self._compare(self._definitions[score], *pair, confidence, n_bootstrap) for pair in pairs]
+        index = pd.MultiIndex.from_tuples(pairs, names=["model", "other"])
+        table = pd.DataFrame(rows, index=index, columns=PAIR_COLUMNS)
+        for test in ("t", "boot"):
+            place = table.columns.get_loc(f"{test}_p") + 1
+            table.insert(place, f"{test}_p_holm", holm(table[f"{test}_p"]))
+        return table
+
+    def plot(self, score=None, *, differences=False, confidence=0.95, time_unit=None, ax=None):
+        """Draw the scores of all folds, or the differences to the reference.
+
+        Parameters
+        ----------
+        score : str, default=None
+            Score to draw. None is the first.
+        differences : bool, default=False
+            Whether to draw, fold by fold, the difference to the reference instead of the score itself.
+        confidence : float, default=0.95
+            Level of the confidence intervals.
+        time_unit : str, default=None
+            Unit of time for scores at a horizon, such as "days".
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        sksurv_mmf.inspection.ComparisonDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If differences are asked for, but the comparison has no reference.
+        """
+        score = self._check_score(score)
+        if differences and self.reference is None:
+            raise ValueError("Differences need a reference; pass reference= to compare_models, the name of a model.")
+        definition = self._definitions[score]
+        scores, label = self.scores, self._title(score, time_unit)
+        if differences and definition.better == "zero":
+            scores, label = scores.assign(value=scores["value"].abs()), f"|{label}|"
+        return ComparisonDisplay.from_predictions(
+            scores,
+            score=score,
+            reference=self.reference,
+            differences=differences,
+            test_ratio=self._test_ratio(),
+            confidence=confidence,
+            label=label,
+            chance=definition.chance,
+            ax=ax,
+        )
+
+    def to_html(self, path=None, *, title="Comparison of models", time_unit=None):
+        """Write a report that can be opened in a browser: tables, pictures, failures, all in one file.
+
+        Parameters
+        ----------
+        path : str or Path, default=None
+            File to write. None only returns the text.
+        title : str, default="Comparison of models"
+            Heading of the report.
+        time_unit : str, default=None
+            Unit of time, such as "days".
+
+        Returns
+        -------
+        str
+            The report. Without matplotlib it has no pictures.
+        """
+        return write_report(self, path, title, time_unit)
+
+    def __repr__(self):
+        size = f"{len(self.models)} models, {len(self.folds)} folds, {len(self.patients)} patients"
+        return f"<ModelComparison: {size}>\n{self.summary().to_string(float_format='{:.3f}'.format)}"
+
+    def _fits(self):
+        for model, in_folds in self._predictions.items():
+            for fold, prediction in enumerate(in_folds):
+                failed = isinstance(prediction, str)
+                yield model, fold, np.nan if failed else prediction.seconds, prediction if failed else ""
+
+    def _scores(self):
+        for model, in_folds in self._predictions.items():
+            for fold, prediction in enumerate(in_folds):
+                if isinstance(prediction, str):
+                    yield from (
+                        (model, fold, score, np.nan, f"fit failed: {prediction}") for score in self._definitions
+                    )
+                else:
+                    values = compute_scores(self._definitions, self._outcomes[fold], prediction)
+                    yield from ((model, fold, *value) for value in values)
+
+    def _succeeded(self, model):
+        """Yield (fold, test patients, prediction) of the fits that did not fail."""
+        for fold, ((_, test), prediction) in enumerate(zip(self.folds, self._predictions[model])):
+            if isinstance(prediction, FoldPrediction):
+                yield fold, self.patients[test], prediction
+
+    def _risks(self):
+        tables = [
+            pd.DataFrame({"model": model, "fold": fold, "patient": patients, "risk_score": prediction.risk})
+            for model in self.models
+            for fold, patients, prediction in self._succeeded(model)
+        ]
+        empty = pd.DataFrame(columns=["model", "fold", "patient", "risk_score"])
+        return pd.concat(tables, ignore_index=True) if tables else empty
+
+    def _survival(self, model):
+        curves = {
+            (fold, patient): curve
+            for fold, patients, prediction in self._succeeded(model)
+            if not isinstance(prediction.curves, str)
+            for patient, curve in zip(patients, prediction.curves)
+        }
+        index = pd.MultiIndex.from_tuples(list(curves), names=["fold", "patient"])
+        return pd.Series(list(curves.values()), index=index, dtype=object, name=model)
+
+    def _title(self, score, time_unit):
+        title = self._definitions[score].title
+        return f"{title}\N{NO-BREAK SPACE}{time_unit}" if time_unit and "@" in score else title
+
+    def _check_score(self, score):
+        if score is None:
+            return next(iter(self._definitions))
+        if score not in self._definitions:
+            raise ValueError(f"score={score!r} was not computed; there are {shorten(self._definitions, 20)}.")
+        return score
+
+    def _table(self, score):
+        """Folds x models."""
+        chosen = self.scores[self.scores["score"] == score]
+        return chosen.pivot(index="fold", columns="model", values="value")[self.models]
+
+    def _test_ratio(self, which=slice(None)):
+        """Test patients per training patient, on average over folds."""
+        ratios = np.array([len(test) / len(train) for train, test in self.folds])[which]
+        return ratios.mean() if len(ratios) else np.nan
+
+    def _pairs(self):
+        if self.reference is None:
+            return combinations(self.models, 2)
+        return ((model, self.reference) for model in self.models if model != self.reference)
+
+    def _compare(self, definition, a, b, confidence, n_bootstrap):
+        """A row of `pairwise`: the values of `PAIR_COLUMNS`."""
+        table = self._table(definition.name)[[a, b]].dropna()
+        if definition.better == "zero":
+            table = table.abs()
+        differences = table[a] - table[b]
+        mean, ratio = differences.mean(), self._test_ratio(table.index)
+        t_low, t_high = mean_interval(differences, ratio, confidence)
+        draws = self._bootstrap(definition, a, b, table.index, n_bootstrap)
+        boot_low, boot_high = percentile_interval(draws, confidence)
+        a_is_better = mean > 0 if definition.better == "higher" else mean < 0
+        better = "neither" if mean == 0 or np.isnan(mean) else a if a_is_better else b
+        _, t_p = corrected_resampled_t_test(differences, ratio)
+        return mean, better, len(table), t_low, t_high, t_p, boot_low, boot_high, bootstrap_p_value(draws)
+
+    def _bootstrap(self, definition, a, b, folds, n_bootstrap):
+        if definition.terms is None or not len(folds):
+            return np.array([])
+        sums = []
+        for fold in folds:
+            outcome, test = self._outcomes[fold], self.folds[fold][1]
+            sums.append((test, *definition.terms(outcome, self._predictions[a][fold], self._predictions[b][fold])))
+        return paired_bootstrap(sums, n_bootstrap, check_random_state(self.random_state))

@@ -1,0 +1,326 @@
+"""Scores of a test fold: each has a value, or a reason why it does not exist."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from sksurv.metrics import (
+    brier_score,
+    concordance_index_censored,
+    concordance_index_ipcw,
+    cumulative_dynamic_auc,
+    integrated_brier_score,
+)
+from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctionEstimator
+from sksurv.util import Surv, check_y_survival
+
+AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
+MOST_TIMES = 100  # of an integral over time
+# R's `concordance(timefix = FALSE)` takes risks as they are; a tolerance would make the index depend on their scale.
+TIED_TOL = 0
+
+
+class ScoreDoesNotExist(ValueError):
+    """A score is not defined here; the message says why."""
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """Outcome of the patients of a fold, and the times at which test patients can be judged.
+
+    Attributes
+    ----------
+    y_train, y_test : structured array
+        Event and time of training and of test patients.
+    """
+
+    y_train: np.ndarray
+    y_test: np.ndarray
+
+    @cached_property
+    def time_range(self):
+        """First time, and the time before which scores over time end.
+
+        Weights against censoring come from the training patients and are known as long as these are followed; the end
+        is where a tenth of them is left, or where the test fold ends. Before the first event nothing can be compared.
+        """
+        event_train, time_train = check_y_survival(self.y_train, allow_all_censored=True)
+        event, time = check_y_survival(self.y_test, allow_all_censored=True)
+        for who, has_event in (("training", event_train), ("test", event)):
+            if not has_event.any():
+                raise ScoreDoesNotExist(f"no event among {len(has_event)} {who} patients")
+        start = max(time_train[event_train].min(), time[event].min())
+        end = min(np.quantile(time_train, 1 - AT_RISK, method="lower"), time.max())
+        if start >= end:
+            raise ScoreDoesNotExist(
+                f"no time at which test patients can be judged: training and test patients both have events from "
+                f"{start:g} on, but are followed until {end:g} only"
+            )
+        return float(start), float(end)
+
+    @cached_property
+    def truncated(self):
+        """Outcome of the test patients, all followed until the end of `time_range` at most."""
+        _, end = self.time_range
+        event, time = check_y_survival(self.y_test, allow_all_censored=True)
+        return Surv.from_arrays(event & (time < end), np.minimum(time, end))
+
+    @cached_property
+    def times(self):
+        """Times over which scores are integrated: event times of training patients within `time_range`."""
+        start, end = self.time_range
+        event, time = check_y_survival(self.y_train)
+        times = np.unique(time[event & (time >= start) & (time < end)])
+        if len(times) < 2:
+            raise ScoreDoesNotExist(f"training patients have fewer than two event times from {start:g} to {end:g}")
+        return times[np.unique(np.linspace(0, len(times) - 1, MOST_TIMES).round().astype(int))]
+
+    @cached_property
+    def censoring(self):
+        """Probability of not being censored, from the training patients."""
+        return CensoringDistributionEstimator().fit(self.y_train)
+
+    def check_horizon(self, horizon):
+        """Refuse a horizon at which test patients cannot be judged."""
+        start, end = self.time_range
+        if not start <= horizon < end:
+            raise ScoreDoesNotExist(
+                f"horizon {horizon:g} is not within {start:g} and {end:g}, where training and test patients of this "
+                "fold have events and are followed"
+            )
+
+
+@dataclass(frozen=True)
+class FoldPrediction:
+    """What a model predicts for the test patients of a fold.
+
+    Attributes
+    ----------
+    risk : ndarray of shape (n_test,)
+        Risk, higher for an earlier event.
+    curves : ndarray of StepFunction, shape (n_test,), or str
+        Survival functions, or the reason why there are none.
+    seconds : float
+        How long the model was trained.
+    """
+
+    risk: np.ndarray
+    curves: np.ndarray | str
+    seconds: float = np.nan
+
+    def survival(self, times):
+        """Probability of no event up to each of `times`, shape (n_test, n_times)."""
+        if isinstance(self.curves, str):
+            raise ScoreDoesNotExist(self.curves)
+        times = np.atleast_1d(times)
+        domains = np.array([getattr(curve, "domain", (0, np.inf)) for curve in self.curves])
+        start, end = domains[:, 0].max(), domains[:, 1].min()
+        if times.min() < start or times.max() > end:
+            raise ScoreDoesNotExist(
+                f"the survival functions reach from {start:g} to {end:g}, not from {times.min():g} to {times.max():g}"
+            )
+        return np.array([np.atleast_1d(curve(times)) for curve in self.curves])
+
+
+def harrell(outcome, prediction):
+    """Harrell's C-index: share of comparable pairs of patients that the risk orders rightly."""
+    event, time = check_y_survival(outcome.y_test, allow_all_censored=True)
+    if not event.any():
+        raise ScoreDoesNotExist(f"no event among {len(event)} test patients")
+    if not _comparable(outcome.y_test).any():
+        raise ScoreDoesNotExist(
+            f"no two of {len(event)} test patients can be compared: nobody is followed beyond the first event"
+        )
+    return concordance_index_censored(event, time, prediction.risk, tied_tol=TIED_TOL)[0]
+
+
+def uno(outcome, prediction):
+    """Uno's C-index up to the end of the time range: pairs weighted against censoring."""
+    return concordance_index_ipcw(outcome.y_train, outcome.truncated, prediction.risk, tied_tol=TIED_TOL)[0]
+
+
+def auc(outcome, prediction):
+    """Mean over the time range of the cumulative/dynamic AUC, weighted by the drop in survival."""
+    return cumulative_dynamic_auc(outcome.y_train, outcome.truncated, prediction.risk, outcome.times, TIED_TOL)[1]
+
+
+def auc_at(outcome, prediction, horizon):
+    """Cumulative/dynamic AUC: patients with an event by the horizon against those without one."""
+    outcome.check_horizon(horizon)
+    return cumulative_dynamic_auc(outcome.y_train, outcome.truncated, prediction.risk, horizon, TIED_TOL)[1]
+
+
+def ibs(outcome, prediction):
+    """Brier score, averaged over the time range."""
+    survival = prediction.survival(outcome.times)
+    return integrated_brier_score(outcome.y_train, outcome.truncated, survival, outcome.times)
+
+
+def brier_at(outcome, prediction, horizon):
+    """Squared error of the survival probability at the horizon, weighted against censoring."""
+    outcome.check_horizon(horizon)
+    return brier_score(outcome.y_train, outcome.truncated, prediction.survival(horizon), horizon)[1][0]
+
+
+def calibration_at(outcome, prediction, horizon):
+    """Mean predicted probability of an event by the horizon, minus the Kaplan-Meier estimate of the test patients."""
+    outcome.check_horizon(horizon)
+    observed = SurvivalFunctionEstimator().fit(outcome.y_test).predict_proba(np.array([horizon]))[0]
+    return observed - prediction.survival(horizon).mean()
+
+
+# For the bootstrap over patients: the difference of two models is the ratio of two sums over pairs of test patients.
+
+
+def harrell_terms(outcome, a, b):
+    """Terms of both sums for the difference of Harrell's C-index, each of shape (n_test, n_test)."""
+    return _difference_of_order(_comparable(outcome.y_test).astype(float), a, b)
+
+
+def uno_terms(outcome, a, b):
+    """Terms of both sums for the difference of Uno's C-index."""
+    weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
+    return _difference_of_order(_comparable(outcome.truncated) * weight[:, np.newaxis], a, b)
+
+
+def auc_terms(outcome, a, b, horizon):
+    """Terms of both sums for the difference of the AUC at a horizon."""
+    outcome.check_horizon(horizon)
+    event, time = check_y_survival(outcome.truncated)
+    case = outcome.censoring.predict_ipcw(outcome.truncated) * (event & (time <= horizon))
+    return _difference_of_order(np.outer(case, time > horizon), a, b)
+
+
+def brier_terms(outcome, a, b, horizon):
+    """Terms of both sums for the difference of the Brier score at a horizon."""
+    outcome.check_horizon(horizon)
+    return _difference_of_losses(outcome, a, b, np.array([horizon]))
+
+
+def ibs_terms(outcome, a, b):
+    """Terms of both sums for the difference of the integrated Brier score."""
+    return _difference_of_losses(outcome, a, b, outcome.times)
+
+
+def _comparable(y):
+    """Whether patient i is known to have the event before patient j."""
+    event, time = check_y_survival(y)
+    later = time[:, np.newaxis] < time
+    tied = time[:, np.newaxis] == time
+    return event[:, np.newaxis] & (later | (tied & ~event))
+
+
+def _difference_of_order(weight, a, b):
+    return weight * (_order(a.risk) - _order(b.risk)), weight
+
+
+def _order(risk):
+    return (risk[:, np.newaxis] > risk) + 0.5 * (risk[:, np.newaxis] == risk)
+
+
+def _difference_of_losses(outcome, a, b, times):
+    loss = _losses(outcome, a, times) - _losses(outcome, b, times)
+    every_pair = np.ones((len(loss), len(loss)))
+    return loss[:, np.newaxis] * every_pair, every_pair
+
+
+def _losses(outcome, prediction, times):
+    """Squared error of each patient, weighted against censoring and averaged over `times`."""
+    _, time = check_y_survival(outcome.truncated)
+    survival = prediction.survival(times)
+    case = outcome.censoring.predict_ipcw(outcome.truncated)[:, np.newaxis] * (time[:, np.newaxis] <= times)
+    control = (time[:, np.newaxis] > times) / outcome.censoring.predict_proba(times)
+    error = survival**2 * case + (1 - survival) ** 2 * control  # (n_test, n_times)
+    return error[:, 0] if len(times) == 1 else np.trapezoid(error, times) / (times[-1] - times[0])
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with what a reader must know about it.
+
+    Attributes
+    ----------
+    name : str
+        Name in tables.
+    title : str
+        Name for an axis.
+    better : {"higher", "lower", "zero"}
+        Which values are good.
+    compute : callable
+        ``compute(outcome, prediction)`` gives the value or raises `ScoreDoesNotExist`.
+    terms : callable or None
+        ``terms(outcome, a, b)`` gives the sums for the bootstrap; None if the score is not of that form.
+    chance : float or None
+        Value of a model that knows nothing.
+    """
+
+    name: str
+    title: str
+    better: str
+    compute: Callable
+    terms: Callable | None = None
+    chance: float | None = None
+
+    def at(self, horizon):
+        """Fix the horizon."""
+        terms = self.terms and partial(self.terms, horizon=horizon)
+        compute = partial(self.compute, horizon=horizon)
+        name, title = f"{self.name}@{horizon:g}", self.title.format(horizon)
+        return replace(self, name=name, title=title, compute=compute, terms=terms)
+
+
+OVER_TIME = [
+    Score("harrell", "Harrell's C-index", "higher", harrell, harrell_terms, 0.5),
+    Score("uno", "Uno's C-index", "higher", uno, uno_terms, 0.5),
+    Score("auc", "Time-dependent AUC", "higher", auc, None, 0.5),
+    Score("ibs", "Integrated Brier score", "lower", ibs, ibs_terms),
+]
+AT_HORIZON = [
+    Score("auc", "AUC at\N{NO-BREAK SPACE}{:g}", "higher", auc_at, auc_terms, 0.5),
+    Score("brier", "Brier score at\N{NO-BREAK SPACE}{:g}", "lower", brier_at, brier_terms),
+    Score(
+        "calibration",
+        "Predicted \N{MINUS SIGN} observed risk at\N{NO-BREAK SPACE}{:g}",
+        "zero",
+        calibration_at,
+        None,
+        0,
+    ),
+]
+KNOWN = list(dict.fromkeys(score.name for score in OVER_TIME + AT_HORIZON))
+
+
+def choose_scores(scoring, horizons):
+    """Scores by name, those at a horizon as ``"auc@365"``.
+
+    Parameters
+    ----------
+    scoring : list of str or None
+        Names of scores; None is all that exist with these horizons.
+    horizons : list of float
+        Times of the scores at a horizon.
+
+    Returns
+    -------
+    dict of Score
+    """
+    chosen = []
+    for name in KNOWN if scoring is None else scoring:
+        if name not in KNOWN:
+            raise ValueError(f"scoring names {name!r}, which is no score; the scores are {', '.join(KNOWN)}.")
+        found = [score for score in OVER_TIME if score.name == name]
+        found += [score.at(horizon) for score in AT_HORIZON if score.name == name for horizon in horizons]
+        if scoring is not None and not found:
+            raise ValueError(f"The score {name!r} needs a time: pass those of interest, such as horizons=[365].")
+        chosen += found
+    return {score.name: score for score in chosen}
+
+
+def compute_scores(scores, outcome, prediction):
+    """Yield (name, value, reason); the value is NaN where the reason is not empty."""
+    for name, score in scores.items():
+        try:
+            yield name, float(score.compute(outcome, prediction)), ""
+        except ValueError as error:  # one's own, or what scikit-survival says of predictions that are not finite
+            yield name, np.nan, str(error)

@@ -1,0 +1,157 @@
+"""Is the difference of two models real? Tests for scores that come from the same folds and the same patients."""
+
+import numpy as np
+from scipy import stats
+
+
+def corrected_standard_error(values, test_ratio):
+    """Standard error of a mean over folds, corrected for the overlap of their training patients.
+
+    Scores of folds are not independent: two of five training sets share three quarters of their patients. The variance
+    of the mean is therefore not variance / folds, but variance x (1 / folds + n_test / n_train) [1]_.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_folds,)
+        A score, or a difference of scores, of each fold of all repetitions.
+
+    test_ratio : float
+        Number of test patients per training patient: 0.25 with five folds.
+
+    Returns
+    -------
+    float
+        The standard error; NaN with fewer than two folds.
+
+    References
+    ----------
+    .. [1] Nadeau, C. and Bengio, Y. "Inference for the generalization error", Machine Learning 52, 2003, section 3.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return np.nan
+    return float(np.sqrt((1 / len(values) + test_ratio) * values.var(ddof=1)))
+
+
+def mean_interval(values, test_ratio, confidence=0.95):
+    """Confidence interval of a mean over folds, from the corrected standard error and Student's t."""
+    error = corrected_standard_error(values, test_ratio)
+    if np.isnan(error):
+        return np.nan, np.nan
+    margin = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error
+    return float(np.mean(values) - margin), float(np.mean(values) + margin)
+
+
+def corrected_resampled_t_test(differences, test_ratio):
+    """Two-sided corrected resampled t-test of Nadeau and Bengio.
+
+    Parameters
+    ----------
+    differences : array-like of shape (n_folds,)
+        Difference of two models' scores in each fold of all repetitions.
+
+    test_ratio : float
+        Number of test patients per training patient. 0 gives the ordinary paired t-test.
+
+    Returns
+    -------
+    statistic, p_value : float
+        Student's t with ``n_folds - 1`` degrees of freedom, and its p-value. Differences that are all zero give 0 and
+        1; a single fold gives NaN.
+    """
+    differences = np.asarray(differences, dtype=float)
+    error = corrected_standard_error(differences, test_ratio)
+    if np.isnan(error):
+        return np.nan, np.nan
+    mean = differences.mean()
+    if mean == 0:
+        return 0.0, 1.0
+    statistic = float(mean / error) if error > 0 else float(np.copysign(np.inf, mean))
+    return statistic, float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+
+
+def paired_bootstrap(folds, n_bootstrap, random_state, block=256):
+    """Differences of two models on resampled patients.
+
+    The difference in a fold is a ratio of sums over pairs of its patients, as that of two concordance indices is. A
+    patient who is drawn twice counts twice, in all repetitions of the cross-validation alike.
+
+    Parameters
+    ----------
+    folds : list of (patients, numerator, denominator)
+        Of each fold the integer labels of its test patients, shape (n_test,), and the terms of the two sums, each of
+        shape (n_test, n_test).
+
+    n_bootstrap : int
+        Number of resamples.
+
+    random_state : numpy.random.RandomState
+        Draws the patients.
+
+    block : int, default=256
+        Number of resamples at a time; bounds the memory.
+
+    Returns
+    -------
+    ndarray of shape (n_bootstrap,)
+        Mean difference over the folds of each resample, without those folds that keep no term in their denominator;
+        NaN if no fold keeps one.
+    """
+    labels = np.unique(np.concatenate([patients for patients, _, _ in folds]))
+    folds = [(np.searchsorted(labels, patients), *sums) for patients, *sums in folds]
+    means = []
+    for start in range(0, n_bootstrap, block):
+        n_resamples = min(block, n_bootstrap - start)
+        drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_resamples)
+        total, n_folds = np.zeros(n_resamples), np.zeros(n_resamples)
+        for patients, numerator, denominator in folds:
+            weight = drawn[:, patients].astype(float)
+            below = ((weight @ denominator) * weight).sum(axis=1)
+            exists = below > 0
+            above = ((weight @ numerator) * weight).sum(axis=1)
+            total[exists] += above[exists] / below[exists]
+            n_folds += exists
+        means.append(np.divide(total, n_folds, out=np.full(n_resamples, np.nan), where=n_folds > 0))
+    return np.concatenate(means)
+
+
+def percentile_interval(draws, confidence=0.95):
+    """Confidence interval from the percentiles of bootstrap draws, those that exist."""
+    draws = draws[~np.isnan(draws)]
+    if not len(draws):
+        return np.nan, np.nan
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_p_value(draws):
+    """Two-sided p-value of no difference: twice the share of draws on the rarer side of zero, zero included.
+
+    One draw is added to both sides, so that the smallest p-value is 2 / (n_bootstrap + 1) and never 0.
+    """
+    draws = draws[~np.isnan(draws)]
+    if not len(draws):
+        return np.nan
+    rarer = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
+    return min(1.0, 2 * (1 + rarer) / (1 + len(draws)))
+
+
+def holm(p_values):
+    """Holm's correction for several comparisons.
+
+    Parameters
+    ----------
+    p_values : array-like of shape (n_comparisons,)
+        Raw p-values. NaN is no comparison and stays NaN.
+
+    Returns
+    -------
+    ndarray of shape (n_comparisons,)
+        Adjusted p-values; the chance of any false alarm among those below a level is at most that level.
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(p_values), np.nan)
+    order = np.argsort(p_values, kind="stable")[: np.count_nonzero(~np.isnan(p_values))]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
+    return adjusted
