@@ -187,7 +187,8 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
             try:
                 models.append(_RankingModel.fit(estimator, X.iloc[rows, columns], y[rows]))
             except (ValueError, TypeError) as error:
-                raise type(error)(f"The estimator of modality {name!r} cannot be fitted: {error}") from error
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"The estimator of modality {name!r} cannot be fitted: {error}") from error
         return models
 
     def _rank(self, models, X):

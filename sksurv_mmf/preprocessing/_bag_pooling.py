@@ -99,7 +99,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         return self
 
     def _check_statistics(self):
-        if isinstance(self.statistics, str) or not len(self.statistics):
+        if not len(self.statistics):
             raise ValueError(f"statistics must be a list such as ['mean', 'std'], got {self.statistics!r}.")
         for one in self.statistics:
             is_quantile = isinstance(one, Real) and not isinstance(one, bool) and 0 <= one <= 1
