@@ -290,12 +290,6 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         return self.combiner_.predict_cumulative_hazard_function(scores, return_array=return_array)
 
 
-def predict_risk(estimator, X):
-    """Risk scores, also of scikit-survival's estimators that predict times, such as IPCRidge."""
-    prediction = np.asarray(estimator.predict(X), dtype=float)
-    return prediction if getattr(estimator, "_predict_risk_score", True) else -prediction
-
-
 def relative_rank(risk, reference):
     """Rank of risks among those of a reference, from 0 to 1.
 
@@ -345,7 +339,13 @@ class _RankingModel:
     @classmethod
     def fit(cls, estimator, X, y):
         estimator = clone(estimator).fit(X, y)
-        return cls(estimator, predict_risk(estimator, X))
+        return cls(estimator, _predict_risk(estimator, X))
 
     def rank(self, X):
-        return relative_rank(predict_risk(self.estimator, X), self.reference)
+        return relative_rank(_predict_risk(self.estimator, X), self.reference)
+
+
+def _predict_risk(estimator, X):
+    """Risk scores, also of scikit-survival's estimators that predict times, such as IPCRidge."""
+    prediction = np.asarray(estimator.predict(X), dtype=float)
+    return prediction if getattr(estimator, "_predict_risk_score", True) else -prediction

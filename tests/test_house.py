@@ -22,11 +22,12 @@ LAYERS = [
     ["cohort"],
     ["survival", "late_fusion"],
     ["inspection"],
-    ["model_selection", "presets"],
+    ["model_selection"],
+    ["presets"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
-MAY_IMPORT["presets"] |= {"preprocessing", "model_selection"}  # whole pipelines, tuned ones too
+MAY_IMPORT["presets"] |= {"preprocessing"}  # whole pipelines
 
 MOST_LINES = 600
 
