@@ -28,4 +28,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output docs/_build docs/generated
+	rm -rf $(VENV) build dist *.egg-info demo_output docs/_build docs/generated docs/gallery

@@ -7,9 +7,16 @@ author = "The sksurv_mmf developers"
 copyright = "The sksurv_mmf developers"
 version = release = sksurv_mmf.__version__
 
-extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax"]
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build"]
 autosummary_generate = True
+sphinx_gallery_conf = {"examples_dirs": "../examples", "gallery_dirs": "gallery", "remove_config_comments": True}
 # Every class has a page with its methods; numpydoc's own list would link to pages that do not exist.
 numpydoc_show_class_members = False
 # scikit-learn adds this method, and its text links into scikit-learn's own documentation.

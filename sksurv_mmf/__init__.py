@@ -4,8 +4,18 @@ from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
 from .cohort import join_modalities
 from .late_fusion import LateFusionSurvivalAnalysis
+from .persistence._model import load_model, save_model
 from .survival import FusionSurvivalAnalysis
 
-__all__ = ["Bag", "BagArray", "BagDtype", "FusionSurvivalAnalysis", "LateFusionSurvivalAnalysis", "join_modalities"]
+__all__ = [
+    "Bag",
+    "BagArray",
+    "BagDtype",
+    "FusionSurvivalAnalysis",
+    "LateFusionSurvivalAnalysis",
+    "join_modalities",
+    "load_model",
+    "save_model",
+]
 
 __version__ = "0.1.0"

@@ -163,7 +163,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         "objective": [Objective, None],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
-        "normalization": [StrOptions({name for name in NORMALIZATIONS if name}), None],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -306,13 +306,13 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
             raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
         self._validate_names([name for name, _ in self._parts])
 
-    def _build(self, encoders, objective, patients):
-        """Make the untrained network."""
+    def _build(self, encoders, objective, patients=None):
+        """Make the untrained network; without patients from fitted encoders, for weights that are there already."""
         fusion = self._fusion()
         fusion._validate_params()
         modules = [
-            self._build_encoder(encoder, modality, column.inputs(np.flatnonzero(has_it)))
-            for encoder, modality, column, has_it in zip(encoders, self._layout, patients.columns, patients.present.T)
+            self._build_encoder(encoder, modality, None if patients is None else patients.inputs(m))
+            for m, (encoder, modality) in enumerate(zip(encoders, self._layout))
         ]
         names = [modality.name for modality in self._layout]
         return FusionNetwork(
@@ -330,8 +330,11 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         )
 
     def _build_encoder(self, encoder, modality, inputs):
-        """Make the untrained encoder of a modality from its training patients."""
-        encoder.fit(inputs, modality.feature_names)
+        """Make the untrained encoder of a modality from its training patients, if there are any."""
+        if inputs is None:
+            inputs = torch.zeros(1, modality.n_features)
+        else:
+            encoder.fit(inputs, modality.feature_names)
         layers = [Standardize(inputs)] if self.standardize and not modality.is_bag else []
         return nn.Sequential(*layers, encoder.build(modality.n_features, self.embedding_dim))
 

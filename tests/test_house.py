@@ -24,10 +24,12 @@ LAYERS = [
     ["inspection"],
     ["model_selection"],
     ["presets"],
+    ["persistence"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets"]}
-MAY_IMPORT["presets"] |= {"preprocessing"}  # whole pipelines
+for part in ["presets", "persistence"]:
+    MAY_IMPORT[part] |= {"preprocessing"}  # whole pipelines
 
 MOST_LINES = 600
 

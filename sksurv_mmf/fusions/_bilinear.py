@@ -87,7 +87,7 @@ class Bilinear(Fusion):
 
 def kronecker(factors: list[Tensor]) -> Tensor:
     """Products of one element of each factor: (n_patients, product of the widths), the first factor varying slowest."""
-    return reduce(lambda one, other: torch.einsum("pi,pj->pij", one, other).flatten(1), factors)
+    return reduce(lambda one, other: (one.unsqueeze(2) * other.unsqueeze(1)).flatten(1), factors)
 
 
 class _Reduced(nn.Module):

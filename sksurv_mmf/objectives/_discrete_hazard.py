@@ -32,17 +32,24 @@ def cumulative_hazards(logits: Tensor) -> Tensor:
     return softplus(logits).cumsum(dim=1)
 
 
-def discrete_hazard_nll(logits: Tensor, bin_index: Tensor, event: Tensor, alpha: float) -> Tensor:
-    """Negative log-likelihood of each patient, shape (n_patients,).
+def bins_as_questions(bin_index: Tensor, event: Tensor, n_bins: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Whether the event happens in each bin, and how much that counts; both of shape (n_patients, n_bins).
 
-    `logits` has the shape (n_patients, n_bins), `bin_index` (int64) and `event` (bool) the shape (n_patients,).
-    It is the cross-entropy of one yes-or-no question per bin, whether the event happens there, over the bins that the
-    patient entered; exact and with a useful gradient at any logit, because no probability is ever formed.
+    `bin_index` (int64) and `event` (bool) have the shape (n_patients,). Bins that the patient did not enter do not
+    count; those of a censored patient count ``1 - alpha``.
     """
-    bins, last = torch.arange(logits.shape[1], device=logits.device), bin_index.unsqueeze(1)
-    happens = ((bins == last) & event.unsqueeze(1)).to(logits)
-    loss = binary_cross_entropy_with_logits(logits, happens, (bins <= last).to(logits), reduction="none").sum(dim=1)
-    return torch.where(event, loss, (1 - alpha) * loss) if alpha else loss
+    bins, last, event = torch.arange(n_bins), bin_index.unsqueeze(1), event.unsqueeze(1)
+    return ((bins == last) & event).double(), (bins <= last) * (1 - alpha * (~event).double())
+
+
+def discrete_hazard_nll(logits: Tensor, happens: Tensor, counts: Tensor) -> Tensor:
+    """Negative log-likelihood of each patient, shape (n_patients,), from logits of shape (n_patients, n_bins).
+
+    `happens` and `counts` are what `bins_as_questions` returns. It is the cross-entropy of one yes-or-no
+    question per bin, whether the event happens there, over the bins that the patient entered; exact and with a useful
+    gradient at any logit, because no probability is ever formed.
+    """
+    return binary_cross_entropy_with_logits(logits, happens, counts, reduction="none").sum(dim=1)
 
 
 # How much of a bin's cumulative hazard has accrued after a fraction of the bin.
@@ -163,14 +170,14 @@ class DiscreteHazard(Objective):
         return np.searchsorted(self.bin_edges_[1:-1], time, side="right")
 
     def encode(self, event: np.ndarray, time: np.ndarray) -> tuple[Tensor, ...]:
-        return torch.as_tensor(self._bin_index(time)), torch.as_tensor(np.asarray(event, dtype=bool))
+        bin_index, event = torch.as_tensor(self._bin_index(time)), torch.as_tensor(np.array(event, dtype=bool))
+        return tuple(one.float() for one in bins_as_questions(bin_index, event, self.n_outputs_, self.alpha))
 
     def strata(self, event: np.ndarray, time: np.ndarray) -> np.ndarray:
         return 2 * self._bin_index(time) + ~event
 
     def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        bin_index, event = target
-        return discrete_hazard_nll(outputs, bin_index, event, self.alpha).mean()
+        return discrete_hazard_nll(outputs, *target).mean()
 
     def risk(self, outputs: Tensor) -> Tensor:
         return -torch.exp(-cumulative_hazards(outputs)).sum(dim=1)

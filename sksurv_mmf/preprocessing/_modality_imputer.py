@@ -22,7 +22,7 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    means_ : Series
+    means_ : ndarray of shape (n_columns,)
         Mean of each column over the training patients who have a value; 0 if there are none.
 
     indicated_ : list of str
@@ -78,7 +78,7 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = self._check_X(X, reset=True)
-        self.means_ = X.mean().fillna(0.0)
+        self.means_ = X.mean().fillna(0.0).to_numpy()
         missing = _missing_modalities(X)
         self.indicated_ = list(missing.columns[missing.any()]) if self.add_indicator else []
         return self
@@ -118,7 +118,7 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         indicators = [f"{name}{SEPARATOR}missing" for name in self.indicated_]
-        return np.array([*self.means_.index, *indicators], dtype=object)
+        return np.array([*self.feature_names_in_, *indicators], dtype=object)
 
     def _check_X(self, X, reset):
         if not isinstance(X, pd.DataFrame):

@@ -83,7 +83,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X, y, _ = self._start_fit(X, y)
         with _hint_at_bags(self.transformer, X):
             self.transformer_.fit(X, y)
-        self._nobody = self._apply(_safe_indexing(X, [0]))[:0]
+        self._remember_columns(self._apply(_safe_indexing(X, [0])))
         return self
 
     def fit_transform(self, X, y=None):
@@ -111,7 +111,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X, y, present = self._start_fit(X, y)
         with _hint_at_bags(self.transformer, X):
             transformed = _as_dense(self.transformer_.fit_transform(X, y))
-        self._nobody = transformed[:0]
+        self._remember_columns(transformed)
         return _spread(transformed, present, index)
 
     def transform(self, X):
@@ -130,7 +130,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         present = is_present(X)
-        transformed = self._apply(_safe_indexing(X, present)) if present.any() else self._nobody
+        transformed = self._apply(_safe_indexing(X, present)) if present.any() else self._nobody()
         return _spread(transformed, present, getattr(X, "index", None))
 
     def get_feature_names_out(self, input_features=None):
@@ -147,8 +147,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             Names of the columns that come out.
         """
         check_is_fitted(self)
-        if isinstance(self._nobody, pd.DataFrame):
-            return np.asarray(self._nobody.columns, dtype=object)
+        if self._names is not None:
+            return np.array(self._names, dtype=object)
         return self.transformer_.get_feature_names_out(input_features)
 
     def _check_X(self, X, reset):
@@ -169,6 +169,20 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             )
         self.transformer_ = clone(self.transformer)
         return _safe_indexing(X, present), None if y is None else _safe_indexing(y, present), present
+
+    def _remember_columns(self, transformed):
+        # As names and not as an empty frame, because saved models hold lists and words only.
+        is_frame = isinstance(transformed, pd.DataFrame)
+        self._names = transformed.columns.tolist() if is_frame else None
+        self._dtypes = [str(dtype) for dtype in (transformed.dtypes if is_frame else [transformed.dtype])]
+        self._n_columns = transformed.shape[1]
+
+    def _nobody(self):
+        """What the transformer makes of no patient at all."""
+        if self._names is None:
+            return np.empty((0, self._n_columns), dtype=self._dtypes[0])
+        columns = {i: pd.Series([], dtype=dtype) for i, dtype in enumerate(self._dtypes)}
+        return pd.DataFrame(columns).set_axis(self._names, axis=1)
 
     def _apply(self, X):
         return _as_dense(self.transformer_.transform(X))

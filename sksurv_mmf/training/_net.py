@@ -9,6 +9,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
+from skorch.history import History
 from skorch.utils import noop
 from torch import nn
 from tqdm.auto import tqdm
@@ -82,7 +83,7 @@ class SurvivalNet(NeuralNet):
         outputs, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
         loss = self.get_loss(outputs, target, X=patients, training=True)
         total = loss if penalty is None else loss + penalty
-        (total * patients.share).backward()
+        (total if patients.share == 1 else total * patients.share).backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
     def train_step(self, batch, **fit_params):
@@ -163,9 +164,7 @@ def train(
     **net_params,
 ) -> SurvivalNet:
     """Train `network` on the patients `rows`; stop early where there are validation patients."""
-    net_type, batches = SurvivalNet, TrainingBatches
-    if not objective.decomposes:
-        net_type, batches = JointSurvivalNet, partial(TrainingSteps, objective.informs)
+    batches = TrainingBatches if objective.decomposes else partial(TrainingSteps, objective.informs)
     training = batches(patients, rows, batch_size, gradient_accumulation, weights)
     validation = None
     if validation_rows is not None:
@@ -173,16 +172,29 @@ def train(
         callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
     if verbose:
         callbacks = [*callbacks, ProgressBar()]
-    net = net_type(
-        network,
-        ObjectiveLoss(objective),
-        callbacks=callbacks,
-        train_split=None,
-        use_caching=False,
-        verbose=0,
-        **net_params,
-    )
-    return net.fit((training, validation), None)
+    return make_net(network, objective, callbacks=callbacks, **net_params).fit((training, validation), None)
+
+
+def make_net(network: nn.Module, objective: Objective, **net_params) -> SurvivalNet:
+    """The net that trains `network` with the loss of `objective`."""
+    net_type = SurvivalNet if objective.decomposes else JointSurvivalNet
+    return net_type(network, ObjectiveLoss(objective), train_split=None, use_caching=False, verbose=0, **net_params)
+
+
+def restore(network: nn.Module, objective: Objective, epochs: list[dict], **net_params) -> SurvivalNet:
+    """A net that was trained before: with its weights and its history, but without what trains it further."""
+    net = make_net(network, objective, **net_params).initialize()
+    net.history_ = History(epochs)
+    return net
+
+
+def recorded_epochs(net: SurvivalNet) -> list[dict]:
+    """The history of a net as far as it is numbers and words; single batches are left out."""
+    plain = bool | int | float | str | np.number
+    return [
+        {key: value for key, value in epoch.items() if isinstance(value, plain)} | {"batches": []}
+        for epoch in net.history
+    ]
 
 
 def training_history(net: SurvivalNet) -> pd.DataFrame:

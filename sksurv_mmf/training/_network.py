@@ -21,8 +21,8 @@ class _MinMax(torch.autograd.Function):
     def forward(ctx, vectors):
         (low, first), (high, last) = vectors.min(dim=1, keepdim=True), vectors.max(dim=1, keepdim=True)
         spread = high - low
-        spread = torch.where(spread > 0, spread, 1)
-        scaled = (vectors - low) / spread
+        spread.masked_fill_(spread == 0, 1)
+        scaled = (vectors - low).div_(spread)
         ctx.save_for_backward(scaled, spread, torch.cat([first, last], dim=1))
         return scaled
 
@@ -46,7 +46,7 @@ def layer_normalize(vectors: Tensor) -> Tensor:
     return nn.functional.layer_norm(vectors, vectors.shape[1:])
 
 
-NORMALIZATIONS = {"minmax": minmax_normalize, "layer": layer_normalize, None: lambda vectors: vectors}
+NORMALIZATIONS = {"minmax": minmax_normalize, "layer": layer_normalize}
 
 
 class Standardize(nn.Module):
@@ -95,6 +95,19 @@ def as_tokens(embedding: Embedding) -> PackedBags:
 
 
 READERS = {"vectors": as_vectors, "tokens": as_tokens}
+
+
+def normalize(normalization: str | None, embeddings: list[Embedding]) -> list[Embedding]:
+    """Rescale every vector or token by itself; zeros, which a lacking patient has, stay zeros."""
+    if normalization is None:
+        return embeddings
+    rescale = NORMALIZATIONS[normalization]
+    rows = [one.values if isinstance(one, PackedBags) else one for one in embeddings]
+    if len({one.shape[1] for one in rows}) == 1:  # all at once, since small steps are bound by the number of operations
+        rescaled = rescale(torch.cat(rows)).split([len(one) for one in rows])
+    else:
+        rescaled = map(rescale, rows)
+    return [one.with_values(new) if isinstance(one, PackedBags) else new for one, new in zip(embeddings, rescaled)]
 
 
 def spread(embedding: Embedding, rows: Tensor, n_patients: int) -> Embedding:
@@ -171,7 +184,8 @@ class FusionNetwork(nn.Module):
 
     def embed(self, batch: Batch) -> tuple[list[Embedding], Tensor]:
         """What the fusion is given: one embedding per modality, and who has what."""
-        embeddings, present = [self._embed_one(m, batch) for m in range(len(self.encoders))], batch.present
+        embeddings = normalize(self.normalization, [self._embed_one(m, batch) for m in range(len(self.encoders))])
+        present = batch.present
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
             embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.T)]
@@ -184,13 +198,8 @@ class FusionNetwork(nn.Module):
             return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])
-        embedding = self._normalize(READERS[self.reads](self.encoders[m](inputs)))
+        embedding = READERS[self.reads](self.encoders[m](inputs))
         return embedding if rows is None else spread(embedding, rows, len(batch))
-
-    def _normalize(self, embedding: Embedding) -> Embedding:
-        if isinstance(embedding, PackedBags):
-            return embedding.with_values(self._normalize(embedding.values))
-        return NORMALIZATIONS[self.normalization](embedding)
 
     def fuse(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The fused (n_patients, out_dim) tensor and the weights of the modalities, if the fusion has them."""

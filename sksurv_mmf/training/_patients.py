@@ -69,7 +69,7 @@ class VectorColumn:
 
     def take(self, rows: np.ndarray) -> Tensor:
         """The vectors of some patients."""
-        return self.values[torch.from_numpy(rows)]
+        return self.values.index_select(0, torch.from_numpy(rows))
 
 
 class BagColumn:
@@ -177,10 +177,14 @@ class Patients:
             positions.append(None if complete else torch.from_numpy(np.flatnonzero(has_it)))
         return Batch(tuple(inputs), tuple(positions), torch.from_numpy(present), **step)
 
+    def inputs(self, m: int):
+        """What a modality is of the patients who have it, for an encoder to be fitted to."""
+        return self.columns[m].inputs(np.flatnonzero(self.present[:, m]))
+
     def target_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
         """The targets of some patients."""
         rows = torch.from_numpy(rows)
-        return tuple(one[rows] for one in self.target)
+        return tuple(one.index_select(0, rows) for one in self.target)
 
 
 def prefetched(read, requests: Iterable) -> Iterator:

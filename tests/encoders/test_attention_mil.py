@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from sksurv_mmf.encoders import AttentionMIL
-from sksurv_mmf.objectives._discrete_hazard import discrete_hazard_nll
+from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
 
 TOLERANCE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
 PRECISIONS = pytest.mark.parametrize(("precision", "dtype"), [("f64", torch.float64), ("f32", torch.float32)])
@@ -78,7 +78,7 @@ def test_gradients_equal_porpoise_amil(reference, pack, training):
     for kind in ("weight", "bias"):
         getattr(module.rho, kind).data.copy_(torch.as_tensor(arrays[f"sd/classifier.{kind}"]))
     outputs = module(pack(arrays["in/bag7"], dtype=torch.float64))
-    loss = discrete_hazard_nll(outputs, torch.tensor([1]), torch.tensor([True]), alpha=0.0).sum()
+    loss = discrete_hazard_nll(outputs, *bins_as_questions(torch.tensor([1]), torch.tensor([True]), 4, alpha=0.0)).sum()
     loss.backward()
     prefix = "grad_bag7_y1_event/"
     assert_close(loss.item(), arrays[f"{prefix}loss"].item(), rtol=1e-10, atol=0)

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from sksurv_mmf.encoders import MLP, SNN, Identity
-from sksurv_mmf.objectives._discrete_hazard import discrete_hazard_nll
+from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
 
 TOLERANCE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
 
@@ -43,7 +43,7 @@ def test_gradients_of_snn_equal_porpoise(reference):
     bin_index = torch.as_tensor(arrays[f"{prefix}y"]).long().flatten()
     event = torch.as_tensor(arrays[f"{prefix}c"]).flatten() == 0
     assert 0 < event.sum() < len(event)
-    loss = discrete_hazard_nll(logits, bin_index, event, alpha=0.15).mean()
+    loss = discrete_hazard_nll(logits, *bins_as_questions(bin_index, event, 4, alpha=0.15)).mean()
     loss.backward()
     assert_close(loss.item(), arrays[f"{prefix}loss"].item(), rtol=1e-10, atol=0)
     for name, expected in weights_of(arrays, prefix, n_layers=4).items():

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from sksurv_mmf.fusions import Bilinear
 from sksurv_mmf.fusions._bilinear import kronecker
-from sksurv_mmf.objectives._discrete_hazard import discrete_hazard_nll
+from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
 
 DIMS = {"wsi": 16, "rna": 16}
 SIZES = (1, 7, 50)
@@ -53,7 +53,9 @@ def test_gradients_equal_porpoise(reference, skip):
     module = build_porpoise(arrays, True, skip)
     fused, _ = module([image, rna], torch.ones(1, 2, dtype=torch.bool))
     weight, bias = (torch.as_tensor(arrays[f"sd/classifier_mm.{kind}"]).double() for kind in ("weight", "bias"))
-    loss = discrete_hazard_nll(fused @ weight.T + bias, torch.tensor([2]), torch.tensor([True]), 0.0).sum()
+    loss = discrete_hazard_nll(
+        fused @ weight.T + bias, *bins_as_questions(torch.tensor([2]), torch.tensor([True]), 4, alpha=0.0)
+    ).sum()
     loss.backward()
     assert loss.item() == pytest.approx(float(arrays[prefix + "loss"]), rel=1e-10)
     for ours, theirs in porpoise_keys(True).items():

@@ -9,7 +9,7 @@ from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, Mean
 from sksurv_mmf.fusions._mean import dissimilarity
-from sksurv_mmf.objectives._discrete_hazard import discrete_hazard_nll
+from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
 from sksurv_mmf.training import FusionNetwork
 from sksurv_mmf.training._patients import Batch
 
@@ -83,7 +83,7 @@ def test_gradients_of_the_whole_network_equal_porpoise(reference, pack, network,
     arrays, prefix = reference("porpoise_mmf_concat_tiny"), "grad_concat_bag7_y2_event/"
     network = network.double().train(training)
     outputs = network(porpoise_batch(pack, arrays, (7,), torch.float64))
-    loss = discrete_hazard_nll(outputs, torch.tensor([2]), torch.tensor([True]), alpha=0.0).sum()
+    loss = discrete_hazard_nll(outputs, *bins_as_questions(torch.tensor([2]), torch.tensor([True]), 4, alpha=0.0)).sum()
     loss.backward()
     assert_close(loss.item(), arrays[f"{prefix}loss"].item(), rtol=1e-10, atol=0)
     for name, expected in porpoise_weights(arrays, prefix).items():

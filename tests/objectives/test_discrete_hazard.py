@@ -4,7 +4,12 @@ import torch
 from torch.testing import assert_close
 
 from sksurv_mmf.objectives import DiscreteHazard
-from sksurv_mmf.objectives._discrete_hazard import cumulative_hazards, discrete_hazard_nll, survival_bin_edges
+from sksurv_mmf.objectives._discrete_hazard import (
+    bins_as_questions,
+    cumulative_hazards,
+    discrete_hazard_nll,
+    survival_bin_edges,
+)
 
 MARGIN = 1e-6
 
@@ -17,9 +22,14 @@ def losses(reference):
     return arrays
 
 
+def nll(logits, bin_index, event, alpha=0.0):
+    questions = bins_as_questions(bin_index, event, logits.shape[1], alpha)
+    return discrete_hazard_nll(logits, *(one.to(logits) for one in questions))
+
+
 def loss_and_gradient(losses, alpha):
     logits = torch.as_tensor(losses["logits"]).double().requires_grad_()
-    loss = discrete_hazard_nll(logits, losses["bin"], losses["event"], alpha)
+    loss = nll(logits, losses["bin"], losses["event"], alpha)
     loss.sum().backward()
     return loss.detach().numpy(), logits.grad.numpy()
 
@@ -65,7 +75,7 @@ class TestLoss:
             *[torch.tensor([-1.0, 1.0])] * 3, torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0])
         )
         logits = (size * signs[:, :3]).to(dtype).requires_grad_()
-        loss = discrete_hazard_nll(logits, signs[:, 3].long(), signs[:, 4].bool(), alpha=0.0)
+        loss = nll(logits, signs[:, 3].long(), signs[:, 4].bool())
         loss.sum().backward()
         assert torch.isfinite(loss).all()
         assert (loss >= 0).all()
@@ -82,14 +92,14 @@ class TestLoss:
         draw = torch.Generator().manual_seed(0)
         logits = (3 * torch.randn(8, 4, generator=draw, dtype=torch.float64)).requires_grad_()
         bin_index, event = torch.arange(8) % 4, torch.arange(8) < 4
-        assert torch.autograd.gradcheck(lambda one: discrete_hazard_nll(one, bin_index, event, alpha), logits)
+        assert torch.autograd.gradcheck(lambda one: nll(one, bin_index, event, alpha), logits)
 
     def test_probabilities_of_all_outcomes_sum_to_one(self):
         # An event in one of the bins, or survival of the last one.
         logits = 3 * torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         patients = torch.ones(20, dtype=torch.bool)
-        of_event = [discrete_hazard_nll(logits, torch.full((20,), y), patients, 0.0) for y in range(5)]
-        of_survival = discrete_hazard_nll(logits, torch.full((20,), 4), ~patients, 0.0)
+        of_event = [nll(logits, torch.full((20,), y), patients) for y in range(5)]
+        of_survival = nll(logits, torch.full((20,), 4), ~patients)
         total = torch.exp(-torch.stack([*of_event, of_survival])).sum(0)
         assert_close(total, torch.ones_like(total), rtol=1e-12, atol=0)
 
@@ -103,7 +113,7 @@ class TestLoss:
     def test_later_bins_have_no_influence(self):
         logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
         event = torch.tensor([True, False, True])
-        discrete_hazard_nll(logits, torch.tensor([0, 1, 2]), event, 0.0).sum().backward()
+        nll(logits, torch.tensor([0, 1, 2]), event).sum().backward()
         assert (logits.grad != 0).tolist() == [
             [True, False, False, False],
             [True, True, False, False],
@@ -111,7 +121,7 @@ class TestLoss:
         ]
 
     def test_loss_of_a_batch_is_the_mean(self, losses):
-        target = (losses["bin"], losses["event"])
+        target = bins_as_questions(losses["bin"], losses["event"], 4, alpha=0.15)
         loss = DiscreteHazard(alpha=0.15).loss(torch.as_tensor(losses["logits"]).double(), target)
         assert loss.item() == pytest.approx(loss_and_gradient(losses, alpha=0.15)[0].mean(), rel=1e-12)
 
@@ -139,9 +149,10 @@ class TestBins:
         prefix = f"{name}/q{n_bins}"
         objective = DiscreteHazard(n_bins=n_bins).fit(event, time)
         np.testing.assert_array_equal(objective.bin_edges_, arrays[f"{prefix}/edges"])
-        bin_index, encoded_event = objective.encode(event, time)
-        np.testing.assert_array_equal(bin_index, arrays[f"{prefix}/bin"])
-        np.testing.assert_array_equal(encoded_event, event)
+        happens, counts = objective.encode(event, time)
+        np.testing.assert_array_equal(counts.sum(dim=1) - 1, arrays[f"{prefix}/bin"])
+        np.testing.assert_array_equal(happens.sum(dim=1), event)
+        np.testing.assert_array_equal(happens[event].argmax(dim=1), arrays[f"{prefix}/bin"][event])
         np.testing.assert_array_equal(objective.strata(event, time), arrays[f"{prefix}/label"])
 
     @pytest.mark.parametrize(("name", "n_bins"), TIED)
@@ -154,7 +165,7 @@ class TestBins:
         assert (np.diff(edges) > 0).all()
         assert edges[0] < time.min()
         assert edges[-1] > time.max()
-        events_per_bin = np.bincount(objective.encode(event, time)[0][event], minlength=objective.n_outputs_)
+        events_per_bin = objective.encode(event, time)[0].sum(dim=0)
         assert len(events_per_bin) == objective.n_outputs_ == len(edges) - 1 < n_bins
         assert (events_per_bin > 0).all()
 
@@ -167,8 +178,8 @@ class TestBins:
         event, time = np.ones(5, dtype=bool), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
         objective = DiscreteHazard(n_bins=4).fit(event, time)
         times = np.array([0.0, 1.999, 2.0, 2.5, 3.0, 4.0, 1e9])
-        bin_index, _ = objective.encode(np.ones(7, dtype=bool), times)
-        assert bin_index.tolist() == [0, 0, 1, 1, 2, 3, 3]
+        happens, _ = objective.encode(np.ones(7, dtype=bool), times)
+        assert happens.argmax(dim=1).tolist() == [0, 0, 1, 1, 2, 3, 3]
 
     def test_a_single_event_leaves_one_bin(self):
         event, time = np.array([False, True, False]), np.array([1.0, 2.0, 3.0])

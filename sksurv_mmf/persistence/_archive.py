@@ -1,0 +1,52 @@
+"""The file of a saved model: a zip of members that are stored as they are."""
+
+import os
+import zipfile
+from pathlib import Path
+
+from ..utils._validation import shorten
+
+
+def write_archive(path, members, overwrite, check):
+    """Write `members`, a dict of names and bytes, to a file that appears at `path` only when `check` has accepted it.
+
+    `check` is called with the path of the finished file, which still has another name.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Name a file in it, such as {path / 'model.zip'}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first.")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        check(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_archive(file):
+    """Read all members, a dict of names and bytes.
+
+    Nothing is unpacked onto the disk. Only members that are stored without compression are accepted, so that what is
+    read is never larger than the file.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"it has several members named {shorten(sorted({n for n in names if names.count(n) > 1}))}"
+                )
+            for member in members:
+                if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+                    raise ValueError(f"its member {member.filename!r} is compressed, which save_model never does")
+            return {member.filename: archive.read(member) for member in members}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f"it is no zip file, or a damaged one ({error})") from error

@@ -1,0 +1,330 @@
+"""Saving and loading."""
+
+import json
+import platform
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from inspect import isclass
+from pathlib import Path
+
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..survival import FusionSurvivalAnalysis
+from ..utils._validation import shorten
+from ._archive import read_archive, write_archive
+from ._foreign import dump_foreign, load_foreign
+from ._network import decode_network, encode_network
+from ._tree import Decoder, Parts, full_name, known_classes, place
+
+FORMAT = "sksurv_mmf model"
+FORMAT_VERSION = 1
+MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.safetensors"
+PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
+
+
+def save_model(estimator, path, *, overwrite=False):
+    """Save a fitted model to a file that holds numbers and names, and no code.
+
+    Use it instead of pickle for a model that others are to use, or that is to be used in some years: unlike a pickle,
+    the file can be loaded without trusting who made it. :func:`load_model` makes the model again, which then predicts
+    the same, to the bit on the same machine.
+
+    Parameters
+    ----------
+    estimator : FusionSurvivalAnalysis, Pipeline or another estimator
+        The fitted model: a :class:`~sksurv_mmf.FusionSurvivalAnalysis`, a pipeline that contains one, or estimators
+        and transformers of scikit-learn, scikit-survival and this package alone.
+    path : str or path-like
+        The file, for example ``"model.zip"``. It appears when it is complete and has been loaded once for trial.
+    overwrite : bool, default=False
+        Whether to replace a file that exists.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file already.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    ValueError
+        If a part of the model cannot be saved; the message names it.
+    ImportError
+        If safetensors, or for transformers skops, is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If something that only training needs is left out, see Notes.
+
+    See Also
+    --------
+    load_model : Makes the model again.
+
+    Notes
+    -----
+    The file is a zip of
+
+    - ``manifest.json``: versions, names of the columns, modalities, a summary of the training, what is left out;
+    - ``parameters.json``: parameters, and the rest of what was learnt;
+    - ``weights.safetensors``: weights and other arrays. They have no device, so that a model trained on a GPU can be
+      loaded without one;
+    - ``<number>.skops``: each step of a pipeline that is not a FusionSurvivalAnalysis, as skops writes it.
+
+    Any zip program shows the manifest, for example ``unzip -p model.zip manifest.json``.
+
+    Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
+    and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
+    fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path of a file stay
+    a path.
+
+    Encoders, fusions, objectives and transformers of one's own can be saved. To load them, their class must be
+    passed as `trusted`; the code is not in the file. They must keep their state in attributes that are numbers,
+    text, arrays, or lists and dicts of these. So must a function that chooses columns be replaced by their names.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)
+    >>> model = FusionSurvivalAnalysis(max_epochs=2, random_state=0).fit(cohort.X, cohort.y)
+    >>> with TemporaryDirectory() as folder:
+    ...     save_model(model, Path(folder, "model.zip"))
+    ...     loaded = load_model(Path(folder, "model.zip"))
+    >>> bool((loaded.predict(cohort.X) == model.predict(cohort.X)).all())
+    True
+    """
+    check_is_fitted(estimator)
+    parts = Parts()
+    node = _encode_step(estimator, "", parts)
+    needed = {full_name(one) for one in parts.classes} | parts.names
+    manifest = _describe(estimator, parts.networks) | {"left_out": parts.left_out, "needs_trusted": sorted(needed)}
+    members = {
+        MANIFEST: _to_json(manifest),
+        PARAMETERS: _to_json(node),
+        WEIGHTS: _safetensors().save({name: _on_cpu(tensor) for name, tensor in parts.tensors.items()}),
+        **parts.files,
+    }
+    write_archive(path, members, overwrite, check=lambda unfinished: _try(unfinished, parts))
+    if parts.left_out:
+        warnings.warn(
+            f"save_model leaves out {shorten(parts.left_out)}. Predictions do not need it; to fit the loaded model "
+            "again in the same way, set it again.",
+            stacklevel=2,
+        )
+
+
+def load_model(path, *, trusted=()):
+    """Load a model that :func:`save_model` saved.
+
+    No code in the file is run, because none is looked for: the file chooses among known classes, and everything else
+    in it is numbers and text. What is not known is refused by name.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    trusted : sequence of types or functions, default=()
+        Classes of your own that occur in the model, and functions such as that of a
+        :class:`~sklearn.preprocessing.FunctionTransformer`. Their code is run with parameters from the file. Models of
+        trees need ``sklearn.tree._tree.Tree``: scikit-learn's compiled code follows the numbers in it unchecked.
+
+    Returns
+    -------
+    estimator : estimator
+        The fitted model, on the device that its parameter `device` asks for, or on the CPU where that is absent. It
+        predicts, explains and can be fitted again.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no saved model, is damaged, or holds something that is not known; the message names it.
+    ImportError
+        If safetensors, or for transformers skops, is not installed.
+
+    See Also
+    --------
+    save_model : Saves a model; tells what is in the file.
+
+    Notes
+    -----
+    Nothing is written to disk, no member of the file is larger than it is in the file, and names, shapes and types of
+    all weights are compared with what the parameters ask for before the network has memory. What can still be wrong
+    with a file from a stranger is the model itself: nobody but who made it knows what it learnt.
+
+    Another version of a package may compute something else from the same numbers. scikit-learn warns then; the versions
+    are in the manifest.
+
+    Examples
+    --------
+    >>> from sksurv_mmf import load_model
+    >>> load_model("nowhere.zip")
+    Traceback (most recent call last):
+    FileNotFoundError: There is no saved model at nowhere.zip.
+    """
+    if callable(trusted) or not all(map(callable, trusted)):
+        raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no saved model at {path}.")
+    return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
+
+
+def _try(path, parts):
+    try:
+        _read(path, parts.classes, parts.names)
+    except Exception as error:
+        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {_say(error)}.") from error
+
+
+def _say(error):
+    return str(error).removesuffix(".") or type(error).__name__
+
+
+def _load(path, classes, names):
+    try:
+        return _read(path, classes, names)
+    except ImportError:
+        raise
+    # A damaged or hostile file can make its readers raise nearly anything; the user needs to know which file it is.
+    except Exception as error:
+        raise ValueError(f"The model {str(path)!r} cannot be loaded: {_say(error)}.") from error
+
+
+def _read(path, classes, names):
+    members = read_archive(path)
+    _check_manifest(members)
+    node = json.loads(members[PARAMETERS])
+    # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
+    tensors = {name: one.clone() for name, one in _safetensors().load(members[WEIGHTS]).items()}
+    files = {name: data for name, data in members.items() if name not in (MANIFEST, PARAMETERS, WEIGHTS)}
+    estimator = _decode_step(node, "", Decoder(known_classes(classes), tensors), files, names)
+    unread = [f"array {name!r}" for name in tensors] + [f"member {name!r}" for name in files]
+    if unread:
+        raise ValueError(f"it has an unexpected {unread[0]}")
+    check_is_fitted(estimator)
+    return estimator
+
+
+def _check_manifest(members):
+    absent = [name for name in (MANIFEST, PARAMETERS, WEIGHTS) if name not in members]
+    if absent:
+        raise ValueError(f"it lacks {', '.join(absent)}, so it was not written by save_model")
+    manifest = json.loads(members[MANIFEST])
+    if manifest.get("format") != FORMAT or manifest.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"it has the format {manifest.get('format')!r}, version {manifest.get('format_version')!r}, while this "
+            f"version of sksurv_mmf reads {FORMAT!r}, version {FORMAT_VERSION}"
+        )
+
+
+def _encode_step(estimator, where, parts):
+    """JSON of a model, or of a step of a pipeline."""
+    if estimator is None or isinstance(estimator, str):
+        return estimator
+    if type(estimator) is Pipeline:
+        steps = [[name, _encode_step(step, place(where, name), parts)] for name, step in estimator.steps]
+        if estimator.memory is not None:
+            parts.left_out.append(place(where, "memory"))
+        parameters = {"transform_input": estimator.transform_input, "verbose": estimator.verbose}
+        return {"pipeline": steps, "parameters": parameters}
+    try:
+        if isinstance(estimator, FusionSurvivalAnalysis):
+            parts.networks[where] = estimator
+            return encode_network(estimator, where, parts)
+        name = f"{len(parts.files)}.skops"
+        parts.files[name], names = dump_foreign(estimator)
+        parts.names |= names
+        return {"skops": name}
+    except ValueError as error:
+        what, kind = f"Step {where!r}" if where else "The estimator", type(estimator).__name__
+        way_out = " Save its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
+        raise ValueError(f"{what} ({kind}) cannot be saved: {_say(error)}.{way_out}") from error
+
+
+def _decode_step(node, where, decoder, files, names):
+    """Build a model, or a step of a pipeline, from what `_encode_step` made of it."""
+    if node is None or isinstance(node, str):
+        return node
+    kind = tuple(node)
+    if kind == ("pipeline", "parameters"):
+        steps = [
+            (name, _decode_step(step, place(where, name), decoder, files, names)) for name, step in node["pipeline"]
+        ]
+        # Only these two: a pipeline with a cache (`memory`) unpickles what lies there when it is fitted.
+        if node["parameters"].keys() != {"transform_input", "verbose"}:
+            raise ValueError(f"{PARAMETERS} gives a pipeline the parameters {shorten(node['parameters'])}")
+        return Pipeline(steps, **node["parameters"])
+    if kind == ("network", "epochs"):
+        return decode_network(node, where, decoder)
+    if kind == ("skops",) and node["skops"] in files:
+        name = node["skops"]
+        try:
+            return load_foreign(files.pop(name), names)
+        except ValueError as error:
+            raise ValueError(f"in {name!r}, {error}") from error
+    raise ValueError(f"{PARAMETERS} has an unknown step {shorten(kind)}")
+
+
+def _describe(estimator, networks):
+    """What a reader of the file wants to know first."""
+    columns = getattr(estimator, "feature_names_in_", None)
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES if _has(name)},
+        "estimator": " ".join(repr(estimator).split()),
+        "feature_names": None if columns is None else list(columns),
+        "networks": {name: _describe_network(network) for name, network in networks.items()},
+    }
+
+
+def _describe_network(network):
+    losses = network.history_.iloc[-1]
+    return {
+        "modalities": {
+            one.name: {
+                "encoder": repr(spec),
+                "kind": "bags" if one.is_bag else "table",
+                "n_features": one.n_features,
+            }
+            for one, (_, spec, _) in zip(network._layout, network.modalities_)
+        },
+        "fusion": repr(network._fusion()),
+        "objective": repr(network.objective_),
+        "training": {"n_epochs": len(network.history_)} | {name: float(loss) for name, loss in losses.items()},
+        "last_time": float(network.unique_times_[-1]),
+        "n_weights": sum(weight.numel() for weight in network.net_.module_.parameters()),
+    }
+
+
+def _has(package):
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _on_cpu(tensor):
+    """A tensor of its own, as safetensors wants it."""
+    return tensor.cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _to_json(node):
+    return json.dumps(node, indent=1, allow_nan=False).encode()
+
+
+def _safetensors():
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError(
+            "Saving and loading models needs safetensors, which is not installed. Install it with: "
+            "pip install 'sksurv_mmf[io]'"
+        ) from error
+    return safetensors.torch

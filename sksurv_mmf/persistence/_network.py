@@ -1,0 +1,165 @@
+"""The estimator of this package: parameters and what was learnt as JSON, the network's weights beside them."""
+
+from contextlib import contextmanager
+from copy import copy
+from itertools import chain
+from numbers import Integral
+from threading import get_ident
+
+import numpy as np
+import torch
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from ..cohort import Modality
+from ..survival import FusionSurvivalAnalysis
+from ..training._device import resolve_device
+from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
+from ..utils._validation import shorten
+from ._tree import encode, is_ours, is_torch_optimizer, place
+
+# Without a limit, a file of a kilobyte could ask for a list of a billion layers. No real parameter comes near.
+LARGEST_SIZE = 10_000_000
+
+
+def encode_network(estimator, where, parts):
+    """JSON of a fitted estimator; its arrays and weights, and what is left out, go into `parts`."""
+    estimator, left_out = without_training_aids(estimator)
+    net = estimator.net_
+    del estimator.net_, estimator.history_
+    parts.left_out += [place(where, name) for name in left_out]
+    weights = net.module_.state_dict()
+    parts.tensors |= {f"{weights_prefix(where)}{name}": weight for name, weight in weights.items()}
+    return {
+        "network": encode(estimator, where, parts),
+        "epochs": encode(recorded_epochs(net), place(where, "epochs"), parts),
+    }
+
+
+def without_training_aids(estimator):
+    """A copy without the parameters that only training needs and that a file without code cannot hold."""
+    estimator = copy(estimator)
+    optimizer = estimator.optimizer
+    is_named = isinstance(optimizer, str) or (isinstance(optimizer, type) and is_torch_optimizer(optimizer))
+    drop = {
+        "callbacks": bool(estimator.callbacks),
+        "optimizer": not is_named,
+        "random_state": isinstance(estimator.random_state, np.random.RandomState),
+    }
+    left_out = [name for name, dropped in drop.items() if dropped]
+    defaults = FusionSurvivalAnalysis().get_params(deep=False)
+    for name in left_out:
+        setattr(estimator, name, defaults[name])
+    return estimator, left_out
+
+
+def weights_prefix(where):
+    """What the names of the network's weights begin with."""
+    return place(where, "net_/")
+
+
+def decode_network(node, where, decoder):
+    """Build a fitted estimator from its JSON and from the tensors of `decoder`, whose own weights are removed."""
+    estimator, epochs = decoder.decode(node["network"]), decoder.decode(node["epochs"])
+    prefix = weights_prefix(where)
+    names = [name for name in decoder.tensors if name.startswith(prefix)]
+    weights = {name.removeprefix(prefix): decoder.tensors.pop(name) for name in names}
+    check_estimator(estimator)
+    network = build_network(estimator, weights)
+    device = usable_device(estimator.device)
+    estimator.net_ = restore(
+        network,
+        estimator.objective_,
+        epochs,
+        device=device,
+        max_epochs=estimator.max_epochs,
+        lr=estimator.lr,
+        **make_optimizer_params(estimator.optimizer, estimator.weight_decay),
+    )
+    estimator.history_ = training_history(estimator.net_)
+    return estimator
+
+
+def check_estimator(estimator):
+    """Refuse parameters that `fit` would refuse, and a layout that does not fit the columns."""
+    if not isinstance(estimator, FusionSurvivalAnalysis):
+        raise ValueError(f"parameters.json holds a {type(estimator).__name__} where a network is expected")
+    if len(estimator.modalities_) != len(estimator._layout):
+        raise ValueError(
+            f"parameters.json has {len(estimator.modalities_)} encoders, {len(estimator._layout)} modalities"
+        )
+    specs = [estimator.objective_, estimator._fusion(), *(spec for _, spec, _ in estimator.modalities_)]
+    for one in [estimator, *specs]:
+        one._validate_params()
+    sizes = {"embedding_dim": estimator.embedding_dim, "n_outputs_": estimator.objective_.n_outputs_}
+    for spec in specs:
+        sizes |= {f"{type(spec).__name__}.{name}": value for name, value in spec.get_params(deep=False).items()}
+    for modality in estimator._layout:
+        check_modality(modality, estimator.n_features_in_)
+        sizes[f"n_features of {modality.name!r}"] = modality.n_features
+    for name, value in sizes.items():
+        if isinstance(value, Integral) and value > LARGEST_SIZE:
+            raise ValueError(f"parameters.json says {name}={value}, more than the {LARGEST_SIZE} that are allowed")
+
+
+def check_modality(modality, n_columns):
+    """Refuse a modality with columns that X does not have."""
+    if not isinstance(modality, Modality) or not set(modality.columns) <= set(range(n_columns)):
+        raise ValueError(f"parameters.json has a modality that is none of the {n_columns} columns: {modality!r:.80}")
+
+
+def build_network(estimator, weights):
+    """Build the network around its weights, whose names, shapes and types must be the ones that it has."""
+    specs = [spec for _, spec, _ in estimator.modalities_]
+    # On torch's meta device tensors have a shape but no memory. Modules from elsewhere need not know it.
+    device = "meta" if all(is_ours(type(one)) for one in [*specs, estimator._fusion()]) else "cpu"
+    with torch.random.fork_rng(devices=[]), at_most(weights), torch.device(device):
+        network = estimator._build(specs, estimator.objective_)
+    expected = network.state_dict()
+    for sentence, names in {"lacks": expected.keys() - weights, "has an unexpected": weights.keys() - expected}.items():
+        if names:
+            raise ValueError(f"weights.safetensors {sentence} weight: {shorten(sorted(names))}")
+    for name, tensor in expected.items():
+        given = weights[name]
+        if (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(
+                f"weights.safetensors has {name!r} as {given.dtype} of shape {tuple(given.shape)}, but the parameters "
+                f"ask for {tensor.dtype} of shape {tuple(tensor.shape)}"
+            )
+    network.load_state_dict(weights, assign=True)
+    unset = [name for name, one in chain(network.named_parameters(), network.named_buffers()) if one.is_meta]
+    if unset:
+        raise ValueError(f"the network has tensors that no file holds: {shorten(unset)}")
+    return network
+
+
+@contextmanager
+def at_most(weights):
+    """Inside the block, stop a network that grows far beyond the weights that there are for it."""
+    # Twice, because a module may replace a weight while it is made.
+    room = 10_000 + 2 * sum(weight.numel() for weight in weights.values())
+    thread = get_ident()
+
+    def take(module, name, tensor):
+        nonlocal room
+        if tensor is not None and get_ident() == thread:
+            room -= tensor.numel()
+        if room < 0:
+            raise ValueError("weights.safetensors has fewer weights than the network that parameters.json describes")
+
+    hooks = [register_module_parameter_registration_hook(take), register_module_buffer_registration_hook(take)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def usable_device(device):
+    """The device that the parameters ask for, or the CPU on a machine that lacks it."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return "cpu"

@@ -1,0 +1,260 @@
+"""Python values as JSON, with their arrays beside it.
+
+JSON's own values stand for themselves. Everything else is an object with one key that says what it is, such as
+``{"tuple": [1, 2]}``, or two for the instance of a class: ``{"object": "sksurv_mmf.SNN", "state": {...}}``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import singledispatch
+from inspect import getattr_static, signature
+from os import PathLike, fspath
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+
+from ..cohort import Modality
+from ..encoders._base import Encoder
+from ..fusions._base import Fusion
+from ..objectives._base import Objective
+from ..survival import FusionSurvivalAnalysis
+from ..utils._validation import shorten
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def is_ours(cls):
+    """Whether a class or function belongs to this package."""
+    return cls.__module__.partition(".")[0] == PACKAGE
+
+
+def full_name(cls):
+    """How messages and manifests name a class or function."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def subclasses(cls):
+    """All classes below `cls`."""
+    for one in cls.__subclasses__():
+        yield one
+        yield from subclasses(one)
+
+
+def saved_name(cls):
+    """How files name a class: ours by the package alone, so that its modules may move, others by themselves."""
+    return f"{PACKAGE}.{cls.__qualname__}" if is_ours(cls) else cls.__qualname__
+
+
+def known_classes(trusted=()):
+    """Names in files, and the classes that they mean: this package's, torch's optimizers, and those of the user."""
+    ours = [one for base in (Encoder, Fusion, Objective) for one in subclasses(base) if is_ours(one)]
+    optimizers = [one for one in subclasses(torch.optim.Optimizer) if is_torch_optimizer(one)]
+    named = {saved_name(one): one for one in [*ours, FusionSurvivalAnalysis, Modality, *trusted]}
+    return named | {full_name(one): one for one in optimizers}
+
+
+def place(where, name):
+    """Where something lies: its name behind those of what it is in."""
+    return f"{where}/{name}" if where else name
+
+
+def is_torch_optimizer(cls):
+    """Whether torch itself brings this optimizer."""
+    return cls.__module__.startswith("torch.optim.")
+
+
+@dataclass
+class Parts:
+    """What does not fit into JSON, gathered while a model is encoded.
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        Arrays and weights by the place where they occur.
+    files : dict of str to bytes
+        Steps of pipelines that skops writes.
+    left_out : list of str
+        Places of what is not saved.
+    classes : set of type
+        Classes from elsewhere that are needed to load the model.
+    names : set of str
+        Types within `files` that must be trusted to load the model.
+    networks : dict of str to FusionSurvivalAnalysis
+        The networks by the place where they occur.
+    """
+
+    tensors: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)
+    left_out: list = field(default_factory=list)
+    classes: set = field(default_factory=set)
+    names: set = field(default_factory=set)
+    networks: dict = field(default_factory=dict)
+
+
+@singledispatch
+def encode(value, where, parts):
+    """Turn a value into JSON; what does not fit goes into `parts` under names that begin with `where`."""
+    raise ValueError(f"{where} is of the type {full_name(type(value))}, which save_model cannot write: {value!r:.80}.")
+
+
+@encode.register(type(None))
+@encode.register(bool)
+@encode.register(int)
+@encode.register(str)
+def _(value, where, parts):
+    return value
+
+
+@encode.register
+def _(value: float, where, parts):
+    return float(value) if np.isfinite(value) else {"float": repr(float(value))}
+
+
+@encode.register
+def _(value: np.generic, where, parts):
+    return encode(value.item(), where, parts)
+
+
+@encode.register
+def _(value: PathLike, where, parts):
+    return fspath(value)
+
+
+@encode.register
+def _(value: list, where, parts):
+    return [encode(one, f"{where}/{i}", parts) for i, one in enumerate(value)]
+
+
+@encode.register
+def _(value: tuple, where, parts):
+    return {"tuple": encode(list(value), where, parts)}
+
+
+@encode.register
+def _(value: pd.Index, where, parts):
+    return encode(value.tolist(), where, parts)
+
+
+@encode.register
+def _(value: slice, where, parts):
+    return {"slice": encode([value.start, value.stop, value.step], where, parts)}
+
+
+@encode.register
+def _(value: Mapping, where, parts):
+    return {"dict": [encode(list(item), f"{where}/{i}", parts) for i, item in enumerate(value.items())]}
+
+
+@encode.register
+def _(value: np.ndarray, where, parts):
+    if value.dtype.kind in "biuf" and value.dtype != np.longdouble:
+        parts.tensors[where] = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+        return {"array": where}
+    if value.ndim == 1 and all(isinstance(one, str) for one in value):
+        return {"strings": [str(one) for one in value]}
+    raise ValueError(f"{where} is an array of dtype {value.dtype}, and save_model writes numbers and names only.")
+
+
+@encode.register
+def _(value: torch.Tensor, where, parts):
+    parts.tensors[where] = value.detach()
+    return {"tensor": where}
+
+
+@encode.register
+def _(value: type, where, parts):
+    return {"class": name_class(value, parts)}
+
+
+@encode.register(Encoder)
+@encode.register(Fusion)
+@encode.register(Objective)
+@encode.register(FusionSurvivalAnalysis)
+@encode.register(Modality)
+def _(value, where, parts):
+    state = {name: encode(one, place(where, name), parts) for name, one in vars(value).items()}
+    return {"object": name_class(type(value), parts), "state": state}
+
+
+def name_class(cls, parts):
+    """The name of a class in the file, after noting whether it is from elsewhere."""
+    if is_torch_optimizer(cls):
+        return full_name(cls)
+    if not is_ours(cls):
+        parts.classes.add(cls)
+    return saved_name(cls)
+
+
+class Decoder:
+    """Reads what `encode` wrote.
+
+    The file chooses among the classes of a table and cannot name others; nothing is imported.
+
+    Parameters
+    ----------
+    classes : dict of str to type
+        The classes that may occur, see `known_classes`.
+    tensors : dict of str to Tensor
+        The arrays. Those that are read are removed.
+    """
+
+    def __init__(self, classes, tensors):
+        self.classes = classes
+        self.tensors = tensors
+        self._readers = {
+            ("float",): float,
+            ("tuple",): lambda items: tuple(self.decode(items)),
+            ("slice",): lambda ends: slice(*self.decode(ends)),
+            ("dict",): lambda items: dict(self.decode(items)),
+            ("array",): lambda name: self._take(name).numpy(),
+            ("tensor",): self._take,
+            ("strings",): lambda names: np.array([str(name) for name in names], dtype=object),
+            ("class",): self._class,
+            ("object", "state"): self._object,
+        }
+
+    def decode(self, node):
+        """Turn JSON into the value that it stands for."""
+        if isinstance(node, list):
+            return [self.decode(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if tuple(node) not in self._readers:
+            raise ValueError(f"parameters.json holds an object with the keys {shorten(node)}, which means nothing")
+        return self._readers[tuple(node)](*node.values())
+
+    def _take(self, name):
+        if name not in self.tensors:
+            raise ValueError(f"weights.safetensors lacks {name!r}")
+        return self.tensors.pop(name)
+
+    def _class(self, name):
+        if name not in self.classes:
+            raise ValueError(
+                f"parameters.json names the class {name!r}, which load_model does not know. If it is yours and you "
+                "trust the file, pass the class in trusted=[...]"
+            )
+        return self.classes[name]
+
+    def _object(self, name, state):
+        cls = self._class(name)
+        if not issubclass(cls, BaseEstimator | Modality):
+            raise ValueError(f"parameters.json holds an instance of {name}, which save_model does not write")
+        parameters = signature(cls).parameters.keys() & state.keys()
+        value = cls(**{parameter: self.decode(state[parameter]) for parameter in parameters})
+        for attribute in state.keys() - parameters:
+            if not may_be_set(cls, attribute):
+                raise ValueError(f"parameters.json gives {name} an unknown {attribute!r}")
+            setattr(value, attribute, self.decode(state[attribute]))
+        return value
+
+
+def may_be_set(cls, attribute):
+    """Whether a name is one of data that `fit` leaves behind, and not one that the class itself uses."""
+    found = getattr_static(cls, attribute, None)
+    if attribute.startswith("_"):
+        return issubclass(cls, BaseEstimator) and not attribute.startswith("__") and found is None
+    hides_code = callable(found) or hasattr(found, "__get__")
+    return issubclass(cls, BaseEstimator) and attribute.endswith("_") and not hides_code
