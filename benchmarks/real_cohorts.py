@@ -86,7 +86,8 @@ def run(name, cohort, args):
         random_state=0,
         verbose=True,
     )
-    table = comparison.summary().loc["harrell"].join(comparison.pairwise("harrell").droplevel("other").iloc[:, :6])
+    differences = comparison.pairwise("harrell").droplevel("other")[["difference", "t_low", "t_high", "t_p_holm"]]
+    table = comparison.summary().loc["harrell"].join(differences)
     table["ibs"] = comparison.summary().loc["ibs", "mean"]
     table["core minutes"] = comparison.fits.groupby("model")["seconds"].sum() / 60
     table.round(4).to_csv(folder / "table.csv")
