@@ -106,15 +106,15 @@ def compare_models(
 
     Notes
     -----
-    ================  ========================================================================================
-    ``harrell``       Harrell's C-index. Equal risks count one half, with no tolerance, as in R's survival.
-    ``uno``           Uno's C-index, weighted against censoring.
-    ``auc``           Cumulative/dynamic AUC, averaged over time; ``auc@t`` is that at a horizon.
-    ``ibs``           Integrated Brier score, the lower the better; needs survival functions.
-    ``brier@t``       Brier score at a horizon; needs survival functions.
-    ``calibration@t`` Mean predicted probability of an event by the horizon minus the Kaplan-Meier estimate of the
-                      test patients. Above 0, risks are overestimated; needs survival functions.
-    ================  ========================================================================================
+    =================  =======================================================================================
+    ``harrell``        Harrell's C-index. Equal risks count one half, with no tolerance, as in R's survival.
+    ``uno``            Uno's C-index, weighted against censoring.
+    ``auc``            Cumulative/dynamic AUC, averaged over time; ``auc@t`` is that at a horizon.
+    ``ibs``            Integrated Brier score, the lower the better; needs survival functions.
+    ``brier@t``        Brier score at a horizon; needs survival functions.
+    ``calibration@t``  Mean predicted probability of an event by the horizon minus the Kaplan-Meier estimate of the
+                       test patients. Above 0, risks are overestimated; needs survival functions.
+    =================  =======================================================================================
 
     All but the first judge predictions up to the time at which only a tenth of the training patients of the fold is
     still followed, or the test fold ends: beyond, the weights against censoring explode or do not exist. They begin

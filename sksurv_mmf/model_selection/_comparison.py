@@ -358,8 +358,9 @@ class ModelComparison:
     def _bootstrap(self, definition, a, b, folds, n_bootstrap):
         if definition.terms is None or not len(folds):
             return np.array([])
-        sums = []
-        for fold in folds:
-            outcome, test = self._outcomes[fold], self.folds[fold][1]
-            sums.append((test, *definition.terms(outcome, self._predictions[a][fold], self._predictions[b][fold])))
-        return paired_bootstrap(sums, n_bootstrap, check_random_state(self.random_state))
+        tested = [self.folds[fold][1] for fold in folds]
+        sums = (
+            definition.terms(self._outcomes[fold], self._predictions[a][fold], self._predictions[b][fold])
+            for fold in folds
+        )
+        return paired_bootstrap(tested, sums, n_bootstrap, check_random_state(self.random_state))

@@ -9,14 +9,15 @@ import numpy as np
 from sksurv.util import check_y_survival
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
 h3 { font-size: 1rem; margin-bottom: 0.3rem; }
 table { border-collapse: collapse; font-size: 0.87rem; margin: 0.5rem 0; }
 th, td { padding: 0.2rem 0.7rem; text-align: right; border-bottom: 1px solid #e4e4e4; vertical-align: top; }
-thead th { border-bottom: 1px solid #888; } tbody th { text-align: left; font-weight: 600; }
-td.text { text-align: left; } .wide { overflow-x: auto; } p.note { color: #555; max-width: 46rem; }
-img { max-width: 100%; height: auto; margin: 0.5rem 1rem 0.5rem 0; }
+thead th { border-bottom: 1px solid #888; } th:first-child { text-align: left; } tbody th { font-weight: 600; }
+td { white-space: nowrap; } td.text { text-align: left; white-space: normal; }
+.wide { overflow-x: auto; } p.note { color: #555; max-width: 46rem; }
+img { width: 28rem; max-width: 100%; height: auto; margin: 0.5rem 1rem 0.5rem 0; }
 """
 
 HOW_TO_READ = (
@@ -34,8 +35,7 @@ def write_report(comparison, path, title, time_unit):
     parts = [f"<h1>{escape(title)}</h1>", _describe(comparison, time_unit), *_failures(comparison)]
     for score, definition in comparison._definitions.items():
         heading = f"{comparison._title(score, time_unit)} ({GOOD[definition.better]})"
-        parts += [f"<h2>{escape(heading)}</h2>", *_pictures(comparison, score, time_unit)]
-        parts += [_summary_table(comparison, score), *_pairwise_table(comparison, score)]
+        parts += [f"<h2>{escape(heading)}</h2>", *_score_section(comparison, score, time_unit)]
     body = "\n".join([*parts, *_missing_scores(comparison)])
     text = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -80,6 +80,13 @@ def _list_values(values):
     return ", ".join(str(value) for value in values.unique())
 
 
+def _score_section(comparison, score, time_unit):
+    if comparison._table(score).isna().all(axis=None):
+        return ["<p>No model has a value in any fold; the reasons are at the end.</p>"]
+    pictures = _pictures(comparison, score, time_unit)
+    return [*pictures, _summary_table(comparison, score), *_pairwise_table(comparison, score)]
+
+
 def _summary_table(comparison, score):
     table = comparison.summary().loc[score]
     rows = table[["mean", "sd"]].map(_number).rename(columns={"sd": "SD"})
@@ -92,28 +99,28 @@ def _summary_table(comparison, score):
 
 def _pairwise_table(comparison, score):
     table = comparison.pairwise(score)
-    if not len(table):
+    if not table["n_folds"].any():
         return
     rows = table[["difference"]].map(_number)
-    rows["better"] = table["better"]
+    rows["better on average"] = table["better"]
     for test, name in (("t", "resampled t-test"), ("boot", "bootstrap")):
         if table[f"{test}_p"].notna().any():
             rows[f"95% interval, {name}"] = _interval(table, f"{test}_low", f"{test}_high")
             rows[f"p, {name}"] = table[f"{test}_p"].map(_p_value)
-            rows["p (Holm)" if test == "t" else "p (Holm) "] = table[f"{test}_p_holm"].map(_p_value)
+            rows[f"p (Holm), {name}"] = table[f"{test}_p_holm"].map(_p_value)
     yield "<h3>Differences</h3>"
     yield _table(rows.reset_index().set_index("model").rename(columns={"other": "against"}))
 
 
 def _pictures(comparison, score, time_unit):
-    """Images as text within the page; nothing without matplotlib, or without a value to draw."""
+    """Images as text within the page; nothing without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    table = comparison._table(score)
-    kinds = [False] if table.notna().any(axis=None) else []
+    kinds = [False]
     if comparison.reference is not None:
+        table = comparison._table(score)
         others = table[table[comparison.reference].notna()].drop(columns=comparison.reference)
         kinds += [True] if others.notna().any(axis=None) else []
     for differences in kinds:
@@ -123,7 +130,7 @@ def _pictures(comparison, score, time_unit):
         figure.savefig(buffer, format="png", dpi=160)
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         kind = "differences to the reference" if differences else "scores of all folds"
-        yield f'<img width="480" alt="{escape(score)}: {kind}" src="data:image/png;base64,{data}">'
+        yield f'<img alt="{escape(score)}: {kind}" src="data:image/png;base64,{data}">'
 
 
 def _table(frame):

@@ -305,6 +305,8 @@ def choose_scores(scoring, horizons):
     -------
     dict of Score
     """
+    if scoring is not None and not len(scoring):
+        raise ValueError(f"scoring names no score; the scores are {', '.join(KNOWN)}.")
     chosen = []
     for name in KNOWN if scoring is None else scoring:
         if name not in KNOWN:

@@ -70,7 +70,7 @@ def corrected_resampled_t_test(differences, test_ratio):
     return statistic, float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
 
 
-def paired_bootstrap(folds, n_bootstrap, random_state, block=256):
+def paired_bootstrap(patients, sums, n_bootstrap, random_state):
     """Differences of two models on resampled patients.
 
     The difference in a fold is a ratio of sums over pairs of its patients, as that of two concordance indices is. A
@@ -78,9 +78,11 @@ def paired_bootstrap(folds, n_bootstrap, random_state, block=256):
 
     Parameters
     ----------
-    folds : list of (patients, numerator, denominator)
-        Of each fold the integer labels of its test patients, shape (n_test,), and the terms of the two sums, each of
-        shape (n_test, n_test).
+    patients : list of ndarray of shape (n_test,)
+        Of each fold the integer labels of its test patients.
+
+    sums : iterable of (numerator, denominator)
+        Of each fold the terms of the two sums, each of shape (n_test, n_test).
 
     n_bootstrap : int
         Number of resamples.
@@ -88,31 +90,23 @@ def paired_bootstrap(folds, n_bootstrap, random_state, block=256):
     random_state : numpy.random.RandomState
         Draws the patients.
 
-    block : int, default=256
-        Number of resamples at a time; bounds the memory.
-
     Returns
     -------
     ndarray of shape (n_bootstrap,)
         Mean difference over the folds of each resample, without those folds that keep no term in their denominator;
         NaN if no fold keeps one.
     """
-    labels = np.unique(np.concatenate([patients for patients, _, _ in folds]))
-    folds = [(np.searchsorted(labels, patients), *sums) for patients, *sums in folds]
-    means = []
-    for start in range(0, n_bootstrap, block):
-        n_resamples = min(block, n_bootstrap - start)
-        drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_resamples)
-        total, n_folds = np.zeros(n_resamples), np.zeros(n_resamples)
-        for patients, numerator, denominator in folds:
-            weight = drawn[:, patients].astype(float)
-            below = ((weight @ denominator) * weight).sum(axis=1)
-            exists = below > 0
-            above = ((weight @ numerator) * weight).sum(axis=1)
-            total[exists] += above[exists] / below[exists]
-            n_folds += exists
-        means.append(np.divide(total, n_folds, out=np.full(n_resamples, np.nan), where=n_folds > 0))
-    return np.concatenate(means)
+    labels = np.unique(np.concatenate(patients))
+    drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_bootstrap)
+    total, n_folds = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
+    for in_fold, (numerator, denominator) in zip(patients, sums):
+        weight = drawn[:, np.searchsorted(labels, in_fold)].astype(float)  # (n_bootstrap, n_test)
+        below = ((weight @ denominator) * weight).sum(axis=1)
+        above = ((weight @ numerator) * weight).sum(axis=1)
+        exists = below > 0
+        total[exists] += above[exists] / below[exists]
+        n_folds += exists
+    return np.divide(total, n_folds, out=np.full(n_bootstrap, np.nan), where=n_folds > 0)
 
 
 def percentile_interval(draws, confidence=0.95):

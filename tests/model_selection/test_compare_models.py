@@ -1,5 +1,6 @@
 """A comparison of models: the same folds for all, nothing lost when one fails, and tests that can be believed."""
 
+import pickle
 import warnings
 from pathlib import Path
 
@@ -353,6 +354,12 @@ def test_the_picture_shows_the_summary(cox):
     plt.close("all")
 
 
+def test_a_comparison_can_be_kept(cox):
+    again = pickle.loads(pickle.dumps(cox))
+    pd.testing.assert_frame_equal(again.pairwise("ibs", n_bootstrap=5), cox.pairwise("ibs", n_bootstrap=5))
+    pd.testing.assert_frame_equal(again.summary(), cox.summary())
+
+
 def test_repr_names_the_size(cox):
     assert repr(cox).startswith("<ModelComparison: 3 models, 8 folds, 80 patients>\n")
 
@@ -373,6 +380,7 @@ A, B = Column(0), Column(1)
         ({"models": {"a": StandardScaler()}}, "must be a survival estimator with fit and predict"),
         ({"reference": "c"}, "reference='c' is none of the models: 'a', 'b'"),
         ({"scoring": "cindex"}, "scoring names 'cindex', which is no score; the scores are harrell, uno, auc"),
+        ({"scoring": []}, "scoring names no score"),
         ({"scoring": ["brier"]}, "The score 'brier' needs a time"),
         ({"horizons": [-1.0]}, "horizons must be positive times, got \\[-1.0\\]"),
         ({"cv": 1}, "The 'cv' parameter of compare_models"),
