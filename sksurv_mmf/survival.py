@@ -32,11 +32,11 @@ from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
-from .training._device import resolve_device
 from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train, training_history
 from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales
 from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
+from .utils._device import resolve_device
 from .utils._modality_composition import ModalityComposition
 from .utils._validation import PROBABILITY, shorten
 
@@ -360,12 +360,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
-    def _infer(self, X, function):
+    def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self._layout)
-        return X, infer(self.net_.module_, patients, self.net_.device, function)
+        return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
     def _outputs(self, X):
         return torch.cat(self._infer(X, FusionNetwork.forward)[1]).double()

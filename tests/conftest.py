@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from sksurv.util import Surv
+from slide_files import make_slide, ramp, real_slide
 
 from sksurv_mmf.bags import BagArray
 from sksurv_mmf.bags._packed import PackedBags
+
+__all__ = ["make_slide", "ramp", "real_slide"]
 
 torch.set_num_threads(1)  # the networks of the tests are too small for more, and pytest-xdist uses the other cores
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
 from ..utils._validation import shorten
-from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes
+from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 
 LABEL_WIDTH = 30  # characters of a line below the axis
 
@@ -173,6 +173,7 @@ class ComparisonDisplay:
         if self.differences:
             _write_p_values(ax, self.intervals["p_value"])
         despine(ax)
+        make_room(ax)
         return self
 
     def _axis_label(self):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ._plotting import PALETTE, import_pyplot, last_step, make_axes
+from ._plotting import PALETTE, import_pyplot, last_step, legend_above, make_axes, make_room
 
 
 class ModalityAttentionDisplay:
@@ -142,15 +142,8 @@ class ModalityAttentionDisplay:
         ]
         by = "by weight of " + str(self.attention.columns[0]) if self.risk is None else "from low to high risk"
         ax.set(xlim=(0, n_patients), ylim=(0, 1), xlabel=f"Patient, {by}", ylabel="Weight of modality")
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
-            ncols=2,
-            frameon=False,
-            fontsize="small",
-            handlelength=1,
-            columnspacing=1,
-        )
+        legend_above(ax, ncols=2, handlelength=1, columnspacing=1)
+        make_room(ax)
         return self
 
     def _labels(self):

@@ -1,5 +1,7 @@
 """What all displays share: matplotlib on demand, axes, colours, and the way through a pipeline."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
@@ -7,6 +9,8 @@ from sklearn.pipeline import Pipeline
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", VERMILLION, "#F0E442"]
 GREY = "0.45"
+
+EDGE = 3  # points that stay free to the edge of the figure and to neighbours
 
 
 def import_pyplot():
@@ -26,6 +30,64 @@ def make_axes(ax, figsize):
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
     return ax
+
+
+@dataclass(frozen=True)
+class Room:
+    """Locates axes so that what is written around them stays within the figure and off their neighbours.
+
+    A locator works at every drawing, so that a figure may be resized or be given a tight_layout later.
+
+    Attributes
+    ----------
+    ax : matplotlib Axes
+        The axes.
+    outside : ndarray of shape (4,)
+        How far what belongs to the axes reaches out left, below, right and above, in points.
+    """
+
+    ax: object
+    outside: np.ndarray
+
+    def __call__(self, ax, renderer):
+        """Position of the axes as matplotlib asks for it, in fractions of the figure."""
+        from matplotlib.transforms import Bbox
+
+        points = ax.figure.bbox.size * 72 / ax.figure.dpi
+        low, high = ax.get_position(original=True).get_points() * points
+        floor, ceiling = self._limits(points, high)
+        low = np.maximum(low, floor + self.outside[:2])
+        high = np.minimum(high, ceiling - self.outside[2:])
+        return Bbox([low / points, np.maximum(high, low + 1) / points])
+
+    def _limits(self, points, high):
+        """Where the neighbours to the left and below end, where one's own place ends; or the edges of the figure."""
+        left, below, right, above = EDGE, EDGE, *(points - EDGE)
+        spec = self.get_subplotspec()
+        if spec is not None:
+            _, tops, _, rights = spec.get_gridspec().get_grid_positions(self.ax.figure)
+            left = left if spec.is_first_col() else rights[spec.colspan.start - 1] * points[0] + EDGE
+            below = below if spec.is_last_row() else tops[spec.rowspan.stop] * points[1] + EDGE
+            right = right if spec.is_last_col() else high[0]
+            above = above if spec.is_first_row() else high[1]
+        return np.array([left, below]), np.array([right, above])
+
+    def get_subplotspec(self):
+        """Place in a grid, which tight_layout asks the locator for."""
+        return self.ax.get_subplotspec()
+
+
+def make_room(ax):
+    """Shrink axes by what is written around them, in a figure that has no layout engine to do it."""
+    if ax.figure.get_layout_engine() is None and ax.get_axes_locator() is None:
+        inner, outer = ax.get_window_extent(), ax.get_tightbbox()
+        reach = np.concatenate([inner.min - outer.min, outer.max - inner.max])
+        ax.set_axes_locator(Room(ax, 72 / ax.figure.dpi * reach))
+
+
+def legend_above(ax, **kwargs):
+    """Write the legend above the axes, where no curve runs."""
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), frameon=False, fontsize="small", **kwargs)
 
 
 def despine(ax):

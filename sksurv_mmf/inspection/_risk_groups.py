@@ -7,7 +7,7 @@ from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
-from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, make_axes
+from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
@@ -245,18 +245,11 @@ class RiskGroupDisplay:
             xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
             ylabel="Probability of no event",
         )
-        # Curves may run anywhere inside, so what is written goes on top.
-        ax.legend(
-            title=f"Log-rank {format_p(self.p_value)}",
-            alignment="left",
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
-            frameon=False,
-            fontsize="small",
-            title_fontsize="small",
-        )
+        title = f"Log-rank {format_p(self.p_value)}"
+        legend_above(ax, title=title, alignment="left", title_fontsize="small")
         despine(ax)
         self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
+        make_room(ax)
         return self
 
 
@@ -307,6 +300,7 @@ def _draw_curve(ax, group, color, show_censored):
 def _write_numbers_at_risk(ax, groups, colors, end):
     """Write the table below the axis and return its numbers."""
     ticks = [t for t in ax.get_xticks() if 0 <= t <= end]
+    ax.set_xticks(ticks)  # axes of another size would choose others, without numbers below them
     numbers = np.array([group.at_risk(ticks) for group in groups])
     size = "small"
     below = 36  # points below the axis, clear of tick labels and axis label

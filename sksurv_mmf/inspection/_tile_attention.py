@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from ..slides._slide import Slide
+from ..slides._tiling import level0_side
 from ..utils._validation import shorten
 from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
@@ -18,12 +20,28 @@ def infer_tile_size(coords):
     return float(np.median(distance[:, 1]))
 
 
+def relative_attention(weights):
+    """Weights in units of the average tile's."""
+    return weights / max(weights.mean(), np.finfo(float).tiny)
+
+
+def attention_colors(relative, cmap, norm):
+    """Colours of weights: a matplotlib ScalarMappable, linear from zero unless `norm` says otherwise."""
+    from matplotlib.cm import ScalarMappable
+
+    colors = ScalarMappable(norm, cmap)
+    colors.set_array(relative)
+    if norm is None:
+        colors.set_clim(0, max(relative.max(), 1))
+    return colors
+
+
 class TileAttentionDisplay:
     """Attention of the tiles of one patient, as a map.
 
     Every tile is a square at its place in the slide, coloured by its weight in units of the average tile's: 1 is what a
     mean over tiles would give it. Tiles without coordinates are shown as bars from the highest to the lowest weight.
-    Create it with :meth:`from_estimator` or :meth:`from_predictions`.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`, or with :meth:`from_slide` on top of the slide.
 
     Parameters
     ----------
@@ -35,6 +53,12 @@ class TileAttentionDisplay:
         Tiles to mark.
     patient : object, default=None
         Name of the patient for the title.
+    tile_size : float, default=None
+        Side of a tile in the unit of the coordinates. None infers it from the distances between tiles.
+    thumbnail : ndarray of shape (height, width, 3), default=None
+        Image of the slide below the tiles.
+    thumbnail_scale : float, default=None
+        Side of a pixel of `thumbnail` in the unit of the coordinates.
 
     Attributes
     ----------
@@ -67,11 +91,24 @@ class TileAttentionDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, attention, coords=None, *, highlight=None, patient=None):
+    def __init__(
+        self,
+        attention,
+        coords=None,
+        *,
+        highlight=None,
+        patient=None,
+        tile_size=None,
+        thumbnail=None,
+        thumbnail_scale=None,
+    ):
         self.attention = attention
         self.coords = coords
         self.highlight = highlight
         self.patient = patient
+        self.tile_size = tile_size
+        self.thumbnail = thumbnail
+        self.thumbnail_scale = thumbnail_scale
 
     @classmethod
     def from_estimator(cls, estimator, X, *, patient=None, modality=None, highlight=None, coord_unit="px", ax=None):
@@ -139,18 +176,80 @@ class TileAttentionDisplay:
             If the patient has no tiles in the table, or if highlight has another length.
         """
         import_pyplot()
-        patient, tiles = _one_patient(attention, patient)
-        if highlight is not None:
-            highlight = np.asarray(highlight, dtype=bool)
-            if highlight.shape != (len(tiles),):
-                raise ValueError(
-                    f"highlight has shape {highlight.shape}, but patient {patient!r} has {len(tiles)} tiles."
-                )
+        patient, tiles = one_patient(attention, patient)
+        highlight = _check_highlight(highlight, tiles, patient)
         coords = tiles[["x", "y"]].to_numpy(dtype=float) if {"x", "y"} <= set(tiles.columns) else None
         display = cls(tiles["attention"].to_numpy(dtype=float), coords, highlight=highlight, patient=patient)
         return display.plot(ax=ax, coord_unit=coord_unit)
 
-    def plot(self, ax=None, *, tile_size=None, coord_unit="px", cmap="viridis", norm=None):
+    @classmethod
+    def from_slide(
+        cls,
+        attention,
+        slide,
+        *,
+        patient=None,
+        highlight=None,
+        tile_size=512,
+        mpp=0.5,
+        slide_mpp=None,
+        max_size=2000,
+        ax=None,
+    ):
+        """Draw given weights on top of the slide that the tiles come from.
+
+        Parameters
+        ----------
+        attention : DataFrame
+            Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
+            several slides, pass the rows of this one; 1 is then the average of these.
+        slide : str or path-like
+            The slide, in a format that OpenSlide reads.
+        patient : object, default=None
+            The patient to draw. Not needed if the table has one only.
+        highlight : array-like of bool, shape (n_tiles,), default=None
+            Tiles to mark, for example those that a pathologist annotated.
+        tile_size : int, default=512
+            Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
+        mpp : float, default=0.5
+            Resolution of the tiles, in um per pixel.
+        slide_mpp : float, default=None
+            Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
+        max_size : int, default=2000
+            About the number of pixels along the longer side of the image of the slide.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : TileAttentionDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the
+            slide does not say how large its pixels are.
+        """
+        import_pyplot()
+        patient, tiles = one_patient(attention, patient)
+        highlight = _check_highlight(highlight, tiles, patient)
+        with Slide(slide, slide_mpp) as opened:
+            coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+            thumbnail, scale = opened.overview(max(opened.dimensions) / max_size)
+        weights = tiles["attention"].to_numpy(dtype=float)
+        display = cls(
+            weights,
+            coords,
+            highlight=highlight,
+            patient=patient,
+            tile_size=side,
+            thumbnail=thumbnail,
+            thumbnail_scale=scale,
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, ax=None, *, tile_size=None, coord_unit="px", cmap="viridis", norm=None, alpha=None):
         """Draw the tiles.
 
         Parameters
@@ -158,13 +257,15 @@ class TileAttentionDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
         tile_size : float, default=None
-            Side of a tile in the unit of the coordinates. None infers it from the distances between tiles.
+            Side of a tile in the unit of the coordinates. None takes that of the display, or infers it.
         coord_unit : str, default="px"
             Unit of the coordinates for the axis labels.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of the weights.
         norm : str or matplotlib Normalize, default=None
             Scale of the colours; "log" tells small weights apart. None is linear from zero.
+        alpha : float, default=None
+            Opacity of the tiles. None is 0.55 on top of a slide and 1 otherwise.
 
         Returns
         -------
@@ -173,12 +274,15 @@ class TileAttentionDisplay:
         """
         self.ax_ = ax = make_axes(ax, (3.5, 3.0))
         self.figure_ = ax.figure
-        relative = self.attention * len(self.attention)
+        relative = relative_attention(self.attention)
         if self.coords is None:
             self.tiles_ = _draw_bars(ax, relative, self.highlight)
         else:
-            tile_size = infer_tile_size(self.coords) if tile_size is None else tile_size
-            self.tiles_ = _draw_map(ax, relative, self.coords, tile_size, cmap, norm)
+            tile_size = tile_size or self.tile_size or infer_tile_size(self.coords)
+            if self.thumbnail is not None:
+                _draw_thumbnail(ax, self.thumbnail, self.thumbnail_scale)
+                alpha = 0.55 if alpha is None else alpha
+            self.tiles_ = _draw_map(ax, relative, self.coords, tile_size, cmap, norm, alpha)
             if self.highlight is not None:
                 _outline(ax, self.coords[self.highlight], tile_size)
             ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
@@ -187,7 +291,7 @@ class TileAttentionDisplay:
         return self
 
 
-def _one_patient(table, patient):
+def one_patient(table, patient):
     """Name and rows of the patient to draw."""
     if not isinstance(table, pd.DataFrame) or "attention" not in table.columns or table.index.nlevels != 2:
         raise TypeError(
@@ -205,26 +309,60 @@ def _one_patient(table, patient):
     return patient, table.loc[patient]
 
 
+def place_on_slide(tiles, slide, tile_size, mpp):
+    """Corners of tiles and their side, both in pixels of level 0, after checking that they lie on the slide."""
+    if not {"x", "y"} <= set(tiles.columns):
+        raise ValueError("The tiles have no coordinates: attention lacks the columns 'x' and 'y'.")
+    coords, side = tiles[["x", "y"]].to_numpy(dtype=float), level0_side(slide, tile_size, mpp)
+    # Other tools let tiles reach over the border; their corners are on the slide.
+    outside = ~((coords >= 0) & (coords < slide.dimensions)).all(axis=1)
+    if outside.any():
+        tile, (x, y), (width, height) = tiles.index[outside][0], coords[outside][0], slide.dimensions
+        raise ValueError(
+            f"{outside.sum()} of {len(tiles)} tiles are not on slide {str(slide.path)!r}, which has {width} x {height} "
+            f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows "
+            "of this one only; coordinates must be in pixels of level 0."
+        )
+    return coords, side
+
+
+def _check_highlight(highlight, tiles, patient):
+    if highlight is None:
+        return None
+    highlight = np.asarray(highlight, dtype=bool)
+    if highlight.shape != (len(tiles),):
+        raise ValueError(f"highlight has shape {highlight.shape}, but patient {patient!r} has {len(tiles)} tiles.")
+    return highlight
+
+
+def _draw_thumbnail(ax, thumbnail, scale):
+    height, width = thumbnail.shape[:2]
+    ax.imshow(thumbnail, extent=(0, width * scale, height * scale, 0))
+
+
 def _squares(coords, tile_size):
     corners = tile_size * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     return coords[:, None, :] + corners  # (n_tiles, 4, 2)
 
 
-def _draw_map(ax, relative, coords, tile_size, cmap, norm):
+def _draw_map(ax, relative, coords, tile_size, cmap, norm, alpha):
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FormatStrFormatter, LogLocator
 
-    # The edge in the colour of the face closes the hairlines between neighbours.
-    tiles = PolyCollection(_squares(coords, tile_size), array=relative, cmap=cmap, norm=norm, edgecolor="face", lw=0.2)
-    if norm is None:
-        tiles.set_clim(0, max(relative.max(), 1))
+    colors = attention_colors(relative, cmap, norm)
+    # The edge in the colour of the face closes the hairlines between neighbours; edges of transparent tiles would show.
+    edge = {"edgecolor": "face", "lw": 0.2} if alpha is None else {"edgecolor": "none"}
+    tiles = PolyCollection(
+        _squares(coords, tile_size), array=relative, cmap=colors.cmap, norm=colors.norm, alpha=alpha, **edge
+    )
     ax.add_collection(tiles)
     ax.autoscale_view()
     ax.set_aspect("equal")
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
-    ax.locator_params(nbins=5)
+    ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
+    ax.locator_params(axis="y", nbins=5)
     bar = ax.figure.colorbar(tiles, ax=ax, label="Attention (1 = average tile)", shrink=0.85)
     if isinstance(tiles.norm, LogNorm):
         # By default only powers of ten have a number, and weights rarely span several.

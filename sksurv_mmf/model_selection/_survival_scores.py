@@ -15,6 +15,8 @@ from sksurv.metrics import (
 from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctionEstimator
 from sksurv.util import Surv, check_y_survival
 
+from ..utils._concordance import comparable, higher
+
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
 MOST_TIMES = 100  # of an integral over time
 # R's `concordance(timefix = FALSE)` takes risks as they are; a tolerance would make the index depend on their scale.
@@ -128,7 +130,7 @@ def harrell(outcome, prediction):
     event, time = check_y_survival(outcome.y_test, allow_all_censored=True)
     if not event.any():
         raise ScoreDoesNotExist(f"no event among {len(event)} test patients")
-    if not _comparable(outcome.y_test).any():
+    if not comparable(event, time).any():
         raise ScoreDoesNotExist(
             f"no two of {len(event)} test patients can be compared: nobody is followed beyond the first event"
         )
@@ -175,13 +177,13 @@ def calibration_at(outcome, prediction, horizon):
 
 def harrell_terms(outcome, a, b):
     """Terms of both sums for the difference of Harrell's C-index, each of shape (n_test, n_test)."""
-    return _difference_of_order(_comparable(outcome.y_test).astype(float), a, b)
+    return _difference_of_order(comparable(*check_y_survival(outcome.y_test)).astype(float), a, b)
 
 
 def uno_terms(outcome, a, b):
     """Terms of both sums for the difference of Uno's C-index."""
     weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
-    return _difference_of_order(_comparable(outcome.truncated) * weight[:, np.newaxis], a, b)
+    return _difference_of_order(comparable(*check_y_survival(outcome.truncated)) * weight[:, np.newaxis], a, b)
 
 
 def auc_terms(outcome, a, b, horizon):
@@ -203,20 +205,8 @@ def ibs_terms(outcome, a, b):
     return _difference_of_losses(outcome, a, b, outcome.times)
 
 
-def _comparable(y):
-    """Whether patient i is known to have the event before patient j."""
-    event, time = check_y_survival(y)
-    later = time[:, np.newaxis] < time
-    tied = time[:, np.newaxis] == time
-    return event[:, np.newaxis] & (later | (tied & ~event))
-
-
 def _difference_of_order(weight, a, b):
-    return weight * (_order(a.risk) - _order(b.risk)), weight
-
-
-def _order(risk):
-    return (risk[:, np.newaxis] > risk) + 0.5 * (risk[:, np.newaxis] == risk)
+    return weight * (higher(a.risk) - higher(b.risk)), weight
 
 
 def _difference_of_losses(outcome, a, b, times):

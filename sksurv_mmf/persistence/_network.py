@@ -15,8 +15,8 @@ from torch.nn.modules.module import (
 
 from ..cohort import Modality
 from ..survival import FusionSurvivalAnalysis
-from ..training._device import resolve_device
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
+from ..utils._device import resolve_device
 from ..utils._validation import shorten
 from ._tree import encode, is_ours, is_torch_optimizer, place
 

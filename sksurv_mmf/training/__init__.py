@@ -1,6 +1,5 @@
-"""The only place that knows how networks are trained: batches, the skorch net, seeds and devices."""
+"""The only place that knows how networks are trained: batches, the skorch net and seeds."""
 
-from ._device import resolve_device
 from ._net import OPTIMIZERS, infer, train
 from ._network import NORMALIZATIONS, FusionNetwork, Standardize
 from ._patients import BagColumn, Patients, VectorColumn
@@ -16,7 +15,6 @@ __all__ = [
     "VectorColumn",
     "draw_seed",
     "infer",
-    "resolve_device",
     "torch_seed",
     "train",
 ]

@@ -210,8 +210,11 @@ def training_history(net: SurvivalNet) -> pd.DataFrame:
     return table
 
 
-def infer(network: nn.Module, patients: Patients, device: str, function) -> list:
-    """Results of ``function(network, batch)`` over batches of all patients, without gradients."""
+def infer(network: nn.Module, patients: Patients, device: str, function, mode=torch.inference_mode) -> list:
+    """Results of ``function(network, batch)`` over batches of all patients, without gradients.
+
+    The mode ``torch.no_grad`` lets `function` switch gradients on again.
+    """
     network.eval()
-    with torch.inference_mode():
+    with mode():
         return [function(network, batch.to(device)) for batch in prediction_batches(patients)]

@@ -191,6 +191,10 @@ class FusionNetwork(nn.Module):
             embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.T)]
         return embeddings, present
 
+    def embed_one(self, m: int, batch: Batch) -> Embedding:
+        """What the fusion is given of one modality, outside training."""
+        return normalize(self.normalization, [self._embed_one(m, batch)])[0]
+
     def _embed_one(self, m: int, batch: Batch) -> Embedding:
         inputs, rows = batch.inputs[m], batch.rows[m]
         if inputs is None:

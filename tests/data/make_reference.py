@@ -72,10 +72,15 @@ KEPT = {
         )
     ),
     "bins/porpoise_bins_risk": None,
+    "metrics/km_logrank": tuple(
+        f"{sample}/{what}"
+        for sample in ("two", "three_ties", "unbalanced_ties")
+        for what in ("time", "event", "group", "R/rho0/", *(f"R/km_group{group}" for group in range(3)))
+    ),
     "metrics/concordance": tuple(
         f"{sample}/{what}"
         for sample in ("noties", "timeties", "riskties", "bothties", "small", "nearties")
-        for what in ("time", "event", "risk", "R/concordance", "R/concordance_timewt_noverG2")
+        for what in ("time", "event", "risk", "R/concordance", "R/counts")
     ),
     "elastic_net/gse7390": GLMNET,
     "elastic_net/ties": GLMNET,

@@ -1,4 +1,5 @@
 import builtins
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,6 +39,59 @@ def test_curves_and_p_value_are_those_of_scikit_survival(cohort, n_groups):
         np.testing.assert_array_equal(drawn[1:], np.column_stack([times, survival]))
         np.testing.assert_array_equal(display.groups[g].confidence, confidence)
     assert display.p_value == compare_survival(y, group)[1]
+
+
+@pytest.mark.parametrize("sample", ["two", "three_ties", "unbalanced_ties"])
+def test_curves_bands_and_p_value_are_those_of_r(reference, sample):
+    numbers = reference("km_logrank")
+    event, time, group = (numbers[f"{sample}/{name}"] for name in ("event", "time", "group"))
+    thresholds = np.arange(1, group.max() + 1)
+    display = RiskGroupDisplay.from_predictions(
+        Surv.from_arrays(event.astype(bool), time), group, thresholds=thresholds
+    )
+    assert display.p_value == pytest.approx(numbers[f"{sample}/R/rho0/pvalue"], rel=1e-10)
+    for g, found in enumerate(display.groups):
+        steps, limits = numbers[f"{sample}/R/km_group{g}"], numbers[f"{sample}/R/km_group{g}_ci_log-log"]
+        np.testing.assert_array_equal(found.step_times, steps[:, 0])
+        np.testing.assert_allclose(found.survival, steps[:, 4], rtol=1e-12)
+        known = (steps[:, 4] > 0) & (steps[:, 4] < 1)  # at 0 and 1, R has no limits or other ones
+        np.testing.assert_allclose(found.confidence.T[known], limits[known], rtol=1e-10)
+        np.testing.assert_array_equal(found.at_risk(steps[:, 0]), steps[:, 1])
+
+
+def drawn_outside(figure):
+    """Texts of a figure that are not wholly inside it."""
+    figure.canvas.draw()
+    width, height = figure.bbox.size
+    texts = [text for ax in figure.axes for text in [*ax.texts, ax.xaxis.label, *ax.get_legend().get_texts()]]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    return [name for name, box in boxes if box.y0 < 0 or box.y1 > height or box.x0 < 0 or box.x1 > width]
+
+
+@pytest.mark.parametrize("layout", [None, "constrained", "tight", "tight afterwards"])
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_nothing_is_cut_off_or_hidden_under_a_neighbour(cohort, layout, n_rows):
+    y, risk = cohort
+    how = None if layout == "tight afterwards" else layout
+    figure, axes = plt.subplots(n_rows, 1, figsize=(3.5, 3 * n_rows), layout=how, squeeze=False)
+    for ax in axes[:, 0]:
+        RiskGroupDisplay.from_predictions(y, risk, n_groups=3, ax=ax)
+    if layout == "tight afterwards":
+        figure.tight_layout()
+    assert drawn_outside(figure) == []
+    boxes = [ax.get_tightbbox() for ax in axes[:, 0]]
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
+    assert all(ax.get_window_extent().height > 0.2 * figure.bbox.height / n_rows for ax in axes[:, 0])
+
+
+def test_every_tick_has_its_number_at_risk_whatever_the_size(cohort):
+    y, risk = cohort
+    display = RiskGroupDisplay.from_predictions(y, risk)
+    ticks = display.ax_.get_xticks()
+    display.figure_.set_size_inches(9, 4)
+    display.figure_.canvas.draw()
+    np.testing.assert_array_equal(display.ax_.get_xticks(), ticks)
+    assert display.at_risk_.shape == (2, len(ticks))
 
 
 def test_the_p_value_is_written_above_the_curves(cohort):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sksurv_mmf.training import draw_seed, resolve_device, torch_seed
+from sksurv_mmf.training import draw_seed, torch_seed
 
 
 def test_seed_block_repeats_itself_and_restores_the_state():
@@ -38,15 +38,3 @@ def test_none_gives_new_seeds_and_leaves_global_states(global_random_state):
     before = global_random_state()
     assert len({draw_seed(None) for _ in range(5)}) == 5
     assert global_random_state() == before
-
-
-def test_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert resolve_device("auto") == "cpu"
-    with pytest.raises(ValueError, match=r"device='cuda:1'.*no GPU.*'auto'"):
-        resolve_device("cuda:1")
-    with pytest.raises(ValueError, match=r"device='gpu' is no torch device"):
-        resolve_device("gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto") == "cuda"
-    assert resolve_device("cpu") == "cpu"

@@ -1,0 +1,272 @@
+"""Predicted survival probabilities against what came to pass."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval, validate_params
+from sksurv.nonparametric import kaplan_meier_estimator
+from sksurv.util import check_y_survival
+
+from ._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
+from ._risk_groups import assign_groups
+
+
+def survival_at(event, time, at, conf_level=0.95):
+    """Kaplan-Meier estimate of the survival probability at one time, with its log-log confidence limits.
+
+    NaN where the last patient leaves before that time without an event, which leaves the rest of the curve unknown.
+    """
+    step_times, survival, confidence = kaplan_meier_estimator(event, time, conf_level=conf_level, conf_type="log-log")
+    step = np.searchsorted(step_times, at, side="right") - 1
+    if step < 0:
+        return 1.0, 1.0, 1.0
+    if at > step_times[-1] and survival[-1] > 0:
+        return np.nan, np.nan, np.nan
+    return survival[step], *confidence[:, step]
+
+
+class CalibrationDisplay:
+    """Predicted survival probability at one time against the observed one, in groups of patients.
+
+    Whoever uses a survival curve to advise a patient needs more than the right order of patients: of those who were
+    given 70 %, 70 % should survive. Patients are grouped by their predicted probability; each group's mean prediction
+    is drawn against the Kaplan-Meier estimate in that group. On the diagonal the model is calibrated; points above it
+    mean that patients survive more often than predicted. Create it with :meth:`from_estimator` or
+    :meth:`from_predictions`, from patients that the model was not trained on.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_groups, 6)
+        One row per group from the lowest prediction to the highest: mean "predicted" probability, "observed"
+        probability with its limits "lower" and "upper", "n_patients", and "n_events" up to that time.
+    time : float
+        The time, in the unit of y.
+    time_unit : str, default=None
+        Unit of time for the axis labels.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the points.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+    points_ : matplotlib ErrorbarContainer
+        The groups with their confidence intervals.
+
+    See Also
+    --------
+    RiskGroupDisplay : Whether groups of patients differ at all.
+    sksurv.metrics.brier_score : One number for calibration and discrimination together.
+
+    Notes
+    -----
+    Unlike risk scores, probabilities of different fold models have one scale, so that predictions for the test
+    patients of all folds may be shown together with :meth:`from_predictions`.
+
+    The curves of :class:`~sksurv_mmf.objectives.DiscreteHazard` are constant inside its bins unless told otherwise, and
+    too high there for it. Ask for survival at an edge of a bin, or fit with ``interpolation="linear"``.
+
+    References
+    ----------
+    Harrell, F. E. "Regression Modeling Strategies", 2nd edition, Springer, 2015, section 20.7.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sksurv.linear_model import CoxPHSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> from sksurv_mmf.inspection import CalibrationDisplay
+    >>> cohort = make_multimodal_survival(n_patients=200, n_genes=5, n_informative_genes=5, n_tiles=5, random_state=0)
+    >>> genes = cohort.X.drop(columns="wsi__tiles")
+    >>> model = CoxPHSurvivalAnalysis().fit(genes[:100], cohort.y[:100])
+    >>> display = CalibrationDisplay.from_estimator(
+    ...     model, genes[100:], cohort.y[100:], time=24, n_groups=3, time_unit="months"
+    ... )
+    >>> display.table[["predicted", "observed"]].round(2)
+           predicted  observed
+    group
+    1           0.35      0.39
+    2           0.67      0.64
+    3           0.89      0.88
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, table, time, *, time_unit=None):
+        self.table = table
+        self.time = time
+        self.time_unit = time_unit
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
+        """Predict survival probabilities and draw them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted survival estimator or Pipeline with ``predict_survival_function``.
+        X : DataFrame or array-like
+            Patients that the estimator was not trained on.
+        y : structured array of shape (n_patients,)
+            Their outcome, as made by `sksurv.util.Surv`.
+        time : float
+            When survival is asked for, in the unit of y. Survival curves have to reach that far.
+        n_groups : int, default=5
+            Number of groups of equal size; fewer if many predictions are equal.
+        conf_level : float, default=0.95
+            Level of the confidence intervals (log-log transformed).
+        time_unit : str, default=None
+            Unit of time for the axis labels, such as "days".
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : CalibrationDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        AttributeError
+            If the estimator predicts no survival functions.
+        ValueError
+            If a survival function ends before `time`, or nobody in a group is followed up that long.
+        """
+        curves = estimator.predict_survival_function(X)
+        end = min(curve.domain[1] for curve in curves)
+        if time > end:
+            raise ValueError(
+                f"time={time:g} lies beyond the survival functions, which end at {end:g}. Choose an earlier time."
+            )
+        probability = np.array([float(curve(time)) for curve in curves])
+        return cls.from_predictions(
+            y, probability, time=time, n_groups=n_groups, conf_level=conf_level, time_unit=time_unit, ax=ax
+        )
+
+    @classmethod
+    @validate_params(
+        {
+            "time": [Interval(Real, 0, None, closed="neither")],
+            "n_groups": [Interval(Integral, 1, None, closed="left")],
+            "conf_level": [Interval(Real, 0, 1, closed="neither")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def from_predictions(cls, y, survival_probability, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
+        """Draw given probabilities.
+
+        Parameters
+        ----------
+        y : structured array of shape (n_patients,)
+            Outcome, as made by `sksurv.util.Surv`.
+        survival_probability : array-like of shape (n_patients,)
+            Predicted probability of no event up to `time`.
+        time : float
+            When survival was asked for, in the unit of y.
+        n_groups : int, default=5
+            Number of groups of equal size; fewer if many predictions are equal.
+        conf_level : float, default=0.95
+            Level of the confidence intervals (log-log transformed).
+        time_unit : str, default=None
+            Unit of time for the axis labels, such as "days".
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : CalibrationDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the probabilities do not fit y or are none, or nobody in a group is followed up to `time`.
+        """
+        import_pyplot()
+        event, times = check_y_survival(y, allow_all_censored=True)
+        predicted = _check_probability(survival_probability, len(times))
+        thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))
+        _, group = np.unique(assign_groups(predicted, thresholds), return_inverse=True)
+        rows = []
+        for g in range(group.max() + 1):
+            inside = group == g
+            observed = survival_at(event[inside], times[inside], time, conf_level)
+            n_events = np.count_nonzero(event[inside] & (times[inside] <= time))
+            rows.append((predicted[inside].mean(), *observed, np.count_nonzero(inside), n_events))
+        columns = ["predicted", "observed", "lower", "upper", "n_patients", "n_events"]
+        table = pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="group"))
+        _check_follow_up(table, time, times)
+        return cls(table, time, time_unit=time_unit).plot(ax=ax)
+
+    def plot(self, ax=None, *, color=BLUE):
+        """Draw the points, their confidence intervals and the diagonal.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        color : matplotlib color, default="#0072B2"
+            Colour of the points.
+
+        Returns
+        -------
+        display : CalibrationDisplay
+            This display.
+        """
+        self.ax_ = ax = make_axes(ax, (3.5, 3.5))
+        self.figure_ = ax.figure
+        predicted, observed = self.table["predicted"], self.table["observed"]
+        ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1, label="Perfectly calibrated")
+        self.points_ = ax.errorbar(
+            predicted,
+            observed,
+            yerr=[observed - self.table["lower"], self.table["upper"] - observed],
+            fmt="o-",
+            color=color,
+            linewidth=1,
+            markersize=4.5,
+            capsize=2.5,
+            label=f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients",
+        )
+        at = f"{self.time:g}" if self.time_unit is None else f"{self.time:g} {self.time_unit}"
+        ax.set(
+            xlim=(0, 1.02),
+            ylim=(0, 1.02),
+            xlabel=f"Predicted survival at {at}",
+            ylabel=f"Observed survival at {at}",
+            aspect="equal",
+        )
+        ax.legend(frameon=False, fontsize="small", loc="upper left")
+        despine(ax)
+        make_room(ax)
+        return self
+
+
+def _check_probability(probability, n_patients):
+    probability = np.asarray(probability, dtype=float)
+    if probability.shape != (n_patients,):
+        raise ValueError(
+            f"survival_probability has shape {probability.shape}, but y has {n_patients} patients. Pass the "
+            "probability of each patient at one time."
+        )
+    outside = ~((probability >= 0) & (probability <= 1))
+    if outside.any():
+        raise ValueError(
+            f"survival_probability of {np.count_nonzero(outside)} patients is no probability, for example "
+            f"{probability[outside][0]:g}. Pass values of survival functions, not risks."
+        )
+    return probability
+
+
+def _check_follow_up(table, time, times):
+    unknown = table.index[table["observed"].isna()]
+    if len(unknown):
+        raise ValueError(
+            f"Nobody of group {unknown[0]} of {len(table)} is followed up to time={time:g}, so nothing can be observed "
+            f"there. Choose an earlier time or fewer groups; the last of all patients leaves at {times.max():g}."
+        )
+
+
+def _span(sizes):
+    low, high = sizes.min(), sizes.max()
+    return f"{low}" if low == high else f"{low} to {high}"

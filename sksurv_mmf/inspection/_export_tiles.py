@@ -1,0 +1,223 @@
+"""Attention for viewers of slides: as objects of QuPath, and as images of the tiles that matter most."""
+
+import json
+import os
+import uuid
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ..slides._slide import Slide
+from ..slides._tiling import SCALE
+from ._plotting import import_pyplot
+from ._tile_attention import attention_colors, one_patient, place_on_slide, relative_attention
+
+
+@validate_params(
+    {
+        "attention": [pd.DataFrame],
+        "slide": [str, os.PathLike],
+        "path": [str, os.PathLike],
+        "object_type": [StrOptions({"tile", "detection", "annotation"})],
+    }
+    | SCALE,
+    prefer_skip_nested_validation=True,
+)
+def export_geojson(
+    attention,
+    slide,
+    path,
+    *,
+    patient=None,
+    tile_size=512,
+    mpp=0.5,
+    slide_mpp=None,
+    object_type="tile",
+    cmap="viridis",
+    norm=None,
+):
+    """Write the attention of the tiles of a slide for QuPath.
+
+    Drag the file onto the open slide in QuPath (0.4 or later). Every tile has the colour that
+    :class:`TileAttentionDisplay` gives it and two measurements, "Attention weight" and "Attention (1 = average tile)",
+    which measurement maps, tables and scripts can use.
+
+    Parameters
+    ----------
+    attention : DataFrame
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
+        several slides, pass the rows of this one; 1 is then the average of these.
+    slide : str or path-like
+        The slide that the tiles come from, in a format that OpenSlide reads.
+    path : str or path-like
+        File to write, by custom ``*.geojson``. It is replaced if it is there.
+    patient : object, default=None
+        The patient. Not needed if the table has one only.
+    tile_size : int, default=512
+        Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
+    mpp : float, default=0.5
+        Resolution of the tiles, in um per pixel.
+    slide_mpp : float, default=None
+        Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
+    object_type : {"tile", "detection", "annotation"}, default="tile"
+        What the tiles are in QuPath. Annotations can be edited there, but thousands of them make it slow.
+    cmap : str or matplotlib Colormap, default="viridis"
+        Colours of the weights.
+    norm : str or matplotlib Normalize, default=None
+        Scale of the colours; "log" tells small weights apart. None is linear from zero.
+
+    Raises
+    ------
+    ValueError
+        If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the slide
+        does not say how large its pixels are.
+
+    See Also
+    --------
+    export_tiles : Writes images of the tiles with the highest attention.
+
+    Notes
+    -----
+    The file is a GeoJSON FeatureCollection of closed squares in pixels of level 0. Rings are counter-clockwise in the
+    sense of the standard, where y grows upwards; on the screen, where it grows downwards, they turn the other way.
+
+    Examples
+    --------
+    >>> from sksurv_mmf.inspection import export_geojson
+    >>> weights = model.tile_attention(X)  # doctest: +SKIP
+    >>> export_geojson(weights, "slides/P001.svs", "P001.geojson", patient="P001")  # doctest: +SKIP
+    """
+    import_pyplot()
+    patient, tiles = one_patient(attention, patient)
+    with Slide(slide, slide_mpp) as opened:
+        coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+        name = opened.name
+    weights = tiles["attention"].to_numpy(dtype=float)
+    relative = relative_attention(weights)
+    mappable = attention_colors(relative, cmap, norm)
+    colors = mappable.to_rgba(relative, bytes=True)[:, :3]
+    features = [
+        {
+            "type": "Feature",
+            # From the content: the same weights give the same file, and other weights other objects.
+            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}/{patient}/{tile}/{corner}/{weight}")),
+            "geometry": {"type": "Polygon", "coordinates": [square(*corner, side)]},
+            "properties": {
+                "objectType": object_type,
+                "name": f"{patient}, tile {tile}",
+                "color": color,
+                "measurements": {"Attention weight": weight, "Attention (1 = average tile)": ratio},
+            },
+        }
+        for tile, corner, weight, ratio, color in zip(
+            tiles.index, coords.tolist(), weights.tolist(), relative.tolist(), colors.tolist()
+        )
+    ]
+    collection = {"type": "FeatureCollection", "features": features}
+    Path(path).write_text(json.dumps(collection, allow_nan=False), encoding="utf-8")
+
+
+def square(x, y, side):
+    """Ring of a square with the corner (x, y) of smallest coordinates, its first point repeated at the end."""
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+@validate_params(
+    {
+        "attention": [pd.DataFrame],
+        "slide": [str, os.PathLike],
+        "out_dir": [str, os.PathLike],
+        "top_k": [Interval(Integral, 1, None, closed="left")],
+        "overwrite": ["boolean"],
+    }
+    | SCALE,
+    prefer_skip_nested_validation=True,
+)
+def export_tiles(
+    attention, slide, out_dir, *, top_k=10, patient=None, tile_size=512, mpp=0.5, slide_mpp=None, overwrite=False
+):
+    """Write the tiles of a slide with the highest attention as PNG images.
+
+    For the eyes of a pathologist. Names begin with the rank and tell attention, in units of the average tile's, and
+    place; ``tiles.csv`` lists them.
+
+    Parameters
+    ----------
+    attention : DataFrame
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
+        several slides, pass the rows of this one; 1 is then the average of these.
+    slide : str or path-like
+        The slide that the tiles come from, in a format that OpenSlide reads.
+    out_dir : str or path-like
+        Folder for the images. It is made if it is not there.
+    top_k : int, default=10
+        Number of tiles; all tiles if there are fewer.
+    patient : object, default=None
+        The patient. Not needed if the table has one only.
+    tile_size : int, default=512
+        Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`, and the
+        side of the images.
+    mpp : float, default=0.5
+        Resolution of the tiles and of the images, in um per pixel.
+    slide_mpp : float, default=None
+        Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
+    overwrite : bool, default=False
+        Whether to remove the images of an earlier export from the folder.
+
+    Returns
+    -------
+    index : DataFrame of shape (min(top_k, n_tiles), 6)
+        By rank, from 1: "tile", "attention", "relative" (1 is the average tile), "x", "y" and "file", as in
+        ``tiles.csv``.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False.
+    ValueError
+        If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the slide
+        does not say how large its pixels are.
+
+    See Also
+    --------
+    export_geojson : Writes the attention of all tiles for QuPath.
+
+    Examples
+    --------
+    >>> from sksurv_mmf.inspection import export_tiles
+    >>> weights = model.tile_attention(X)  # doctest: +SKIP
+    >>> index = export_tiles(weights, "slides/P001.svs", "P001_tiles", patient="P001")  # doctest: +SKIP
+    """
+    out_dir = Path(out_dir)
+    earlier = [*out_dir.glob("*_attention_*_x*_y*.png")]
+    if earlier and not overwrite:
+        raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass overwrite=True, or another out_dir.")
+    patient, tiles = one_patient(attention, patient)
+    weights = tiles["attention"].to_numpy(dtype=float)
+    top = np.argsort(-weights, kind="stable")[:top_k]
+    with Slide(slide, slide_mpp) as opened:
+        coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+        index = pd.DataFrame(
+            {
+                "tile": tiles.index[top],
+                "attention": weights[top],
+                "relative": relative_attention(weights)[top],
+                "x": coords[top, 0].round().astype(int),
+                "y": coords[top, 1].round().astype(int),
+            },
+            index=pd.RangeIndex(1, len(top) + 1, name="rank"),
+        )
+        index["file"] = [
+            f"{row.Index:0{len(str(len(top)))}d}_attention_{row.relative:.3g}_x{row.x}_y{row.y}.png"
+            for row in index.itertuples()
+        ]
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for path in earlier:
+            path.unlink()
+        for row in index.itertuples():
+            opened.read(row.x, row.y, side, tile_size).save(out_dir / row.file)
+    index.to_csv(out_dir / "tiles.csv")
+    return index

@@ -1,0 +1,203 @@
+"""Which features of a modality drive the risk, and whether the folds agree."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval, validate_params
+
+from ._folds import CV_OBJECT, on_test_folds, split
+from ._integrated_gradients import attribute
+from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
+
+
+@validate_params(
+    {
+        "cv": CV_OBJECT,
+        "modality": [str, None],
+        "top_k": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_steps=50, n_jobs=None, verbose=False):
+    """Rank the features of a numeric modality by integrated gradients on the test patients of each fold.
+
+    Answers which genes a fused model reads. A list of genes from one fit is worth little: with other patients, another
+    list comes out. This one tells in what share of the folds each gene was among the most important.
+
+    Parameters
+    ----------
+    estimator : FusionSurvivalAnalysis or Pipeline
+        The estimator, or a Pipeline that ends with it. It is cloned and fitted in each fold, transformers included.
+    X : DataFrame of shape (n_patients, n_columns)
+        The cohort.
+    y : structured array of shape (n_patients,), default=None
+        Outcome, as made by `sksurv.util.Surv`. Not needed with ``cv="prefit"``.
+    cv : splitter, iterable of (train, test), int or "prefit"
+        The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
+        fitted already, and X holds patients that it was not trained on; then there is no stability to speak of.
+    modality : str, default=None
+        Name of the modality; not needed if there is one numeric modality only.
+    top_k : int, default=20
+        How many features of a fold count as its most important ones.
+    n_steps : int, default=50
+        Steps of the integral, see :func:`integrated_gradients`.
+    n_jobs : int, default=None
+        Number of folds at a time.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    importance : FeatureImportance
+        Importances with their stability; its method `plot` draws them.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As :func:`integrated_gradients`.
+
+    See Also
+    --------
+    integrated_gradients : Attributions of the patients of one fitted model.
+    modality_importance : What a whole modality is worth.
+
+    Notes
+    -----
+    The importance of a feature in a fold is its mean absolute attribution over the test patients, as a share of that
+    of all features, because risk scores of different models have different scales. A feature that the Pipeline did not
+    select in a fold has importance 0 there; one that no fold selected is not listed.
+
+    Examples
+    --------
+    >>> from sksurv_mmf import FusionSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> from sksurv_mmf.inspection import feature_importance
+    >>> from sksurv_mmf.model_selection import SurvivalKFold
+    >>> cohort = make_multimodal_survival(n_patients=60, n_genes=20, n_tiles=5, random_state=0)
+    >>> model = FusionSurvivalAnalysis(max_epochs=2, random_state=0)
+    >>> importance = feature_importance(model, cohort.X, cohort.y, cv=SurvivalKFold(2), top_k=5)
+    >>> importance.table.columns.tolist()
+    ['importance', 'sd', 'direction', 'top_k', 'selected']
+    """
+    folds = split(cv, X, y)
+    look = partial(_attribute_fold, modality=modality, n_steps=n_steps)
+    return FeatureImportance(on_test_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)
+
+
+def _attribute_fold(fitted, X, y, modality, n_steps):
+    return attribute(fitted, X, modality, n_steps=n_steps)
+
+
+def share(attributions):
+    """Mean absolute attribution of each feature, as a share of all; zeros if the model ignores them all."""
+    size = attributions.abs().mean()
+    return size / size.sum() if size.sum() > 0 else size
+
+
+def direction(values, attributions):
+    """Correlation of each feature with its attribution over patients; 0 where one of them is constant."""
+    values, attributions = values - values.mean(), attributions - attributions.mean()
+    scale = np.sqrt((values**2).sum() * (attributions**2).sum())
+    return (values * attributions).sum().div(scale.where(scale > 0)).fillna(0.0)
+
+
+class FeatureImportance:
+    """Importance of the features of a modality over folds; made by :func:`feature_importance`.
+
+    Parameters
+    ----------
+    folds : list of (DataFrame, DataFrame)
+        Of each fold the features of the test patients as the network saw them, and their attributions.
+    top_k : int, default=20
+        How many features of a fold count as its most important ones.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_features, 5)
+        The most important feature first: mean "importance" over folds; its standard deviation "sd"; "direction", the
+        mean correlation of the feature with its attribution, positive where more of it means a higher risk; "top_k",
+        the share of folds in which it is among the `top_k` most important ones and not without any importance;
+        "selected", the share of folds in which the network saw it.
+    per_fold : DataFrame of shape (n_features, n_folds)
+        Importance in each fold.
+    attributions : DataFrame
+        Attributions of all test patients, index levels "fold" and "patient"; 0 for features not selected in the fold.
+    ax_ : matplotlib Axes
+        Axes with the picture, after `plot`.
+    figure_ : matplotlib Figure
+        Figure that holds the axes, after `plot`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sksurv_mmf.inspection import FeatureImportance
+    >>> genes = pd.DataFrame({"TP53": [0.0, 1.0], "KRAS": [1.0, 0.0]}, index=["P1", "P2"])
+    >>> FeatureImportance([(genes, genes * [3.0, -1.0])], top_k=1).table
+          importance  sd  direction  top_k  selected
+    TP53        0.75 NaN        1.0    1.0       1.0
+    KRAS        0.25 NaN       -1.0    0.0       1.0
+    """
+
+    def __init__(self, folds, top_k=20):
+        numbers = pd.RangeIndex(len(folds), name="fold")
+        shares = [share(attributions) for _, attributions in folds]
+        directions = [direction(*fold) for fold in folds]
+        self.top_k = top_k
+        per_fold = pd.concat(shares, axis=1, keys=numbers, names=["fold"])
+        rank = per_fold.rank(ascending=False, method="first")
+        table = pd.DataFrame(
+            {
+                "importance": per_fold.fillna(0).mean(axis=1),
+                "sd": per_fold.fillna(0).std(axis=1),
+                "direction": pd.concat(directions, axis=1).mean(axis=1),
+                "top_k": ((rank <= top_k) & (per_fold > 0)).mean(axis=1),
+                "selected": per_fold.notna().mean(axis=1),
+            }
+        )
+        self.table = table.sort_values("importance", ascending=False, kind="stable")
+        self.per_fold = per_fold.fillna(0).loc[self.table.index]
+        every = pd.concat([attributions for _, attributions in folds], keys=numbers, names=["fold", "patient"])
+        self.attributions = every.fillna(0)[self.table.index]
+
+    def plot(self, ax=None, *, n_features=15):
+        """Draw the most important features, with each fold as a dot.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        n_features : int, default=15
+            Number of features to draw.
+
+        Returns
+        -------
+        importance : FeatureImportance
+            Itself.
+        """
+        shown = self.table.head(n_features)
+        self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.19 * len(shown)))
+        self.figure_ = ax.figure
+        rows = np.arange(len(shown))
+        for raises, color, label in ((True, VERMILLION, "raises risk"), (False, BLUE, "lowers risk")):
+            chosen = (shown["direction"] >= 0).to_numpy() == raises
+            ax.barh(rows[chosen], shown["importance"][chosen], color=color, alpha=0.7, height=0.65, label=label)
+        dots = self.per_fold.loc[shown.index]
+        for fold in dots if dots.shape[1] > 1 else []:
+            ax.plot(dots[fold], rows, "o", color="black", markersize=2.2, markeredgewidth=0, alpha=0.6)
+        names = [str(name).rpartition("__")[2] for name in shown.index]
+        in_top = (shown["top_k"] * dots.shape[1]).round().astype(int)
+        ax.set(ylim=(len(shown) - 0.4, -0.6), yticks=rows, xlabel="Share of all attributions", xlim=(0, None))
+        ax.set_yticklabels([f"{name}  {count}/{dots.shape[1]}" for name, count in zip(names, in_top)], fontsize="small")
+        ax.tick_params(axis="y", length=0)
+        despine(ax)
+        title = f"k/{dots.shape[1]}: among the first {self.top_k} in k folds"
+        look = {"title": title, "title_fontsize": "small", "alignment": "left"}
+        legend_above(ax, ncols=2, handlelength=1, columnspacing=1, **look)
+        make_room(ax)
+        return self

@@ -1,0 +1,39 @@
+"""Look at a model fold by fold."""
+
+from itertools import repeat
+
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
+"""What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
+
+
+def split(cv, X, y):
+    """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
+    if isinstance(cv, str):
+        return [(None, slice(None))]
+    return list(check_cv(cv).split(X, y))
+
+
+def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):
+    """Results of ``look(fitted estimator, test patients, their outcome)`` in each of `folds`, which `split` makes.
+
+    With `seeds`, one per fold, `look` gets its seed as the fourth argument.
+    """
+    arguments = repeat(()) if seeds is None else zip(seeds)
+    jobs = [delayed(_fit_and_look)(look, estimator, X, y, *fold, *more) for fold, more in zip(folds, arguments)]
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    return list(tqdm(results, total=len(jobs), unit="fold", disable=not verbose))
+
+
+def _fit_and_look(look, estimator, X, y, train, test, *more):
+    if train is None:
+        check_is_fitted(estimator)
+        return look(estimator, X, y, *more)
+    fitted = clone(estimator).fit(X.iloc[train], y[train])
+    return look(fitted, X.iloc[test], y[test], *more)

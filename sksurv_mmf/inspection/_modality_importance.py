@@ -1,0 +1,331 @@
+"""What each modality is worth to a model."""
+
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sksurv.util import check_y_survival
+
+from ..cohort import columns_of, prefixes
+from ..utils._concordance import comparable, concordance, higher
+from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval
+from ._folds import CV_OBJECT, on_test_folds, split
+from ._plotting import BLUE, GREY, despine, make_axes, make_room
+
+
+@validate_params(
+    {
+        "X": [pd.DataFrame],
+        "cv": CV_OBJECT,
+        "method": [StrOptions({"permute", "remove"})],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def modality_importance(
+    estimator,
+    X,
+    y,
+    *,
+    cv,
+    method="permute",
+    n_repeats=10,
+    confidence=0.95,
+    n_bootstrap=2000,
+    random_state=None,
+    n_jobs=None,
+    verbose=False,
+):
+    """Measure how far the C-index on test patients drops without each modality.
+
+    Tells what a fitted model owes to a modality: an attention weight does not, because a network may look at what is of
+    no use. It does not tell what a model trained without the modality would do, which may make up for it from others;
+    compare models for that.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Survival estimator or Pipeline that reads X. It is cloned and fitted in each fold.
+    X : DataFrame of shape (n_patients, n_columns)
+        The cohort, with columns named ``<modality>__<feature>``.
+    y : structured array of shape (n_patients,)
+        Outcome, as made by `sksurv.util.Surv`.
+    cv : splitter, iterable of (train, test), int or "prefit"
+        The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
+        fitted already, and X and y are patients that it was not trained on.
+    method : {"permute", "remove"}, default="permute"
+        How test patients lose a modality. "permute" deals the blocks of those who have it anew among them, so that
+        features of a modality stay together; works for any estimator. "remove" makes it missing; works for models that
+        can do without a modality, such as :class:`~sksurv_mmf.FusionSurvivalAnalysis`.
+    n_repeats : int, default=10
+        Number of permutations, over which the drop is averaged. Removal is not random and happens once.
+    confidence : float, default=0.95
+        Level of the intervals.
+    n_bootstrap : int, default=2000
+        Number of resamples for the interval with ``cv="prefit"``.
+    random_state : int, RandomState instance or None, default=None
+        Decides the permutations and resamples; a `random_state` of the estimator remains its own.
+    n_jobs : int, default=None
+        Number of folds at a time.
+    verbose : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    importance : ModalityImportance
+        Drop of the C-index with its interval; its method `plot` draws it.
+
+    Raises
+    ------
+    ValueError
+        If columns belong to no modality, if test patients cannot be compared, or if the estimator cannot do without
+        a modality that is to be removed.
+
+    See Also
+    --------
+    fusion_audit : What a fused model gains over the best single modality.
+    sklearn.inspection.permutation_importance : The same for single columns.
+
+    Notes
+    -----
+    Over folds, the interval is that of the mean with the standard error of [1]_, which allows for the overlap of
+    training patients, and Student's t. Five folds give wide intervals; that is what they know. With "prefit" it comes
+    from a bootstrap over patients and says nothing about what other training patients would have led to.
+
+    A test patient who has no other modality cannot be predicted once it is removed. Such patients take no part in
+    either C-index of that modality; `n_patients` tells how many do. A patient who lacks the modality anyway stays,
+    and is predicted as before.
+
+    Permutation breaks the bond between modalities and may make patients that do not exist; removal does not, but a
+    modality whose absence was never seen in training (``modality_dropout=0`` and nobody lacks it) is then missed in a
+    way that has little to do with its worth.
+
+    References
+    ----------
+    .. [1] Nadeau, C. and Bengio, Y. "Inference for the generalization error", Machine Learning 52, 2003.
+
+    Examples
+    --------
+    >>> from sksurv_mmf import FusionSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> from sksurv_mmf.inspection import modality_importance
+    >>> cohort = make_multimodal_survival(n_patients=90, n_genes=10, n_tiles=5, image_effect=0, random_state=0)
+    >>> X, y = cohort.X, cohort.y
+    >>> model = FusionSurvivalAnalysis(max_epochs=5, random_state=0).fit(X[:60], y[:60])
+    >>> importance = modality_importance(model, X[60:], y[60:], cv="prefit", random_state=0)
+    >>> importance.table["drop"].idxmax()
+    'rna'
+    """
+    names = prefixes(X)
+    if not names:
+        raise ValueError(f"X has no modalities: no column is named '<modality>__<feature>', but {X.columns[0]!r}, ...")
+    random_state = check_random_state(random_state)
+    folds = split(cv, X, y)
+    blocks = {name: columns_of(X, name) for name in names}
+    look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)
+    seeds = random_state.randint(np.iinfo(np.int32).max, size=len(folds))
+    results = on_test_folds(look, estimator, X, y, folds, seeds=seeds, n_jobs=n_jobs, verbose=verbose)
+    table = _fold_table(results)
+    if len(folds) > 1:
+        ratio = np.mean([len(test) / len(train) for train, test in folds])
+        intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
+    else:
+        draws = {
+            name: paired_bootstrap([loss.rows], [(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state)
+            for name, loss in results[0].items()
+        }
+        intervals = {name: percentile_interval(one, confidence) for name, one in draws.items()}
+    return ModalityImportance(table, intervals, method=method, confidence=confidence)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the loss of a modality does to the test patients of a fold.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n_patients,)
+        Positions of the patients who can be predicted without it.
+    pairs : ndarray of bool, shape (n_patients, n_patients)
+        Who can be compared with whom.
+    intact, without : ndarray of shape (n_patients, n_patients)
+        How risks order these pairs, with the modality and without; see `sksurv_mmf.utils._concordance`.
+    """
+
+    rows: np.ndarray
+    pairs: np.ndarray
+    intact: np.ndarray
+    without: np.ndarray
+
+    @property
+    def gain(self):
+        """What each pair owes to the modality."""
+        return self.intact - self.without
+
+
+def _look(fitted, X, y, seed, blocks, lose, n_repeats):
+    """The `Loss` of each modality."""
+    event, time = check_y_survival(y, allow_all_censored=True)
+    rng, risk = np.random.default_rng(seed), fitted.predict(X)
+    losses = {}
+    for name, columns in blocks.items():
+        orders = 0
+        for _ in range(n_repeats):
+            rows, changed = lose(X, columns, rng)
+            orders = orders + higher(_predict_without(fitted, changed, name))
+        pairs = comparable(event[rows], time[rows])
+        if not pairs.any():
+            raise ValueError(
+                f"Of {len(rows)} test patients with {event[rows].sum()} events, no two can be compared: nobody is "
+                "followed beyond the first event. Take fewer folds."
+            )
+        losses[name] = Loss(rows, pairs, higher(risk[rows]), orders / n_repeats)
+    return losses
+
+
+def _predict_without(fitted, X, name):
+    if len(X) == 0:
+        raise ValueError(
+            f"No test patient has another modality than {name!r}, so without it nothing is left to predict from. Use "
+            "method='permute'."
+        )
+    try:
+        return fitted.predict(X)
+    except ValueError as error:
+        raise ValueError(f"The estimator cannot predict without modality {name!r}: {error}") from error
+
+
+def permute(X, columns, rng):
+    """Positions of all patients, and X with the columns of those who have them dealt anew among these."""
+    has_it = np.flatnonzero(X.iloc[:, columns].notna().any(axis=1))
+    order = np.arange(len(X))
+    order[has_it] = rng.permutation(has_it)
+    return np.arange(len(X)), _exchange(X, columns, X.iloc[order, columns].set_axis(X.index))
+
+
+def remove(X, columns, rng=None):
+    """Positions of the patients who have something else, and their X with the columns missing."""
+    others = [i for i in range(X.shape[1]) if i not in set(columns)]
+    rows = np.flatnonzero(X.iloc[:, others].notna().any(axis=1))
+    X = X.iloc[rows]
+    block = X.iloc[:, columns]
+    # pandas has no NaN among booleans and would make their column one of objects.
+    block = block.astype(dict.fromkeys(block.select_dtypes(bool).columns, float))
+    return rows, _exchange(X, columns, block.where(np.zeros(block.shape, dtype=bool)))
+
+
+LOSSES = {"permute": permute, "remove": remove}
+
+
+def _exchange(X, columns, block):
+    """X with other values in some columns."""
+    others = [i for i in range(X.shape[1]) if i not in set(columns)]
+    back = np.argsort([*others, *columns], kind="stable")
+    return pd.concat([X.iloc[:, others], block], axis=1).iloc[:, back]
+
+
+def _fold_table(results):
+    rows = [
+        (name, fold, len(loss.rows), concordance(loss.pairs, loss.intact), concordance(loss.pairs, loss.without))
+        for fold, losses in enumerate(results)
+        for name, loss in losses.items()
+    ]
+    table = pd.DataFrame(rows, columns=["modality", "fold", "n_patients", "c_index", "c_index_without"])
+    return table.assign(drop=table["c_index"] - table["c_index_without"])
+
+
+class ModalityImportance:
+    """Drop of the C-index without each modality; made by :func:`modality_importance`.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        One row per modality and fold: columns "modality", "fold", "n_patients", "c_index", "c_index_without", "drop".
+    intervals : dict of str to (float, float)
+        Confidence interval of the mean drop of each modality.
+    method : {"permute", "remove"}, default="permute"
+        How patients lost the modality.
+    confidence : float, default=0.95
+        Level of the intervals.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_modalities, 6)
+        The modality with the largest drop first: mean "drop" over folds, its interval "lower" and "upper", mean
+        "c_index" and "c_index_without", and "n_patients", how many test patients of all folds took part.
+    ax_ : matplotlib Axes
+        Axes with the picture, after `plot`.
+    figure_ : matplotlib Figure
+        Figure that holds the axes, after `plot`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sksurv_mmf.inspection import ModalityImportance
+    >>> folds = pd.DataFrame({"modality": ["wsi", "rna"], "fold": 0, "n_patients": 90, "c_index": 0.7})
+    >>> folds = folds.assign(c_index_without=[0.68, 0.55], drop=[0.02, 0.15])
+    >>> ModalityImportance(folds, {"wsi": (-0.01, 0.05), "rna": (0.08, 0.22)}).table[["drop", "lower", "upper"]]
+              drop  lower  upper
+    modality
+    rna       0.15   0.08   0.22
+    wsi       0.02  -0.01   0.05
+    """
+
+    def __init__(self, folds, intervals, *, method="permute", confidence=0.95):
+        self.folds = folds
+        self.intervals = intervals
+        self.method = method
+        self.confidence = confidence
+        means = folds.groupby("modality", sort=False)[["drop", "c_index", "c_index_without"]].mean()
+        limits = pd.DataFrame.from_dict(intervals, orient="index", columns=["lower", "upper"])
+        table = means.join(limits).join(folds.groupby("modality")["n_patients"].sum())
+        table = table[["drop", "lower", "upper", "c_index", "c_index_without", "n_patients"]]
+        self.table = table.sort_values("drop", ascending=False, kind="stable")
+
+    def plot(self, ax=None, *, color=BLUE):
+        """Draw the mean drop with its interval, and each fold as a dot.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        color : matplotlib color, default="#0072B2"
+            Colour of means and intervals.
+
+        Returns
+        -------
+        importance : ModalityImportance
+            Itself.
+        """
+        self.ax_ = ax = make_axes(ax, (3.5, 1.0 + 0.35 * len(self.table)))
+        self.figure_ = ax.figure
+        rows = np.arange(len(self.table))
+        ax.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
+        for row, name in zip(rows, self.table.index):
+            drops = self.folds.loc[self.folds["modality"] == name, "drop"]
+            if len(drops) > 1:
+                below = np.full(len(drops), row + 0.2)
+                ax.plot(drops, below, "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
+        drop, lower, upper = (self.table[key] for key in ("drop", "lower", "upper"))
+        ax.errorbar(drop, rows, xerr=[drop - lower, upper - drop], fmt="D", color=color, markersize=4.5, capsize=2.5)
+        dots = "" if len(self.table) == len(self.folds) else "; dots are folds"
+        done = {"permute": "shuffled", "remove": "removed"}[self.method]
+        ax.set(
+            ylim=(len(self.table) - 0.5, -0.5),
+            yticks=rows,
+            yticklabels=self.table.index,
+            xlabel=f"Drop in C-index, modality {done}\n(mean with {self.confidence:.0%} CI{dots})",
+        )
+        ax.locator_params(axis="x", nbins=6)
+        despine(ax)
+        make_room(ax)
+        return self
