@@ -49,7 +49,12 @@ PAPER = {  # mean and standard deviation of the C-index over five folds, arXiv:2
 SAME = {("Table 2", "Shared, tanh"): ("Table 1", "CM-MMF")}
 
 # Tiles have 64 (simulated) or 113 features instead of 1,024, and the networks are narrower in proportion.
-WIDTHS = {"fuse__wsi__hidden_dim": 64, "fuse__wsi__attention_dim": 32, "fuse__rna__hidden_dim": 64}
+WIDTHS = {
+    "fuse__wsi__hidden_dim": 64,
+    "fuse__wsi__attention_dim": 32,
+    "fuse__rna__hidden_dim": 64,
+    "fuse__fusion__hidden_dim": 64,
+}
 
 SELECT_GENES = {  # about 150 genes, as in the paper, whatever cross-validation would prefer
     "min_features": 120,
@@ -98,7 +103,7 @@ def models(protocol):
     rows = {(table, name): model for table, rows in tables.items() for name, model in rows.items()}
     for model in rows.values():
         known = model.get_params()
-        model.set_params(**{name: width for name, width in WIDTHS.items() if name in known})
+        model.set_params(**{name: width for name, width in WIDTHS.items() if (known.get(name) or 0) > width})
     return rows
 
 

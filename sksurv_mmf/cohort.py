@@ -395,11 +395,14 @@ def _check_times(time, patients):
 
 
 def tile_table(bags, weights):
-    """Attention and coordinates of all tiles, indexed by patient and tile."""
+    """Attention and, where all bags know them, slide and coordinates of all tiles, indexed by patient and tile."""
     n_tiles = bags.array.n_tiles
     tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
     index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
     table = pd.DataFrame({"attention": weights}, index=index)
+    slides = [bag.slides for bag in bags]
+    if slides and all(one is not None for one in slides):
+        table["slide"] = [name for one in slides for name, n in one.items() for _ in range(n)]
     coords = [bag.coords for bag in bags]
     if coords and all(one is not None for one in coords):
         table[["x", "y"]] = np.concatenate(coords)

@@ -495,9 +495,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
 
         Returns
         -------
-        attention : DataFrame of shape (n_tiles_total, 1 or 3)
-            Column "attention", which sums to one over the tiles of a patient, and columns "x" and "y" if the tiles have
-            coordinates. The index has the levels "patient" and "tile". Patients without the modality have no rows.
+        attention : DataFrame of shape (n_tiles_total, n_columns)
+            Column "attention", which sums to one over the tiles of a patient, column "slide" if all bags know their
+            slides, and columns "x" and "y" if all tiles have coordinates. The index has the levels "patient" and
+            "tile". Patients without the modality have no rows.
 
         Raises
         ------

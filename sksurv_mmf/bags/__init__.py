@@ -1,7 +1,9 @@
-"""Bags of tiles as cells of a pandas column."""
+"""Bags of tiles as cells of a pandas column, from feature files or one packed store."""
 
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._packed import PackedBags
+from ._readers import read_bags
+from ._store import open_bags, pack_bags
 
-__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags"]
+__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags", "open_bags", "pack_bags", "read_bags"]

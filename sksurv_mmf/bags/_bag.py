@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._checks import check_coords, check_features, check_numbers
-from ._files import FeatureFile, open_feature_file
+from ._files import open_feature_file
 
 
 class Bag:
     """The tiles of one patient: a matrix of features and, where known, the place of each tile.
 
     A bag is the cell of a pandas column of dtype ``"bag"``. It is either in memory, made from an array, or
-    file-backed, made by `Bag.from_file`. A file-backed bag knows its size from the header of its file, reads
-    its tiles each time they are asked for, keeps none of them and pickles as the path of its file, so it
-    costs nothing in a cross-validation or on the way to a worker process. Use file-backed bags for whole
-    slides.
+    file-backed, made by `read_bags`, `open_bags` or `Bag.from_file`. A file-backed bag knows its size from the
+    header of its file, reads its tiles each time they are asked for, keeps none of them and pickles as the path
+    of its file, so it costs nothing in a cross-validation or on the way to a worker process. Use file-backed
+    bags for whole slides.
 
     Parameters
     ----------
@@ -29,7 +29,10 @@ class Bag:
         Position of each tile as (x, y), in any unit. Attention maps need it.
 
     source : str, default=None
-        Where the tiles come from, for the user to read. It is the path if the bag is file-backed.
+        Where the tiles come from, for the user to read. It is the path if the bag is file-backed, or the paths.
+
+    slides : dict of str to int, default=None
+        Number of tiles of each slide, in the order of the tiles, where this is known.
 
     Raises
     ------
@@ -39,12 +42,14 @@ class Bag:
     See Also
     --------
     BagArray : A column of bags.
+    read_bags : Makes a column of file-backed bags from feature files.
 
     Notes
     -----
     Bags are values: nothing changes a bag once it is made, and the arrays it hands out are read-only. Two
     bags are equal if their features, the type of these included, and their coordinates are, wherever they are
-    kept. So comparing file-backed bags reads them, unless both stand for the same file.
+    kept. So comparing file-backed bags reads them, unless both stand for the same file. The names of slides and
+    sources do not count.
 
     Examples
     --------
@@ -59,21 +64,29 @@ class Bag:
 
     __slots__ = ("_content", "_source")
 
-    def __init__(self, features, coords=None, source=None):
+    def __init__(self, features, coords=None, source=None, slides=None):
         features = _as_features(features)
-        self._content = _Arrays(features, _as_coords(coords, len(features)))
+        self._content = _Arrays(features, _as_coords(coords, len(features)), _as_slides(slides, len(features)))
         self._source = source
 
     @classmethod
-    def from_file(cls, path):
+    def from_file(cls, path, format="auto", features_key=None, coords_key=None):
         """Make a file-backed bag, reading the header of the file only.
 
         Parameters
         ----------
         path : str or path-like
-            A ``.npy`` file with the features, or a ``.npz`` file with either a single array or an array named
-            ``features`` and, optionally, one named ``coords``. Tiles are memory-mapped when they are used, if
-            the file is not compressed. Types other than float16 and float32 are converted at each use.
+            A feature file, as `read_bags` describes them. Types other than float16 and float32 are converted at
+            each use.
+
+        format : {"auto", "h5", "pt", "npy", "npz", "zarr", "parquet"}, default="auto"
+            Format of the file; "auto" goes by the end of its name.
+
+        features_key : str or list of str, default=None
+            Name of the features in the file, as for `read_bags`.
+
+        coords_key : str or list of str, default=None
+            Name of the coordinates in the file, as for `read_bags`.
 
         Returns
         -------
@@ -85,10 +98,17 @@ class Bag:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file cannot be read, is truncated or damaged, or does not hold a matrix of numbers with at
-            least one row. Pickled objects are never loaded.
+            If the file cannot be read, is truncated, damaged or locked, or does not hold a matrix of numbers with
+            at least one row. Pickled objects are never loaded.
+
+        Notes
+        -----
+        Uncompressed ``.npy`` and ``.npz`` files are memory-mapped while their tiles are used. Before each use the
+        size and the time of the file are compared with those at the start, so that a file that was cut short is an
+        error. One that is cut short *while* it is mapped ends the process, as the operating system has no other
+        answer (SIGBUS); replace files by renaming new ones, never by writing into them.
         """
-        file = open_feature_file(path)
+        file = open_feature_file(path, format, features_key, coords_key)
         return cls._from_content(file, file.path)
 
     @classmethod
@@ -124,6 +144,27 @@ class Bag:
         return self._source
 
     @property
+    def slides(self):
+        """Number of tiles by name of the slide, in the order of the tiles, or None if the slides are not known."""
+        slides = self._content.slides
+        return None if slides is None else dict(slides)
+
+    def source_of(self, tile):
+        """Tell where one tile comes from, which matters for a bag of several slides.
+
+        Parameters
+        ----------
+        tile : int
+            Position of the tile in the bag.
+
+        Returns
+        -------
+        str or None
+            Path of the file that has the tile; of an in-memory bag, its source.
+        """
+        return self._content.source_of(tile) if self.is_file_backed else self.source
+
+    @property
     def is_file_backed(self):
         """Whether the tiles are read from a file when they are used."""
         return not isinstance(self._content, _Arrays)
@@ -157,7 +198,7 @@ class Bag:
         features = _as_features(function(self.features))
         width = features.shape[1] if n_features is None else n_features
         _check_mapped(features, (self.n_tiles, width), function, self.source)
-        return self._from_content(_Arrays(features, self.coords), self.source)
+        return self._from_content(_Arrays(features, self.coords, self._content.slides), self.source)
 
     def __repr__(self):
         return f"Bag({self.n_tiles} tiles x {self.n_features} features)"
@@ -181,15 +222,16 @@ class Bag:
 class _Arrays:
     """Content of a bag in memory. Compares by identity; `Bag` compares the arrays."""
 
-    __slots__ = ("_coords", "_features")
+    __slots__ = ("_coords", "_features", "slides")
 
-    def __init__(self, features, coords):
+    def __init__(self, features, coords, slides):
         self._features = features
         self._coords = coords
+        self.slides = slides
 
     def __reduce__(self):
         # An array that was pickled has forgotten that it was read-only.
-        return _unpickle_arrays, (self._features, self._coords)
+        return _unpickle_arrays, (self._features, self._coords, self.slides)
 
     @property
     def shape(self):
@@ -202,21 +244,28 @@ class _Arrays:
         return self._coords
 
 
-def _unpickle_arrays(features, coords):
-    return _Arrays(_read_only(features), None if coords is None else _read_only(coords))
+def _unpickle_arrays(features, coords, slides):
+    return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides)
 
 
 @dataclass(frozen=True, slots=True)
 class _Mapped:
-    """Content of a file, with a function applied to the features at each use."""
+    """Content of files, with a function applied to the features at each use."""
 
-    content: "FeatureFile | _Mapped"
+    content: object
     function: Callable
     shape: tuple
 
     @property
     def path(self):
         return self.content.path
+
+    @property
+    def slides(self):
+        return self.content.slides
+
+    def source_of(self, tile):
+        return self.content.source_of(tile)
 
     def read_features(self):
         features = _as_features(self.function(_as_features(self.content.read_features())))
@@ -242,6 +291,15 @@ def _as_coords(coords, n_tiles):
     check_numbers(coords.dtype)
     check_coords(coords.shape, n_tiles)
     return _read_only(coords)
+
+
+def _as_slides(slides, n_tiles):
+    if slides is None:
+        return None
+    slides = {str(name): int(n) for name, n in slides.items()}
+    if min(slides.values(), default=0) < 1 or sum(slides.values()) != n_tiles:
+        raise ValueError(f"slides must give each slide its number of tiles, {n_tiles} together, got {slides}.")
+    return slides
 
 
 def _read_only(array):

@@ -1,5 +1,16 @@
 """What the arrays of a bag must look like, whether they come from memory or from a header."""
 
+import math
+
+FEATURES = ("features", "feats")
+"""Names that CLAM and TRIDENT, or STAMP, give to the features of a file."""
+
+COORDS = "coords"
+"""Name that all of them give to the coordinates."""
+
+MAX_RATIO = 1032
+"""How many times the bytes of its file a compressed array may announce: what deflate can reach at best."""
+
 
 def check_numbers(dtype):
     """Refuse anything but real numbers."""
@@ -17,3 +28,39 @@ def check_coords(shape, n_tiles):
     """Refuse coordinates that are not one (x, y) per tile."""
     if shape != (n_tiles, 2):
         raise ValueError(f"coords must have shape ({n_tiles}, 2), one row per tile, got shape {shape}.")
+
+
+def check_announced(shape, itemsize, n_stored, compressed=False):
+    """Refuse a header that announces more than `n_stored` bytes can hold, before anything is allocated."""
+    n_bytes = math.prod(shape) * itemsize
+    if n_bytes > n_stored * (MAX_RATIO if compressed else 1):
+        raise ValueError(
+            f"its header announces {n_bytes} bytes, shape {tuple(shape)}, more than its {n_stored} bytes can "
+            "hold; it is truncated, damaged or was never filled."
+        )
+
+
+def choose_features(names, key):
+    """Name of the features among `names`: `key`, the usual one, or the only one beside coordinates."""
+    if key is not None:
+        return _require(names, key, "features_key")
+    for likely in ([name for name in FEATURES if name in names], [name for name in names if name != COORDS]):
+        if len(likely) == 1:
+            return likely[0]
+    raise ValueError(
+        f"it needs an array named 'features' or 'feats', or a single array, but has {sorted(names)}; say which one "
+        "with features_key."
+    )
+
+
+def choose_coords(names, key):
+    """Name of the coordinates among `names`: `key`, the usual one, or None."""
+    if key is not None:
+        return _require(names, key, "coords_key")
+    return COORDS if COORDS in names else None
+
+
+def _require(names, key, argument):
+    if key not in names:
+        raise ValueError(f"it has no array {key!r} ({argument}), but has {sorted(names)}.")
+    return key

@@ -96,9 +96,12 @@ class BagColumn:
             return None
         tiles = as_tensor(bag.features)
         if not all_finite(tiles):
+            tile = int((~torch.isfinite(tiles).all(1)).nonzero()[0])
+            source = bag.source_of(tile)
             raise ValueError(
                 f"The bag of patient {self.patients[row]!r} in modality {self.name!r} has NaN or infinite tile "
-                "features. Impute or remove them first, for example with BagTransformer(SimpleImputer())."
+                f"features{'' if source is None else f', first in tile {tile}, which is from {source}'}. Impute or "
+                "remove them first, for example with BagTransformer(SimpleImputer())."
             )
         return tiles
 

@@ -134,7 +134,7 @@ UNUSABLE = {
     "nested.npy": (npy_with_header("(" * 9000), ""),
     "endless_header.npy": (b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little") + bytes(20_000), "array header"),
     "text.npz": (b"patient,tile\n1,2\n", "not a zip file"),
-    "no_array.npz": (npz_bytes({}), r"needs an array named 'features' or a single array, but has \[\]"),
+    "no_array.npz": (npz_bytes({}), r"needs an array named .features. or .feats., or a single array, but has \[\]"),
     "other_names.npz": (npz_bytes({"a.npy": b"", "b.npy": b""}), r"has \['a', 'b'\]"),
     "not_an_array.npz": (npz_bytes({"features.npy": b"hello"}), "expected 8 bytes got 5"),
     "short_member.npz": (npz_bytes({"features.npy": npy_bytes(FEATURES)[:-1]}), "announces 48 bytes, .* but 47 follow"),
@@ -147,8 +147,9 @@ UNUSABLE = {
         npz_bytes({"features.npy": npy_bytes(FEATURES), "coords.npy": npy_bytes(COORDS[:3])}),
         r"coords must have shape \(4, 2\), one row per tile, got shape \(3, 2\)",
     ),
-    "features.pt": (npy_bytes(FEATURES), r"must end in \.npy or \.npz, not '\.pt'"),
-    "features": (npy_bytes(FEATURES), r"must end in \.npy or \.npz, not ''"),
+    "features.pt": (npy_bytes(FEATURES), "it is not a zip archive, as torch.save writes it"),
+    "features.csv": (npy_bytes(FEATURES), r"must end in one of \.h5, .*, not '\.csv'; or pass format"),
+    "features": (npy_bytes(FEATURES), r"must end in one of \.h5, .*, not ''"),
 }
 
 

@@ -1,0 +1,110 @@
+"""Headers of ``.npy`` and ``.npz`` files, whose arrays are memory-mapped unless they are compressed."""
+
+import io
+import math
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from ._checks import MAX_RATIO, check_numbers, choose_coords, choose_features
+
+# numpy refuses longer headers too, but only after it has read them; a hostile one may announce gigabytes.
+_MAX_HEADER_BYTES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """Where an array lies in its file.
+
+    Without `member` its bytes begin at `offset` of the file and can be memory-mapped; otherwise they begin at
+    `offset` of that member of a zip file, once unpacked.
+    """
+
+    shape: tuple
+    dtype: str
+    order: str
+    offset: int
+    member: str | None = None
+
+    @property
+    def n_bytes(self):
+        """Size of the array."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def rows(self, start, stop):
+        """Some consecutive rows, as an array that is stored at a place of its own."""
+        row_bytes = math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
+        return StoredArray((stop - start, *self.shape[1:]), self.dtype, "C", self.offset + start * row_bytes)
+
+    def read(self, path):
+        """Read the array, whose header has been checked."""
+        if self.member is None:
+            return np.memmap(path, self.dtype, "r", self.offset, self.shape, self.order).view(np.ndarray)
+        with zipfile.ZipFile(path) as archive, archive.open(self.member) as stream:
+            stream.read(self.offset)
+            data = stream.read(self.n_bytes)
+        return np.frombuffer(data, self.dtype).reshape(self.shape, order=self.order)
+
+
+def read_npy_headers(path, size, features_key, coords_key):
+    """Describe the only array of a ``.npy`` file."""
+    if features_key is not None or coords_key is not None:
+        raise ValueError("it holds a single array without a name; leave features_key and coords_key out.")
+    return read_npy_header(path, size), None
+
+
+def read_npy_header(path, size, check_dtype=check_numbers):
+    """Describe the array of a ``.npy`` file of `size` bytes."""
+    with open(path, "rb") as stream:
+        return _read_header(stream, size, check_dtype=check_dtype)
+
+
+def _read_header(stream, size, start=0, member=None, check_dtype=check_numbers):
+    """Read the header at the start of the `size` bytes that an array takes in `stream`."""
+    head = io.BytesIO(stream.read(min(size, _MAX_HEADER_BYTES)))
+    version = npy_format.read_magic(head)
+    if version == (1, 0):
+        shape, fortran_order, dtype = npy_format.read_array_header_1_0(head)
+    elif version == (2, 0):
+        shape, fortran_order, dtype = npy_format.read_array_header_2_0(head)
+    else:
+        raise ValueError(f"version {version} of the .npy format cannot hold a plain matrix.")
+    check_dtype(dtype)
+    order = "F" if fortran_order else "C"
+    stored = StoredArray(tuple(map(int, shape)), dtype.str, order, start + head.tell(), member)
+    present = size - head.tell()
+    if min(stored.shape, default=0) < 0 or stored.n_bytes != present:
+        raise ValueError(
+            f"its header announces {stored.n_bytes} bytes, shape {stored.shape} of {dtype}, but {present} follow; "
+            "it is truncated or damaged."
+        )
+    return stored
+
+
+def read_npz_headers(path, size, features_key, coords_key):
+    """Describe features and coordinates of a ``.npz`` file."""
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        names = choose_features(members, features_key), choose_coords(members, coords_key)
+        return [None if name is None else _read_member_header(archive, stream, members[name], size) for name in names]
+
+
+def _read_member_header(archive, stream, member, file_size):
+    name = member.filename
+    # Opening a member makes zipfile compare its local header with the directory of the archive.
+    with archive.open(member) as unpacked:
+        if member.compress_type == zipfile.ZIP_DEFLATED:
+            if member.compress_size > file_size or member.file_size > MAX_RATIO * member.compress_size:
+                raise ValueError(f"array {name!r} announces {member.file_size} bytes, more than the file can hold.")
+            return _read_header(unpacked, member.file_size, member=name)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"array {name!r} must be stored or deflated, as numpy.savez does.")
+    # A local header has 30 bytes, then a name and an extra field, whose lengths are the last of these bytes.
+    stream.seek(member.header_offset + 26)
+    start = member.header_offset + 30 + int(np.frombuffer(stream.read(4), "<u2").sum())
+    if start + member.file_size > file_size:
+        raise ValueError(f"array {name!r} reaches beyond the end of the file; it is truncated.")
+    stream.seek(start)
+    return _read_header(stream, member.file_size, start)

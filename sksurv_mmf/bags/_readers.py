@@ -1,0 +1,347 @@
+"""From feature files to one bag per patient."""
+
+import os
+import re
+import statistics
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_list_like
+from tqdm.auto import tqdm
+
+from ..utils._validation import shorten
+from ._array import BagArray
+from ._bag import Bag
+from ._files import FORMAT_OF_SUFFIX, FORMATS, SlideFiles, open_feature_file, slide_name
+from ._store import MANIFEST
+
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])", re.IGNORECASE)
+
+READ, NO_PATIENT, NO_FILE, OTHER_FILE = "read", "no patient", "no file", "other file"
+"""What can have become of a slide, in the report."""
+
+
+def read_bags(source, patient="auto", format="auto", features_key=None, coords_key=None, return_report=False):
+    """Make one lazy bag per patient from feature files, reading their headers only.
+
+    The way from the output of a feature extractor to `join_modalities`. Tiles are read when a model needs them, so
+    that a cohort may be larger than memory. The slides of a patient become one bag, in the order in which they come;
+    ``Bag.slides`` tells which tiles are whose.
+
+    Parameters
+    ----------
+    source : path, list of paths, Series or DataFrame
+        Where the slides are:
+
+        - a folder: all feature files in it, by name; sub-folders are not searched, except that ``.zarr`` folders are
+          feature files,
+        - a list of feature files,
+        - a table of feature files and their patients: a Series with the path as index and the patient as value, or
+          a DataFrame with the columns "path" or "slide" (or this as index) and "patient".
+
+        A slide is called as its file, without ``.h5`` and the like and without ``.svs`` and the like.
+    patient : {"auto", "tcga", "slide"}, callable, mapping, Series or DataFrame, default="auto"
+        Whose slide it is:
+
+        - "tcga": the first twelve characters of a TCGA barcode at the start of the slide's name,
+        - "slide": each slide is a patient of its own, called as the slide,
+        - "auto": "tcga" if any slide begins with a TCGA barcode, "slide" otherwise,
+        - a function of the slide's name, which returns None for a slide without a patient,
+        - a table: a mapping or Series from slide to patient, or a DataFrame with the columns "slide" (or this as
+          index) and "patient".
+
+        Leave it out if `source` is a table.
+    format : {"auto", "h5", "pt", "npy", "npz", "zarr", "parquet"}, default="auto"
+        Format of the files. "auto" goes by the ends of their names; otherwise only the files of this format are taken
+        from a folder, and a list or table is read as such whatever the names.
+    features_key : str or list of str, default=None
+        Name of the features in each file. None takes "features" (CLAM, TRIDENT), "feats" (STAMP) or the only array
+        beside the coordinates. Of a parquet file it is the name of a column of lists or a list of columns; None takes a
+        column of lists named so, or all columns beside the coordinates if they are floating-point numbers.
+    coords_key : str or list of str, default=None
+        Name of the coordinates in each file. None takes "coords" if it is there. Of a parquet file it is the name of a
+        column of lists or of two columns; None takes "coords", or "x" and "y".
+    return_report : bool, default=False
+        Whether to return the report, too. Without it, a warning tells of slides and patients that do not match.
+
+    Returns
+    -------
+    bags : Series of dtype "bag"
+        One file-backed bag per patient, in the order in which patients first appear; the index is named "patient".
+    report : DataFrame
+        Only if `return_report`. One row per slide, and per other file in the folder: "patient" (missing if unknown),
+        "status", "n_tiles", "has_coords" and "path", indexed by "slide". The status is "read", "no patient" (a file
+        that belongs to nobody: not in the table, or no barcode), "no file" (a slide of the table without a file) or
+        "other file" (of another format, or no feature file).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file of the list does not exist.
+    ImportError
+        If the files need h5py, zarr or pyarrow, and it is not installed.
+    ValueError
+        If files cannot be used, with each file and the reason; if slides differ in their number of features; if a
+        patient has two files of one slide; or if no slide belongs to a patient.
+
+    Warns
+    -----
+    UserWarning
+        If slides have no patient or no file and the report was not asked for.
+
+    See Also
+    --------
+    pack_bags : Writes bags into one store, which is faster to read again and again.
+    sksurv_mmf.join_modalities : Joins bags with tables.
+
+    Notes
+    -----
+    Layouts that are read:
+
+    - ``.h5`` of CLAM, TRIDENT (also with a leading axis of length one) and STAMP; links and external data are refused,
+    - ``.pt``, a tensor as CLAM writes it or a dict of tensors, loaded with ``weights_only=True``,
+    - ``.npy``, ``.npz``, ``.zarr`` (an array or a group) and ``.parquet`` with one row per tile.
+
+    Files are not trusted. Pickled objects are never loaded. What a header announces is compared with the size of the
+    file before memory is taken: uncompressed arrays must fit into it, and compressed ones may announce at most 1,032
+    times its bytes, the most that deflate can reach. What a single compressed chunk turns out to hold is up to the
+    library that unpacks it.
+
+    NaN in the tiles is found when they are read. Estimators refuse it and name the file.
+
+    Coordinates of different slides overlap. A bag has coordinates only if all its slides do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sksurv_mmf import read_bags
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for slide in ("TCGA-05-4244-01Z-00-DX1", "TCGA-05-4245-01Z-00-DX1", "TCGA-05-4245-01Z-00-DX2"):
+    ...     np.save(Path(folder.name, f"{slide}.npy"), np.ones((10, 4), dtype=np.float32))
+    >>> bags = read_bags(folder.name)
+    >>> bags
+    patient
+    TCGA-05-4244    Bag(10 tiles x 4 features)
+    TCGA-05-4245    Bag(20 tiles x 4 features)
+    Name: tiles, dtype: bag
+    >>> bags["TCGA-05-4245"].slides
+    {'TCGA-05-4245-01Z-00-DX1': 10, 'TCGA-05-4245-01Z-00-DX2': 10}
+    >>> folder.cleanup()
+    """
+    if format != "auto" and format not in FORMATS:
+        raise ValueError(f"format must be 'auto' or one of {', '.join(FORMATS)}, got {format!r}.")
+    slides = _find_slides(source, patient, format)
+    matched = slides["status"] == READ
+    if not matched.any():
+        raise ValueError(_nothing_matches(slides))
+    _check_repeated(slides[matched])
+    keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
+    files = _open_all(slides["path"][matched], keys)
+    _check_widths(files)
+    slides.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
+    slides.loc[matched, "has_coords"] = [file.coords is not None for file in files]
+    bags = _one_bag_per_patient(files, slides["patient"][matched])
+    if return_report:
+        return bags, slides.set_index("slide")[["patient", "status", "n_tiles", "has_coords", "path"]]
+    _warn_unmatched(slides)
+    return bags
+
+
+def _find_slides(source, patient, format):
+    """Table of slides with path, patient and status."""
+    if isinstance(source, pd.Series | pd.DataFrame):
+        if not isinstance(patient, str) or patient != "auto":
+            raise ValueError("source is a table that names the patients; leave patient out.")
+        paths, patients = _table(source, "path", "slide")
+        slides = _slide_table(paths)
+        slides["patient"] = patients
+        slides.loc[~slides["path"].map(os.path.exists).astype(bool), "status"] = NO_FILE
+    else:
+        slides = _slide_table(_list_paths(source), format, not isinstance(source, str | os.PathLike))
+        slides = _match(slides, patient)
+    unclaimed = slides["patient"].isna() & (slides["status"] == READ)
+    slides.loc[unclaimed, "status"] = NO_PATIENT
+    return slides
+
+
+def _slide_table(paths, format="auto", is_chosen=True):
+    slides = pd.DataFrame({"path": [os.path.abspath(os.fsdecode(path)) for path in paths]}, dtype=object)
+    slides["slide"] = slides["path"].map(slide_name).astype(object)
+    slides["patient"] = pd.Series(None, index=slides.index, dtype=object)
+    found = slides["path"].map(_format_by_name)
+    wanted = found.notna() if format == "auto" else found == format
+    slides["status"] = np.where(is_chosen | wanted, READ, OTHER_FILE).astype(object)
+    slides["n_tiles"] = pd.Series(pd.NA, index=slides.index, dtype="Int64")
+    slides["has_coords"] = pd.Series(pd.NA, index=slides.index, dtype="boolean")
+    return slides
+
+
+def _format_by_name(path):
+    return FORMAT_OF_SUFFIX.get(os.path.splitext(path)[1].lower())
+
+
+def _list_paths(source):
+    """Paths of a folder, by name, or of a list."""
+    if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, Iterable):
+            raise TypeError(
+                f"source must be a folder, a list of paths or a table of paths, got a {type(source).__name__}."
+            )
+        return list(source)
+    folder = os.path.abspath(os.fsdecode(source))
+    if os.path.isfile(os.path.join(folder, MANIFEST)):
+        raise ValueError(f"{folder!r} is a store of bags; open it with open_bags.")
+    if not os.path.isdir(folder):
+        if os.path.exists(folder):
+            raise ValueError(f"source must be a folder, but {folder!r} is a file; pass [path] to read a single file.")
+        raise FileNotFoundError(f"There is no folder {folder!r}.")
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and (not entry.is_dir() or _format_by_name(entry.name) == "zarr")
+        )
+    return [os.path.join(folder, name) for name in names]
+
+
+def _table(table, *keys):
+    """Slides, by one of `keys`, and patients of a table."""
+    if isinstance(table, pd.DataFrame):
+        if "patient" not in table.columns:
+            raise ValueError(f"The table of patients needs a column 'patient', but has {shorten(table.columns)}.")
+        key = next((key for key in keys if key in table.columns), None)
+        table = table["patient"] if key is None else table.set_index(key)["patient"]
+    slides = list(table.index)
+    strange = [one for one in slides if not isinstance(one, str | os.PathLike)]
+    if strange:
+        raise ValueError(
+            f"The table of patients needs the {keys[0]} as index or, in a DataFrame, as column {keys[0]!r}; got the "
+            f"index {shorten(strange)}."
+        )
+    return slides, [None if pd.isna(patient) else patient for patient in table]
+
+
+def _match(slides, patient):
+    """Fill in the patients."""
+    is_slide = slides["status"] == READ
+    names = slides["slide"][is_slide]
+    if isinstance(patient, Mapping | pd.Series | pd.DataFrame):
+        return _match_table(slides, names, patient)
+    find = patient
+    if isinstance(patient, str):
+        choices = {"tcga": _tcga_patient, "slide": str}
+        if patient not in {"auto", *choices}:
+            raise ValueError(f"patient must be 'auto', 'tcga', 'slide', a function or a table, got {patient!r}.")
+        has_barcodes = any(_BARCODE.match(name) for name in names)
+        find = choices["tcga" if patient == "auto" and has_barcodes else patient if patient != "auto" else "slide"]
+    elif not isinstance(patient, Callable):
+        raise TypeError(
+            f"patient must be 'auto', 'tcga', 'slide', a function or a table, got a {type(patient).__name__}."
+        )
+    slides.loc[is_slide, "patient"] = names.map(lambda name: _call(find, name)).astype(object)
+    return slides
+
+
+def _call(find, name):
+    patient = find(name)
+    if is_list_like(patient):
+        raise ValueError(f"The function that finds the patient returned {patient!r} for slide {name!r}.")
+    return None if pd.isna(patient) else patient
+
+
+def _tcga_patient(name):
+    barcode = _BARCODE.match(name)
+    return barcode and barcode.group().upper()
+
+
+def _match_table(slides, names, table):
+    """Fill in the patients of a table, and append its slides that have no file."""
+    listed, patients = _table(pd.Series(table, dtype=object) if isinstance(table, Mapping) else table, "slide")
+    patient_of = {}
+    for name, one in zip(map(slide_name, listed), patients):
+        if patient_of.setdefault(name, one) != one:
+            raise ValueError(f"Slide {name!r} belongs to two patients in the table: {patient_of[name]!r} and {one!r}.")
+    slides.loc[names.index, "patient"] = names.map(patient_of.get).astype(object)
+    absent = [name for name in patient_of if name not in set(names)]
+    rows = {"slide": absent, "patient": [patient_of[name] for name in absent], "status": NO_FILE, "path": None}
+    return pd.concat([slides, pd.DataFrame(rows).astype(object)], ignore_index=True).astype(slides.dtypes)
+
+
+def _nothing_matches(slides):
+    counts = ", ".join(f"{n} {status}" for status, n in slides["status"].value_counts().items()) or "no file at all"
+    return (
+        f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}. Check "
+        "the folder, whose sub-folders are not searched, and patient."
+    )
+
+
+def _check_repeated(slides):
+    repeated = slides[slides.duplicated(["patient", "slide"], keep=False)]
+    if len(repeated):
+        first = repeated.iloc[0]
+        paths = repeated["path"][(repeated["slide"] == first["slide"]) & (repeated["patient"] == first["patient"])]
+        raise ValueError(
+            f"Patient {first['patient']!r} has several files of slide {first['slide']!r}: {shorten(paths)}. Choose one "
+            "of them, for example with format."
+        )
+
+
+def _open_all(paths, keys):
+    """Read all headers; if some files cannot be used, name them together."""
+    files, errors = [], []
+    for path in tqdm(paths, desc="reading headers", unit="file", disable=None):
+        try:
+            files.append(open_feature_file(path, **keys))
+        except (OSError, ValueError) as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        all_absent = all(isinstance(error, FileNotFoundError) for error in errors)
+        raise (FileNotFoundError if all_absent else ValueError)(
+            f"{len(errors)} of {len(paths)} feature files cannot be used:\n"
+            + "\n".join(str(error) for error in errors[:5])
+            + (f"\nand {len(errors) - 5} more." if len(errors) > 5 else "")
+        )
+    return files
+
+
+def _check_widths(files):
+    widths = [file.shape[1] for file in files]
+    usual = statistics.mode(widths)
+    others = [f"{file.path} ({width})" for file, width in zip(files, widths) if width != usual]
+    if others:
+        raise ValueError(
+            f"All files must have the same number of features: most have {usual}, but not {shorten(others)}. Use the "
+            "files of one feature extractor."
+        )
+
+
+def _one_bag_per_patient(files, patients):
+    files_of = {}
+    for file, patient in zip(files, patients):
+        files_of.setdefault(patient, []).append(file)
+    contents = [own[0] if len(own) == 1 else SlideFiles(tuple(own)) for own in files_of.values()]
+    bags = BagArray([Bag._from_content(content, content.path) for content in contents])
+    return pd.Series(bags, index=pd.Index(list(files_of), name="patient"), name="tiles")
+
+
+def _warn_unmatched(slides):
+    no_patient = slides["slide"][slides["status"] == NO_PATIENT]
+    no_file = slides[slides["status"] == NO_FILE]
+    without = pd.unique(no_file["patient"][~no_file["patient"].isin(slides["patient"][slides["status"] == READ])])
+    parts = [
+        f"{len(names)} {what}: {shorten(names)}"
+        for names, what in [
+            (no_patient, "slide(s) without a patient are left out"),
+            (no_file["slide"], "slide(s) of the table have no file"),
+            (without, "patient(s) are left without any slide"),
+        ]
+        if len(names)
+    ]
+    if parts:
+        warnings.warn("; ".join(parts) + ". return_report=True returns all of them.", UserWarning, stacklevel=3)
