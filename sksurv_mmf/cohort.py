@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
-from .encoders._base import Encoder
 from .training._patients import BagColumn, Patients, VectorColumn
 from .utils._validation import SEPARATOR, belongs_to, shorten, subject
 
@@ -107,29 +107,34 @@ def _prefixed(name, table):
     return table.add_prefix(f"{name}{SEPARATOR}")
 
 
-def check_frame(X):
-    """Refuse a Series, and a frame in which a name does not tell one column."""
+def check_table(estimator, X, reset):
+    """X as a frame, after comparing its columns with those of `fit` or, if `reset`, remembering them."""
     if isinstance(X, pd.Series):
         raise ValueError(
             f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
             "column 'a'."
         )
-    if isinstance(X, pd.DataFrame) and X.columns.has_duplicates:
-        repeated = X.columns[X.columns.duplicated()].unique()
+    if not isinstance(X, pd.DataFrame):
+        # float64 keeps values apart that float32 would turn into infinity without a word.
+        X = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        return pd.DataFrame(X)
+    if reset and (len(X) == 0 or X.shape[1] == 0):
+        raise ValueError(f"Found array with shape {X.shape} while at least one patient and one column are required.")
+    repeated = X.columns[X.columns.duplicated()].unique()
+    if len(repeated):
         raise ValueError(
             f"{subject(repeated, 'Column', 'occurs', 'occur')} more than once in X. Rename or drop the others."
         )
-
-
-def warn_of_repeated_patients(patients):
-    """Say which patients of an Index have several rows."""
-    repeated = patients[patients.duplicated()].unique()
-    if len(repeated):
+    _check_feature_names(estimator, X, reset=reset)
+    _check_n_features(estimator, X, reset=reset)
+    repeated = X.index[X.index.duplicated()].unique()
+    if reset and len(repeated):
         warnings.warn(
             f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
             "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
             stacklevel=3,
         )
+    return X
 
 
 @dataclass(frozen=True)
@@ -277,12 +282,7 @@ def read_patients(X, layout, target=None):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
-    nothing = X.index[~present.any(axis=1)]
-    if len(nothing):
-        raise ValueError(
-            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities "
-            f"{shorten([modality.name for modality in layout])} that the model reads. Drop such patients from X and y."
-        )
+    check_has_any(present, X.index, [modality.name for modality in layout])
     return Patients(columns, present, target)
 
 
@@ -324,23 +324,6 @@ def _read_block(X, modality):
     return VectorColumn(values), present
 
 
-def check_modalities(modalities):
-    """Refuse what is neither None nor a list of (name, encoder) or (name, encoder, columns)."""
-    if modalities is None:
-        return
-    form = "(name, encoder) or (name, encoder, columns) with encoders from sksurv_mmf.encoders"
-    if not isinstance(modalities, list):
-        raise ValueError(
-            f"modalities must be a list of tuples {form}, such as [('wsi', AttentionMIL())], got a "
-            f"{type(modalities).__name__}."
-        )
-    if not modalities:
-        raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
-    for modality in modalities:
-        if not (isinstance(modality, tuple) and len(modality) in (2, 3) and isinstance(modality[1], Encoder)):
-            raise ValueError(f"modalities must hold tuples {form}, got {modality!r}.")
-
-
 def check_reads(encoder, modality):
     """Refuse an encoder for bags on a numeric block and the reverse."""
     if encoder.reads not in ("bag", "vector"):
@@ -355,11 +338,21 @@ def check_reads(encoder, modality):
         )
 
 
-def check_present(present, layout):
+def check_has_any(present, patients, names):
+    """Refuse patients who have none of the modalities `names`."""
+    nothing = patients[~present.any(axis=1)]
+    if len(nothing):
+        raise ValueError(
+            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities {shorten(names)} that the model "
+            "reads. Drop such patients from X and y."
+        )
+
+
+def check_present(present, names):
     """Refuse to train on a modality that nobody has."""
-    for modality, has_any in zip(layout, present.any(axis=0)):
+    for name, has_any in zip(names, present.any(axis=0)):
         if not has_any:
-            raise ValueError(f"No patient has modality {modality.name!r}, so it cannot be learnt. Leave it out.")
+            raise ValueError(f"No patient has modality {name!r}, so it cannot be learnt. Leave it out.")
 
 
 def check_outcome(y, patients):

@@ -8,27 +8,25 @@ import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
 from torch import nn
 
 from .cohort import (
-    check_frame,
-    check_modalities,
     check_outcome,
     check_present,
     check_reads,
+    check_table,
     describe,
     infer_columns,
     read_patients,
     select_columns,
     tile_table,
-    warn_of_repeated_patients,
     weighed_modality,
 )
 from .encoders._attention_mil import AttentionMIL
+from .encoders._base import Encoder
 from .encoders._snn import SNN
 from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
@@ -48,6 +46,7 @@ from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
 from .utils._available_if import available_if
 from .utils._device import resolve_device
+from .utils._modality_composition import ModalityComposition
 from .utils._validation import PROBABILITY, check_part
 
 
@@ -60,7 +59,7 @@ def _check_fusion_weighs(estimator):
         )
 
 
-class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseComposition):
+class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityComposition):
     """Predict survival from several kinds of data by a network that fuses them.
 
     Each modality of the cohort table is encoded into a vector, the vectors are fused into one, and the fused vector
@@ -242,51 +241,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         self.random_state = random_state
         self.verbose = verbose
 
-    # scikit-learn's compositions address their parts as (name, part) pairs; a third item, the columns, is kept aside.
-    @property
-    def _encoders(self):
-        if not isinstance(self.modalities, list) or not all(isinstance(one, tuple) for one in self.modalities):
-            return []  # fit says what is wrong; get_params and set_params never do
-        return [modality[:2] for modality in self.modalities]
-
-    @_encoders.setter
-    def _encoders(self, named):
-        self.modalities = [(*pair, *modality[2:]) for pair, modality in zip(named, self.modalities)]
-
-    def get_params(self, deep=True):
-        """Get the parameters of this estimator and, by ``<modality>__<parameter>``, of its encoders.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of encoders, fusion and objective.
-
-        Returns
-        -------
-        params : dict
-            Parameter names mapped to their values.
-        """
-        return self._get_params("_encoders", deep=deep)
-
-    def set_params(self, **params):
-        """Set parameters of this estimator or of its parts.
-
-        Parameters
-        ----------
-        **params : dict
-            For example ``lr=0.001``; ``fusion__shared=False`` or ``wsi__hidden_dim=128`` if `fusion` or `modalities`
-            were given, since None has no parameters.
-
-        Returns
-        -------
-        self : FusionSurvivalAnalysis
-            This estimator.
-        """
-        # New modalities first, so that nested parameters reach their encoders and not those they replace.
-        self.modalities = params.pop("modalities", self.modalities)
-        self._set_params("_encoders", **params)
-        return self
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
@@ -314,13 +268,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             If a parameter, X or y is not usable. The message names the argument, column or patient.
         """
         self._check_parameters()
-        X = self._check_X(X, reset=True)
-        warn_of_repeated_patients(X.index)
+        X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._layout, encoders = self._plan(X)
         objective = self._objective().fit(event, time)
         patients = read_patients(X, self._layout, objective.encode(event, time))
-        check_present(patients.present, self._layout)
+        check_present(patients.present, [modality.name for modality in self._layout])
         seed, device = draw_seed(self.random_state), resolve_device(self.device)
         with torch_seed(seed, device):
             network = self._build(encoders, objective, patients)
@@ -335,22 +288,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     def _check_parameters(self):
         check_part("fusion", self.fusion, Fusion)
         check_part("objective", self.objective, Objective)
-        check_modalities(self.modalities)
+        if self.modalities is not None:
+            self._check_modalities("encoder", "from sksurv_mmf.encoders", lambda part: isinstance(part, Encoder))
         self._validate_params()
         check_callbacks(self.callbacks)
-
-    def _check_X(self, X, reset):
-        check_frame(X)
-        if not isinstance(X, pd.DataFrame):
-            # float64 keeps values apart that float32 would turn into infinity without a word.
-            return pd.DataFrame(validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"))
-        if reset and (len(X) == 0 or X.shape[1] == 0):
-            raise ValueError(
-                f"Found array with shape {X.shape} while at least one patient and one column are required."
-            )
-        _check_feature_names(self, X, reset=reset)
-        _check_n_features(self, X, reset=reset)
-        return X
 
     def _fusion(self):
         return CrossModalAttention() if self.fusion is None else clone(self.fusion)
@@ -365,9 +306,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         if self.modalities is None:
             layout = describe(X, infer_columns(X))
             return layout, [AttentionMIL() if modality.is_bag else SNN() for modality in layout]
-        self._validate_names([name for name, _ in self._encoders])
         layout = describe(X, select_columns(X, self.modalities))
-        encoders = [clone(encoder) for _, encoder in self._encoders]
+        encoders = [clone(encoder) for _, encoder in self._parts]
         for modality, encoder in zip(layout, encoders):
             encoder._validate_params()
             check_reads(encoder, modality)
@@ -430,7 +370,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
+        X = check_table(self, X, reset=False)
         patients = read_patients(X, self._layout)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
