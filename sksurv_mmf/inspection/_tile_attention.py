@@ -398,8 +398,8 @@ def _check_highlight(highlight, tiles, patient):
 def _title(patient, slide_name):
     if slide_name in (None, patient):
         return f"Patient {patient}"
-    # Names of slides may be longer than a column of a journal is wide.
-    return "\n".join([f"Patient {patient}", *textwrap.wrap(str(slide_name), 36)])
+    # Beside the colour bar, in a column of a journal, there is room for a barcode but not for the rest of such a name.
+    return "\n".join([f"Patient {patient}", *textwrap.wrap(str(slide_name), 24, break_on_hyphens=False)])
 
 
 def _draw_thumbnail(ax, thumbnail, scale):
