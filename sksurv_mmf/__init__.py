@@ -4,6 +4,7 @@ from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
 from .bags._readers import read_bags
 from .cohort import join_modalities
+from .late_fusion import LateFusionSurvivalAnalysis
 from .persistence._model import load_model, save_model
 from .survival import FusionSurvivalAnalysis
 
@@ -12,6 +13,7 @@ __all__ = [
     "BagArray",
     "BagDtype",
     "FusionSurvivalAnalysis",
+    "LateFusionSurvivalAnalysis",
     "join_modalities",
     "load_model",
     "read_bags",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
@@ -103,6 +104,19 @@ def _prefixed(name, table):
             "slides of a patient belong into one bag."
         )
     return table.add_prefix(f"{name}{SEPARATOR}")
+
+
+def check_table(estimator, X, reset):
+    """X as a frame, after comparing its columns with those of `fit` or, if `reset`, remembering them."""
+    if not isinstance(X, pd.DataFrame):
+        # float64 keeps values apart that float32 would turn into infinity without a word.
+        X = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        return pd.DataFrame(X)
+    if reset and (len(X) == 0 or X.shape[1] == 0):
+        raise ValueError(f"Found array with shape {X.shape} while at least one patient and one column are required.")
+    _check_feature_names(estimator, X, reset=reset)
+    _check_n_features(estimator, X, reset=reset)
+    return X
 
 
 @dataclass(frozen=True)
@@ -249,9 +263,7 @@ def read_patients(X, layout, target=None):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
-    nothing = X.index[~present.any(axis=1)]
-    if len(nothing):
-        raise ValueError(f"Patient {shorten(nothing)} has no modality at all. Drop the patient from X and y.")
+    check_has_any(present, X.index)
     return Patients(columns, present, target)
 
 
@@ -306,11 +318,18 @@ def check_reads(encoder, modality):
         )
 
 
-def check_present(present, layout):
+def check_has_any(present, patients):
+    """Refuse patients who have no modality."""
+    nothing = patients[~present.any(axis=1)]
+    if len(nothing):
+        raise ValueError(f"Patient {shorten(nothing)} has no modality at all. Drop the patient from X and y.")
+
+
+def check_present(present, names):
     """Refuse to train on a modality that nobody has."""
-    for modality, has_any in zip(layout, present.any(axis=0)):
+    for name, has_any in zip(names, present.any(axis=0)):
         if not has_any:
-            raise ValueError(f"No patient has modality {modality.name!r}, so it cannot be learnt. Leave it out.")
+            raise ValueError(f"No patient has modality {name!r}, so it cannot be learnt. Leave it out.")
 
 
 def check_outcome(y, patients):

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted, validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
 from torch import nn
@@ -18,6 +18,7 @@ from .cohort import (
     check_outcome,
     check_present,
     check_reads,
+    check_table,
     describe,
     infer_columns,
     read_patients,
@@ -36,6 +37,7 @@ from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise
 from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
 from .utils._device import resolve_device
+from .utils._modality_composition import ModalityComposition
 from .utils._validation import PROBABILITY, shorten
 
 
@@ -48,7 +50,7 @@ def _fusion_has_attention(estimator):
     return True
 
 
-class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseComposition):
+class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityComposition):
     """Predict survival from several kinds of data by a network that fuses them.
 
     Each modality of the cohort table is encoded into a vector, the vectors are fused into one, and the fused vector
@@ -229,51 +231,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         self.random_state = random_state
         self.verbose = verbose
 
-    # scikit-learn's compositions address their parts as (name, part) pairs; a third item, the columns, is kept aside.
-    @property
-    def _encoders(self):
-        if not isinstance(self.modalities, list) or not all(isinstance(one, tuple) for one in self.modalities):
-            return []  # fit says what is wrong; get_params and set_params never do
-        return [modality[:2] for modality in self.modalities]
-
-    @_encoders.setter
-    def _encoders(self, named):
-        self.modalities = [(*pair, *modality[2:]) for pair, modality in zip(named, self.modalities)]
-
-    def get_params(self, deep=True):
-        """Get the parameters of this estimator and, by ``<modality>__<parameter>``, of its encoders.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of encoders, fusion and objective.
-
-        Returns
-        -------
-        params : dict
-            Parameter names mapped to their values.
-        """
-        return self._get_params("_encoders", deep=deep)
-
-    def set_params(self, **params):
-        """Set parameters of this estimator or of its parts.
-
-        Parameters
-        ----------
-        **params : dict
-            For example ``lr=0.001``; ``fusion__shared=False`` or ``wsi__hidden_dim=128`` if `fusion` or `modalities`
-            were given, since None has no parameters.
-
-        Returns
-        -------
-        self : FusionSurvivalAnalysis
-            This estimator.
-        """
-        # New modalities first, so that nested parameters reach their encoders and not those they replace.
-        self.modalities = params.pop("modalities", self.modalities)
-        self._set_params("_encoders", **params)
-        return self
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
@@ -300,12 +257,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             If a parameter, X or y is not usable. The message names the argument, column or patient.
         """
         self._validate_params()
-        X = self._check_X(X, reset=True)
+        X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._layout, encoders = self._plan(X)
         objective = self._objective().fit(event, time)
         patients = read_patients(X, self._layout, objective.encode(event, time))
-        check_present(patients.present, self._layout)
+        check_present(patients.present, [modality.name for modality in self._layout])
         seed, device = draw_seed(self.random_state), resolve_device(self.device)
         with torch_seed(seed, device):
             network = self._build(encoders, objective, patients)
@@ -316,18 +273,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
         self.objective_ = objective.finish(lambda: torch.cat(outputs()).double(), event, time)
         self.unique_times_ = self.objective_.unique_times_
         return self
-
-    def _check_X(self, X, reset):
-        if not isinstance(X, pd.DataFrame):
-            # float64 keeps values apart that float32 would turn into infinity without a word.
-            return pd.DataFrame(validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"))
-        if reset and (len(X) == 0 or X.shape[1] == 0):
-            raise ValueError(
-                f"Found array with shape {X.shape} while at least one patient and one column are required."
-            )
-        _check_feature_names(self, X, reset=reset)
-        _check_n_features(self, X, reset=reset)
-        return X
 
     def _fusion(self):
         return CrossModalAttention() if self.fusion is None else clone(self.fusion)
@@ -344,7 +289,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
             return layout, [AttentionMIL() if modality.is_bag else SNN() for modality in layout]
         self._check_modalities()
         layout = describe(X, select_columns(X, self.modalities))
-        encoders = [clone(encoder) for _, encoder in self._encoders]
+        encoders = [clone(encoder) for _, encoder in self._parts]
         for modality, encoder in zip(layout, encoders):
             encoder._validate_params()
             check_reads(encoder, modality)
@@ -359,7 +304,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
                 )
         if not self.modalities:
             raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
-        self._validate_names([name for name, _ in self._encoders])
+        self._validate_names([name for name, _ in self._parts])
 
     def _build(self, encoders, objective, patients=None):
         """Make the untrained network; without patients from fitted encoders, for weights that are there already."""
@@ -418,7 +363,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, _BaseCompo
     def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
+        X = check_table(self, X, reset=False)
         patients = read_patients(X, self._layout)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 

@@ -8,7 +8,7 @@ from sksurv.ensemble import RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from torch import nn
 
-from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis
 from sksurv_mmf.encoders import (
     MLP,
     SNN,
@@ -25,6 +25,7 @@ from sksurv_mmf.encoders import (
 from sksurv_mmf.fusions import Bilinear, CoAttention, Concat, CrossModalAttention, GatedAttention, Mean, SurvPath
 from sksurv_mmf.objectives import CoxPH, Objective
 from sksurv_mmf.preprocessing import (
+    BagPooling,
     BagTransformer,
     CoxElasticNetSelector,
     MinMaxNormalizer,
@@ -129,6 +130,7 @@ NUMERIC = [
     fusion(("all", LinearEncoder()), objective=ConstantHazard()),
     fusion(("all", SNN_ENCODER), objective=CoxPH()),
     make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
+    LateFusionSurvivalAnalysis([("all", CoxPHSurvivalAnalysis(alpha=0.1))], cv=2),
 ]
 
 WITH_BAGS = [
@@ -176,6 +178,17 @@ WITH_BAGS = [
         ),
         fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), batch_size=12, gradient_accumulation=2),
     ),
+    *(
+        LateFusionSurvivalAnalysis(
+            [
+                ("wsi", make_pipeline(BagPooling(["mean", 0.9]), CoxPHSurvivalAnalysis(alpha=0.1))),
+                ("rna", RandomSurvivalForest(n_estimators=5)),
+            ],
+            combine=combine,
+            cv=2,
+        )
+        for combine in ("rank", "stack")
+    ),
 ]
 
 TRANSFORMERS = [
@@ -184,7 +197,7 @@ TRANSFORMERS = [
     # The checks make targets without a signal, where no gene at all is the best model and an error without this.
     CoxElasticNetSelector(n_alphas=10, cv=3, min_features=1),
 ]
-BAG_TRANSFORMERS = [BagTransformer(StandardScaler())]
+BAG_TRANSFORMERS = [BagTransformer(StandardScaler()), BagPooling(["mean", "std"])]
 
 
 @parametrize_with_survival_checks(NUMERIC, expected_failures=expected_failures)

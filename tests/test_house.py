@@ -20,9 +20,10 @@ LAYERS = [
     ["encoders", "fusions", "objectives"],
     ["training"],
     ["cohort"],
-    ["survival", "slides"],
+    ["survival", "late_fusion", "slides"],
     ["inspection"],
-    ["model_selection", "presets"],
+    ["model_selection"],
+    ["presets"],
     ["persistence"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}

@@ -1,11 +1,22 @@
-import numpy as np
-import pytest
-from sklearn.base import clone
+import os
+from pathlib import Path
 
-from sksurv_mmf.datasets import make_multimodal_survival
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sksurv.util import Surv
+
+from sksurv_mmf.bags import BagArray
+from sksurv_mmf.datasets import load_tcga_nsclc, make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, Identity
 from sksurv_mmf.fusions import CrossModalAttention
-from sksurv_mmf.presets import paper_protocol, table1, table2
+from sksurv_mmf.model_selection import SurvivalKFold
+from sksurv_mmf.presets import baselines, paper_protocol, table1, table2
+
+REAL = Path(os.environ.get("SKSURV_MMF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +66,92 @@ def test_modalities_may_have_other_names(cohort):
     X = cohort.X.rename(columns=lambda name: name.replace("wsi__", "slide__").replace("rna__", "genes__"))
     model = table1("slide", "genes", max_epochs=1, random_state=0)["Concatenation"].fit(X, cohort.y)
     assert [name for name, *_ in model[-1].modalities_] == ["slide", "genes"]
+
+
+ALL = [
+    "Ridge Cox",
+    "Elastic net Cox",
+    "Random survival forest",
+    "Gradient boosting",
+    "Clinical Cox",
+    "Late fusion, rank",
+    "Late fusion, stack",
+]
+
+
+def fast(model):
+    """The same with few trees."""
+    keys = [key for key in model.get_params() if key.endswith("n_estimators")]
+    return clone(model).set_params(**dict.fromkeys(keys, 10))
+
+
+@pytest.fixture(scope="module")
+def patchy():
+    """Every modality shows the risk; patients lack modalities or single values, and a variable consists of words."""
+    rng = np.random.default_rng(0)
+    risk = rng.normal(size=100)
+    tiles = [r + rng.normal(size=(rng.integers(3, 7), 4)) for r in risk]
+    tiles = [np.where(one > 2, np.nan, one) if rng.random() < 0.8 else None for one in tiles]
+    genes = risk[:, np.newaxis] + rng.normal(size=(100, 8))
+    genes[rng.random(100) < 0.2] = np.nan
+    X = pd.DataFrame(
+        {
+            "wsi__tiles": BagArray(tiles),
+            **{f"rna__{i}": gene for i, gene in enumerate(genes.T)},
+            "clinical__age": 60 + 9 * risk + rng.normal(0, 9, 100),
+            "clinical__stage": pd.Categorical(np.where(risk + rng.normal(size=100) > 0, "III", "I")),
+            "clinical__smoker": rng.random(100) < 0.5,
+            "other__x": 1.0,
+        },
+        index=[f"P{i}" for i in range(100)],
+    )
+    X.loc[X.index[:3], ["clinical__age", "clinical__stage"]] = np.nan
+    return X, Surv.from_arrays(rng.random(100) < 0.7, rng.exponential(np.exp(-2 * risk)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_baselines_read_a_patchy_cohort(patchy, name):
+    X, y = patchy
+    model = fast(baselines(random_state=0)[name]).fit(X[:70], y[:70])
+    risk = model.predict(X[70:])
+    assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
+    assert_allclose(model.predict(X.drop(columns="other__x")[70:]), risk)
+    assert model.score(X[70:], y[70:]) > 0.65
+
+
+def test_baselines_ask_for_what_is_there():
+    assert list(baselines()) == ALL
+    assert list(baselines(clinical=None)) == [name for name in ALL if name != "Clinical Cox"]
+    assert list(baselines(image=None, rna=None)) == ALL[:5]
+    with pytest.raises(ValueError, match="Name at least one"):
+        baselines(None, None, None)
+
+
+def test_baselines_name_the_modality_that_is_not_there(patchy):
+    X, y = patchy
+    with pytest.raises(ValueError, match="no column of the modality 'omics'"):
+        baselines(rna="omics")["Ridge Cox"].fit(X, y)
+
+
+def test_baselines_share_no_part():
+    models = baselines()
+    models["Late fusion, rank"].set_params(fuse__wsi__forest__n_estimators=3, fuse__rna__prepare__standardscaler=None)
+    assert models["Late fusion, stack"].get_params()["fuse__wsi__forest__n_estimators"] == 100
+    assert models["Late fusion, rank"].get_params()["fuse__clinical__forest__n_estimators"] == 100
+    assert models["Random survival forest"][-1].n_estimators == 100
+    assert models["Late fusion, stack"].get_params()["fuse__rna__prepare__standardscaler"] is not None
+
+
+def test_the_unit_of_a_column_does_not_matter(patchy):
+    X, y = patchy
+    other = X.assign(**{column: 1000 * X[column] + 5 for column in X if column.startswith("rna__")})
+    one, two = (fast(baselines()["Elastic net Cox"]).fit(table, y).predict(table) for table in (X, other))
+    assert_allclose(two, one, atol=1e-4)
+
+
+@pytest.mark.skipif(not (REAL / "tcga_nsclc").is_dir(), reason="tcga_nsclc is not in $SKSURV_MMF_DATA")
+def test_clinical_cox_is_where_it_was_measured_with_scikit_survival_alone():
+    cohort = load_tcga_nsclc(REAL, cohort="LUSC", modalities=["clinical"])
+    model = baselines(image=None, rna=None)["Clinical Cox"]
+    scores = cross_val_score(model, cohort.X, cohort.y, cv=SurvivalKFold(5, shuffle=True, random_state=0))
+    assert abs(scores.mean() - 0.562) < 0.03

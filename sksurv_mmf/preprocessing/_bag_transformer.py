@@ -110,7 +110,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If a column holds no bag at all.
         """
         self._validate_params()
-        X = _as_frame_of_bags(X)
+        X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True)
         random_state = check_random_state(self.random_state)
         self.transformers_ = {}
@@ -148,7 +148,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If tiles have another number of features than in `fit`, or the transformer refuses a bag.
         """
         check_is_fitted(self)
-        X = _as_frame_of_bags(X)
+        X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True, reset=False)
         return pd.DataFrame({name: self._transform_column(name, column) for name, column in X.items()}, index=X.index)
 
@@ -180,21 +180,23 @@ class OnTiles:
         return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
 
 
-def _as_frame_of_bags(X):
+def as_frame_of_bags(X, transformer):
+    """Return columns of bags as a frame, or say what `transformer` was given instead."""
+    name = type(transformer).__name__
     if isinstance(X, BagArray):
         X = pd.Series(X)
     if isinstance(X, pd.Series):
         X = X.to_frame(X.name if X.name is not None else "tiles")
     if not isinstance(X, pd.DataFrame):
         raise TypeError(
-            f"BagTransformer works on columns of bags; got {type(X).__name__}. Pass a DataFrame, a Series of dtype "
-            "'bag' or a BagArray."
+            f"{name} works on columns of bags; got {type(X).__name__}. Pass a DataFrame, a Series of dtype 'bag' or a "
+            "BagArray."
         )
-    others = [name for name, dtype in X.dtypes.items() if not isinstance(dtype, BagDtype)]
+    others = [column for column, dtype in X.dtypes.items() if not isinstance(dtype, BagDtype)]
     if others:
         raise TypeError(
-            f"BagTransformer works on columns of dtype 'bag'; column {others[0]!r} has dtype {X.dtypes[others[0]]}. "
-            "Choose the columns with make_modality_transformer(<modality>=BagTransformer(...)) or a ColumnTransformer."
+            f"{name} works on columns of dtype 'bag'; column {others[0]!r} has dtype {X.dtypes[others[0]]}. "
+            f"Choose the columns with make_modality_transformer(<modality>={name}(...)) or a ColumnTransformer."
         )
     return X
 
