@@ -63,11 +63,7 @@ def join_modalities(modalities, how="inner"):
         raise ValueError("modalities is empty; pass a dict such as {'wsi': bags, 'rna': table}.")
     tables = {name: _prefixed(name, table) for name, table in modalities.items()}
     if how == "outer":
-        # pandas has no NaN among booleans and would make their column one of objects.
-        tables = {
-            name: table.astype(dict.fromkeys(table.select_dtypes(bool).columns, float))
-            for name, table in tables.items()
-        }
+        tables = {name: make_nullable(table) for name, table in tables.items()}
     X = pd.concat(tables.values(), axis=1, join=how, sort=False)
     if X.empty:
         examples = "; ".join(f"{name!r}: {shorten(table.index, 3)}" for name, table in tables.items())
@@ -76,6 +72,11 @@ def join_modalities(modalities, how="inner"):
             "use how='outer'."
         )
     return X
+
+
+def make_nullable(table):
+    """Turn booleans into floats: pandas has no NaN among booleans and would make their column one of objects."""
+    return table.astype(dict.fromkeys(table.select_dtypes(bool).columns, float))
 
 
 def _prefixed(name, table):
