@@ -178,8 +178,8 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None)
 
     Use them on the folds on which you judge a network. All take the same X, as it comes from
     :func:`~sksurv_mmf.join_modalities` with ``how="outer"``: bags are averaged over their tiles, and scaling, missing
-    values, missing modalities and penalties are learnt inside the training fold. A modality that X does not have must be
-    None: ``baselines(clinical=None)`` for :func:`~sksurv_mmf.datasets.make_multimodal_survival`.
+    values, missing modalities and penalties are learnt inside the training fold. A modality that X does not have must
+    be None: ``baselines(clinical=None)`` for :func:`~sksurv_mmf.datasets.make_multimodal_survival`.
 
     Parameters
     ----------
