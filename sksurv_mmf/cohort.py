@@ -460,4 +460,7 @@ def tile_table(bags, weights):
     coords = [bag.coords for bag in bags]
     if coords and all(one is not None for one in coords):
         table[["x", "y"]] = np.concatenate(coords)
+        units = [bag.coord_unit for bag in bags]
+        if any(units):
+            table["coord_unit"] = np.repeat(np.array(units, dtype=object), n_tiles)
     return table

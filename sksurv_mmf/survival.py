@@ -507,7 +507,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         -------
         attention : DataFrame of shape (n_tiles_total, n_columns)
             Column "attention", which sums to one over the tiles of a patient, column "slide" if all bags know their
-            slides, and columns "x" and "y" if all tiles have coordinates. The index has the levels "patient" and
+            slides, columns "x" and "y" if all tiles have coordinates, and column "coord_unit" ("px" or "um") if files
+            tell their unit. The index has the levels "patient" and
             "tile". Patients without the modality have no rows.
 
         Raises

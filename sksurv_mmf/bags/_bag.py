@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._checks import check_coords, check_features, check_numbers
+from ._checks import COORD_UNITS, check_coords, check_features, check_numbers
 from ._files import open_feature_file
 
 
@@ -26,7 +26,7 @@ class Bag:
         refuse it.
 
     coords : array-like of shape (n_tiles, 2), default=None
-        Position of each tile as (x, y), in any unit. Attention maps need it.
+        Position of each tile as (x, y), of its upper left corner on a slide. Attention maps need it.
 
     source : str, default=None
         Where the tiles come from, for the user to read. It is the path if the bag is file-backed, or the paths.
@@ -34,10 +34,14 @@ class Bag:
     slides : dict of str to int, default=None
         Number of tiles of each slide, in the order of the tiles, where this is known.
 
+    coord_unit : {"px", "um"}, default=None
+        Unit of the coordinates: pixels of level 0, the finest of the slide, or micrometres. None says that it is not
+        known; maps on a slide then take it for pixels.
+
     Raises
     ------
     ValueError
-        If there are no tiles, or the shapes or types are not the ones above.
+        If there are no tiles, or the shapes, types or the unit are not the ones above.
 
     See Also
     --------
@@ -47,8 +51,8 @@ class Bag:
     Notes
     -----
     Bags are values: nothing changes a bag once it is made, and the arrays it hands out are read-only. Two
-    bags are equal if their features, the type of these included, and their coordinates are, wherever they are
-    kept. So comparing file-backed bags reads them, unless both stand for the same file. The names of slides and
+    bags are equal if their features, the type of these included, and their coordinates and unit are, wherever they
+    are kept. So comparing file-backed bags reads them, unless both stand for the same file. The names of slides and
     sources do not count.
 
     Examples
@@ -64,9 +68,12 @@ class Bag:
 
     __slots__ = ("_content", "_source")
 
-    def __init__(self, features, coords=None, source=None, slides=None):
+    def __init__(self, features, coords=None, source=None, slides=None, coord_unit=None):
+        if coord_unit not in (None, *COORD_UNITS):
+            raise ValueError(f"coord_unit must be None or one of {', '.join(COORD_UNITS)}, got {coord_unit!r}.")
         features = _as_features(features)
-        self._content = _Arrays(features, _as_coords(coords, len(features)), _as_slides(slides, len(features)))
+        n_tiles = len(features)
+        self._content = _Arrays(features, _as_coords(coords, n_tiles), _as_slides(slides, n_tiles), coord_unit)
         self._source = source
 
     @classmethod
@@ -139,6 +146,11 @@ class Bag:
         return _as_coords(self._content.read_coords(), self.n_tiles)
 
     @property
+    def coord_unit(self):
+        """Unit of the coordinates, "px" or "um", or None if it is not known."""
+        return self._content.coord_unit
+
+    @property
     def source(self):
         """Where the tiles come from, or None."""
         return self._source
@@ -198,7 +210,7 @@ class Bag:
         features = _as_features(function(self.features))
         width = features.shape[1] if n_features is None else n_features
         _check_mapped(features, (self.n_tiles, width), function, self.source)
-        return self._from_content(_Arrays(features, self.coords, self._content.slides), self.source)
+        return self._from_content(_Arrays(features, self.coords, self._content.slides, self.coord_unit), self.source)
 
     def __repr__(self):
         return f"Bag({self.n_tiles} tiles x {self.n_features} features)"
@@ -210,6 +222,7 @@ class Bag:
             return True
         return (
             self._content.shape == other._content.shape
+            and self.coord_unit == other.coord_unit
             and _equal(self.coords, other.coords)
             and _equal(self.features, other.features)
         )
@@ -222,16 +235,17 @@ class Bag:
 class _Arrays:
     """Content of a bag in memory. Compares by identity; `Bag` compares the arrays."""
 
-    __slots__ = ("_coords", "_features", "slides")
+    __slots__ = ("_coords", "_features", "coord_unit", "slides")
 
-    def __init__(self, features, coords, slides):
+    def __init__(self, features, coords, slides, coord_unit):
         self._features = features
         self._coords = coords
         self.slides = slides
+        self.coord_unit = coord_unit
 
     def __reduce__(self):
         # An array that was pickled has forgotten that it was read-only.
-        return _unpickle_arrays, (self._features, self._coords, self.slides)
+        return _unpickle_arrays, (self._features, self._coords, self.slides, self.coord_unit)
 
     @property
     def shape(self):
@@ -244,8 +258,8 @@ class _Arrays:
         return self._coords
 
 
-def _unpickle_arrays(features, coords, slides):
-    return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides)
+def _unpickle_arrays(features, coords, slides, coord_unit):
+    return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides, coord_unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +277,10 @@ class _Mapped:
     @property
     def slides(self):
         return self.content.slides
+
+    @property
+    def coord_unit(self):
+        return self.content.coord_unit
 
     def source_of(self, tile):
         return self.content.source_of(tile)

@@ -8,6 +8,9 @@ FEATURES = ("features", "feats")
 COORDS = "coords"
 """Name that all of them give to the coordinates."""
 
+COORD_UNITS = ("px", "um")
+"""Units of coordinates: pixels of level 0, the finest of the slide, or micrometres."""
+
 MAX_RATIO = 1032
 """How many times the bytes of its file a compressed array may announce: what deflate can reach at best."""
 

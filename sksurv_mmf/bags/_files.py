@@ -50,6 +50,11 @@ class FeatureFile:
         """Number of tiles by slide."""
         return {slide_name(self.path): self.shape[0]}
 
+    @property
+    def coord_unit(self):
+        """Unit of the coordinates, or None if the file does not say."""
+        return self.coords.unit if isinstance(self.coords, Hdf5Array) else None
+
     def source_of(self, tile):
         """Path of the file that has the tile."""
         return self.path
@@ -92,6 +97,11 @@ class SlideFiles:
     def slides(self):
         """Number of tiles by slide."""
         return {name: n_tiles for file in self.files for name, n_tiles in file.slides.items()}
+
+    @property
+    def coord_unit(self):
+        """Unit of the coordinates, which all files share."""
+        return None if any(file.coords is None for file in self.files) else self.files[0].coord_unit
 
     @property
     def path(self):

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..utils._optional import import_optional
-from ._checks import check_announced, check_numbers, choose_coords, choose_features
+from ._checks import COORD_UNITS, check_announced, check_numbers, choose_coords, choose_features
+
+# In bytes. A hostile file could announce a text of gigabytes.
+_LONGEST_UNIT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class Hdf5Array:
 
     key: str
     shape: tuple
+    unit: str | None = None
 
     def read(self, path):
         """Read the dataset, without the leading axis of length one that TRIDENT may give it."""
@@ -66,7 +70,19 @@ def _describe(file, key, size):
     elif dataset.id.get_storage_size() != math.prod(dataset.shape) * dataset.dtype.itemsize:
         raise ValueError(f"array {key!r} of shape {dataset.shape} was announced, but never written.")
     shape = dataset.shape
-    return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
+    return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape, _unit_of(file))
+
+
+def _unit_of(file):
+    """Unit of the coordinates, where the file says it as STAMP does, or None."""
+    if "unit" not in file.attrs:
+        return None
+    attribute = file.attrs.get_id("unit")
+    if attribute.shape != () or attribute.dtype.itemsize > _LONGEST_UNIT:
+        return None
+    unit = file.attrs["unit"]
+    unit = unit.decode(errors="replace") if isinstance(unit, bytes) else unit
+    return unit if unit in COORD_UNITS else None
 
 
 def _follow(file, key):

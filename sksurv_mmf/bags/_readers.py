@@ -111,7 +111,10 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
 
     NaN in the tiles is found when they are read. Estimators refuse it and name the file.
 
-    Coordinates of different slides overlap. A bag has coordinates only if all its slides do.
+    Coordinates of different slides overlap. A bag has coordinates only if all its slides do. Their unit, that of
+    `Bag.coord_unit`, is "um" for files of STAMP, which say so by the attribute "unit" of the file; it is not
+    known of others, and maps on a slide take it for pixels of level 0, the finest. If that is wrong, give the table of
+    attention a column "coord_unit" first.
 
     Examples
     --------
@@ -325,6 +328,10 @@ def _one_bag_per_patient(files, patients):
     files_of = {}
     for file, patient in zip(files, patients):
         files_of.setdefault(patient, []).append(file)
+    for patient, own in files_of.items():
+        if len({file.coord_unit for file in own if file.coords is not None}) > 1:
+            units = [f"{file.path} ({file.coord_unit or 'unit not known'})" for file in own]
+            raise ValueError(f"Patient {patient!r} has slides with coordinates of different units: {', '.join(units)}.")
     contents = [own[0] if len(own) == 1 else SlideFiles(tuple(own)) for own in files_of.values()]
     bags = BagArray([Bag._from_content(content, content.path) for content in contents])
     return pd.Series(bags, index=pd.Index(list(files_of), name="patient"), name="tiles")

@@ -53,6 +53,7 @@ class _StoredBag:
     start: int
     stop: int
     tiles_of_slides: tuple
+    coord_unit: str | None
 
     @property
     def path(self):
@@ -92,7 +93,8 @@ def pack_bags(bags, path, dtype="float32"):
         One bag per patient; the index is the patient, a string or a whole number. A missing bag stays missing.
     path : str or path-like
         Folder to make. It gets its name when it is complete; until then the files are in a folder beside it whose
-        name begins with a dot and ends in ``.partial``.
+        name begins with a dot and ends in ``.partial``. An error removes that folder; if the process is killed it
+        stays, and you can delete it.
     dtype : {"float16", "float32"}, default="float32"
         Type of the stored features. float16 takes half the space and rounds to 11 significant bits.
 
@@ -108,7 +110,8 @@ def pack_bags(bags, path, dtype="float32"):
     TypeError
         If `bags` is not a series of bags.
     ValueError
-        If patients are missing or repeated, no patient has a bag, or a feature is beyond the range of float16.
+        If patients are missing or repeated, no patient has a bag, a feature is beyond the range of float16, or
+        coordinates have different units.
 
     See Also
     --------
@@ -133,7 +136,8 @@ def pack_bags(bags, path, dtype="float32"):
     ``slide_ids.npy``     (n_slides,)            the slides; "" where a bag does not know its slides
     ``has_coords.npy``    (n_patients,)          whether the bag has coordinates; bool
     ``bag_crc32.npy``     (n_patients,)          CRC-32 of each bag's rows of features.npy, 0 if it is missing; uint32
-    ``store.json``                               format, version, and size and CRC-32 of each file
+    ``store.json``                               format, version, unit of the coordinates ("px", "um" or null), and size
+                                                 and CRC-32 of each file
     ===================== ====================== =============================================================
 
     The checksums find damage, not forgery.
@@ -205,11 +209,12 @@ def open_bags(path, verify=False):
     Name: tiles, dtype: bag
     """
     path = os.path.abspath(os.fsdecode(path))
-    files = _read_manifest(path)
+    manifest = _read_manifest(path)
     try:
+        files, unit = manifest["files"], manifest.get("coord_unit")
         matrices = {name: _open_matrix(path, files, name) for name in _LARGE if name in files}
         small = {name: _read_small(path, files, name) for name in _ARRAYS if name not in _LARGE}
-        bags = _bags_of(matrices["features"], matrices.get("coords"), small)
+        bags = _bags_of(matrices["features"], matrices.get("coords"), small, unit)
         if verify:
             _verify(matrices, files, small)
     except FileNotFoundError:
@@ -278,7 +283,18 @@ def _write_store(folder, bags, ids, dtype):
         with _MatrixWriter(folder, name, array.shape, array.dtype) as writer:
             writer.write(array)
         files[name] = writer.entry
-    _write_manifest(folder, files)
+    _write_manifest(folder, files, _unit_of(bags[np.array(has_coords)]))
+
+
+def _unit_of(bags):
+    """The unit that all coordinates of these bags have, or None if it is not known."""
+    units = {bag.coord_unit for bag in bags}
+    if len(units) > 1:
+        raise ValueError(
+            f"A store has one unit of coordinates, but these bags have {shorten(sorted(map(str, units)))} (None: not "
+            "known). Pack them in several stores."
+        )
+    return units.pop() if units else None
 
 
 def _slides_of(bag):
@@ -331,8 +347,8 @@ class _MatrixWriter:
         self.stream.close()
 
 
-def _write_manifest(folder, files):
-    content = {"format": _FORMAT, "version": _VERSION, "files": files}
+def _write_manifest(folder, files, coord_unit):
+    content = {"format": _FORMAT, "version": _VERSION, "coord_unit": coord_unit, "files": files}
     with open(os.path.join(folder, MANIFEST), "x", encoding="utf-8") as stream:
         json.dump(content | {"crc32": _json_crc32(content)}, stream, indent=1)
         stream.flush()
@@ -344,7 +360,7 @@ def _json_crc32(content):
 
 
 def _read_manifest(path):
-    """Return size and checksum of each file by its name."""
+    """Return the manifest: unit of the coordinates, and size and checksum of each file by its name."""
     manifest = os.path.join(path, MANIFEST)
     if not os.path.isfile(manifest):
         raise FileNotFoundError(f"{path!r} is no bag store: it has no {MANIFEST}. pack_bags makes stores.")
@@ -363,7 +379,7 @@ def _read_manifest(path):
         )
     if checksum != _json_crc32(content):
         raise ValueError(f"Bag store {path!r} cannot be used: {MANIFEST} does not have its checksum; it is damaged.")
-    return content["files"]
+    return content
 
 
 def _open_file(path, files, name, check_dtype=check_numbers):
@@ -398,7 +414,7 @@ def _check_ids(dtype):
         raise ValueError(f"expected text or whole numbers, got dtype {dtype}.")
 
 
-def _bags_of(features, coords, small):
+def _bags_of(features, coords, small, coord_unit):
     """Make the bags of a store, after checking that its files agree."""
     offsets, slide_offsets = small["offsets"], small["slide_offsets"]
     n_tiles = features.array.shape[0]
@@ -417,9 +433,9 @@ def _bags_of(features, coords, small):
     for i, (start, stop) in enumerate(pairwise(offsets.tolist())):
         if start < stop:
             own = tuple(slides[first[i] : first[i + 1]])
-            content = _StoredBag(
-                features, coords if small["has_coords"][i] else None, start, stop, None if own[0][0] == "" else own
-            )
+            own = None if own[0][0] == "" else own
+            places, unit = (coords, coord_unit) if small["has_coords"][i] else (None, None)
+            content = _StoredBag(features, places, start, stop, own, unit)
             bags[i] = Bag._from_content(content, content.path)
     return BagArray(bags)
 

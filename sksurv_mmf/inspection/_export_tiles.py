@@ -50,8 +50,9 @@ def export_geojson(
     Parameters
     ----------
     attention : DataFrame
-        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
-        "slide", the tiles of this slide are taken, and 1 is their average.
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest, or in micrometres where
+        a column "coord_unit" says "um" as for files of STAMP. If it has a column "slide", the tiles of this slide are
+        taken, and 1 is their average.
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     path : str or path-like
@@ -161,8 +162,9 @@ def export_tiles(
     Parameters
     ----------
     attention : DataFrame
-        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
-        "slide", the tiles of this slide are taken, and 1 is their average.
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest, or in micrometres where
+        a column "coord_unit" says "um" as for files of STAMP. If it has a column "slide", the tiles of this slide are
+        taken, and 1 is their average.
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     out_dir : str or path-like

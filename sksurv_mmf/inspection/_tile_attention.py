@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from ..bags._checks import COORD_UNITS
 from ..slides._slide import Slide
 from ..slides._tiling import level0_side
 from ..utils._validation import shorten
@@ -118,7 +119,7 @@ class TileAttentionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, patient=None, modality=None, slide_name=None, highlight=None, coord_unit="px", ax=None
+        cls, estimator, X, *, patient=None, modality=None, slide_name=None, highlight=None, coord_unit=None, ax=None
     ):
         """Compute the weights of one patient's tiles and draw them.
 
@@ -136,8 +137,8 @@ class TileAttentionDisplay:
             The slide to draw, as in `Bag.slides`. Needed for a map if the patient has several.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
-        coord_unit : str, default="px"
-            Unit of the coordinates for the axis labels.
+        coord_unit : str, default=None
+            Unit of the coordinates for the axis labels. None takes that of the column "coord_unit", or "px".
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -160,14 +161,14 @@ class TileAttentionDisplay:
         )
 
     @classmethod
-    def from_predictions(cls, attention, *, patient=None, slide_name=None, highlight=None, coord_unit="px", ax=None):
+    def from_predictions(cls, attention, *, patient=None, slide_name=None, highlight=None, coord_unit=None, ax=None):
         """Draw given weights.
 
         Parameters
         ----------
         attention : DataFrame
             Table as `tile_attention` returns it: index levels "patient" and "tile", column "attention" and, where they
-            are known, "slide" and, for a map, "x" and "y".
+            are known, "slide" and, for a map, "x" and "y" with their "coord_unit".
         patient : object, default=None
             The patient to draw. Not needed if the table has one only.
         slide_name : str, default=None
@@ -175,8 +176,8 @@ class TileAttentionDisplay:
             patient has several, because their coordinates overlap.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
-        coord_unit : str, default="px"
-            Unit of the coordinates for the axis labels.
+        coord_unit : str, default=None
+            Unit of the coordinates for the axis labels. None takes that of the column "coord_unit", or "px".
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -201,7 +202,7 @@ class TileAttentionDisplay:
             patient=patient,
             slide_name=slide_name,
         )
-        return display.plot(ax=ax, coord_unit=coord_unit)
+        return display.plot(ax=ax, coord_unit=coord_unit or _unit_of(tiles))
 
     @classmethod
     def from_slide(
@@ -223,8 +224,9 @@ class TileAttentionDisplay:
         Parameters
         ----------
         attention : DataFrame
-            Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
-            "slide", the tiles of this slide are drawn, and 1 is their average.
+            Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest, or in micrometres
+            where a column "coord_unit" says "um" as for files of STAMP. If it has a column "slide", the tiles of this
+            slide are drawn, and 1 is their average.
         slide : str or path-like
             The slide, in a format that OpenSlide reads.
         patient : object, default=None
@@ -378,7 +380,8 @@ def place_on_slide(tiles, slide, tile_size, mpp):
     """Corners of tiles and their side, both in pixels of level 0, after checking that they lie on the slide."""
     if not _has_coords(tiles):
         raise ValueError("The tiles have no coordinates: attention lacks the columns 'x' and 'y'.")
-    coords, side = tiles[["x", "y"]].to_numpy(dtype=float), level0_side(slide, tile_size, mpp)
+    coords = tiles[["x", "y"]].to_numpy(dtype=float) / _coord_scale(tiles, slide)
+    side = level0_side(slide, tile_size, mpp)
     # Other tools let tiles reach over the border; their corners are on the slide.
     outside = ~((coords >= 0) & (coords < slide.dimensions)).all(axis=1)
     if outside.any():
@@ -386,9 +389,26 @@ def place_on_slide(tiles, slide, tile_size, mpp):
         raise ValueError(
             f"{outside.sum()} of {len(tiles)} tiles are not on slide {str(slide.path)!r}, which has {width} x {height} "
             f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows "
-            "of this one only; coordinates must be in pixels of level 0."
+            "of this one only; coordinates must be in pixels of level 0, unless a column 'coord_unit' says 'um'."
         )
     return coords, side
+
+
+def _coord_scale(tiles, slide):
+    """Side of a pixel of level 0 in the unit of the coordinates, for each tile."""
+    if "coord_unit" not in tiles.columns:
+        return 1.0
+    units = tiles["coord_unit"].fillna("px")
+    strange = units[~units.isin(COORD_UNITS)]
+    if len(strange):
+        raise ValueError(f"The column 'coord_unit' must be 'px' or 'um', got {strange.iloc[0]!r}.")
+    is_um = (units == "um").to_numpy()[:, None]
+    return np.where(is_um, slide.mpp if is_um.any() else 1.0, 1.0)
+
+
+def _unit_of(tiles):
+    units = tiles["coord_unit"].dropna().unique() if "coord_unit" in tiles.columns else []
+    return units[0] if len(units) == 1 else "px"
 
 
 def _check_highlight(highlight, tiles, patient):

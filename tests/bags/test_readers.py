@@ -327,3 +327,57 @@ def test_transformers_take_bags_from_files(on_disk):
 def test_a_store_of_read_bags_keeps_slides(folder, tmp_path):
     pack_bags(read_bags(folder), tmp_path / "store")
     assert_is_the_cohort(open_bags(tmp_path / "store"))
+
+
+def write_stamp(folder, slide, unit="um"):
+    path = folder / f"{slide}.h5"
+    with h5py.File(path, "w") as file:
+        file["feats"], file["coords"] = tiles_of(slide), coords_of(slide) * 0.5
+        file.attrs["unit"] = unit
+    return path
+
+
+def test_micrometres_stay_micrometres(tmp_path):
+    """From files of STAMP over a store and transformers to the table of attention."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for slide in SLIDES:
+        write_stamp(folder, slide)
+    bags = read_bags(folder)
+    packed = pack_bags(bags, tmp_path / "store")
+    assert all(packed[patient] == bag for patient, bag in bags.items())
+    X = join_modalities({"wsi": bags})
+    y = np.array([(True, 1.0), (True, 2.0), (False, 3.0)], dtype=[("event", bool), ("time", float)])
+    model = FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], max_epochs=1, random_state=0).fit(X, y)
+    for some in (bags, packed, BagTransformer(StandardScaler()).fit(bags).transform(bags).iloc[:, 0]):
+        assert {bag.coord_unit for bag in some} == {"um"}
+        assert {pickle.loads(pickle.dumps(bag)).coord_unit for bag in some} == {"um"}
+        assert set(model.tile_attention(join_modalities({"wsi": some}))["coord_unit"]) == {"um"}
+
+
+def test_units_of_coordinates_do_not_mix(folder, tmp_path):
+    first, second, third, _ = SLIDES
+    assert read_bags(folder).map(lambda bag: bag.coord_unit).isna().all()
+    write_stamp(folder, first)
+    bags = read_bags(folder)
+    assert [bag.coord_unit for bag in bags] == ["um", None, None]
+    with pytest.raises(ValueError, match="one unit of coordinates, but these bags have 'None', 'um'"):
+        pack_bags(bags, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    write_stamp(folder, third)
+    with pytest.raises(ValueError, match=rf"'TCGA-05-4245' has .*{second}.h5 \(unit not known\), .*{third}.h5 \(um\)"):
+        read_bags(folder)
+
+
+@pytest.mark.parametrize("unit", [["um"], 7, "u" * 1000, "mm", np.bytes_(b"um"), h5py.Empty("S2")])
+def test_only_known_units_are_believed(tmp_path, unit):
+    bag = Bag.from_file(write_stamp(tmp_path, next(iter(SLIDES)), unit))
+    assert bag.coord_unit == ("um" if isinstance(unit, bytes) else None)
+
+
+def test_bags_in_other_units_differ():
+    one, other = (Bag(np.ones((2, 1)), np.zeros((2, 2)), coord_unit=unit) for unit in ("um", "px"))
+    assert one != other
+    assert one == Bag(np.ones((2, 1)), np.zeros((2, 2)), coord_unit="um")
+    with pytest.raises(ValueError, match="coord_unit must be None or one of px, um, got 'mm'"):
+        Bag(np.ones((2, 1)), coord_unit="mm")

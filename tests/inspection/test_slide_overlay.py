@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from attention_tables import table
 
-from sksurv_mmf.inspection import TileAttentionDisplay
+from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson
 from sksurv_mmf.slides import tile_slide
 
 COORDS = np.array([[128, 256], [640, 256], [384, 480]])
@@ -92,6 +92,24 @@ def test_what_cannot_be_placed_is_explained(make_slide, ramp):
         TileAttentionDisplay.from_slide(weights, make_slide(ramp, mpp=None))
     with pytest.raises(ValueError, match="highlight has shape"):
         TileAttentionDisplay.from_slide(weights, make_slide(ramp), highlight=[True])
+
+
+@pytest.mark.parametrize("slide_mpp", [None, 0.25])
+def test_micrometres_come_to_the_same_place_as_pixels(make_slide, ramp, slide_mpp, tmp_path):
+    path, side = make_slide(ramp, mpp=0.5), slide_mpp or 0.5
+    pixels, micrometres = table(WEIGHTS, COORDS), table(WEIGHTS, np.multiply(COORDS, side)).assign(coord_unit="um")
+    how = {"tile_size": 64, "mpp": 0.5, "slide_mpp": slide_mpp}
+    one, other = (TileAttentionDisplay.from_slide(weights, path, **how) for weights in (pixels, micrometres))
+    np.testing.assert_allclose(other.coords, COORDS)
+    assert other.tile_size == one.tile_size
+    files = tmp_path / "pixels.geojson", tmp_path / "micrometres.geojson"
+    for weights, file in zip((pixels, micrometres), files):
+        export_geojson(weights, path, file, **how)
+    assert files[0].read_text() == files[1].read_text()
+    assert TileAttentionDisplay.from_predictions(micrometres).ax_.get_xlabel() == "x (um)"
+    assert TileAttentionDisplay.from_predictions(pixels).ax_.get_xlabel() == "x (px)"
+    with pytest.raises(ValueError, match="must be 'px' or 'um', got 'mm'"):
+        TileAttentionDisplay.from_slide(micrometres.assign(coord_unit="mm"), path, **how)
 
 
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "luna_1065626.svs"])
