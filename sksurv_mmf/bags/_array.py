@@ -1,7 +1,6 @@
 """A pandas column of bags."""
 
 import numbers
-import statistics
 import zlib
 
 import numpy as np
@@ -11,6 +10,7 @@ from pandas.api.indexers import check_array_indexer
 from pandas.api.types import is_list_like, is_scalar
 
 from ._bag import Bag
+from ._checks import describe_widths
 
 
 @register_extension_dtype
@@ -288,12 +288,8 @@ def _checksum(bag):
 
 def _check_n_features(bags):
     widths = {position: bag.n_features for position, bag in enumerate(bags) if bag is not pd.NA}
-    if len(set(widths.values())) < 2:
-        return
-    usual = statistics.mode(widths.values())
-    others = [f"{position} ({width})" for position, width in widths.items() if width != usual]
-    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    raise ValueError(
-        f"All bags of a column must have the same number of features: most have {usual}, but not those at position "
-        f"{', '.join(others[:5])}{more}."
-    )
+    if len(set(widths.values())) > 1:
+        found = describe_widths(widths.values(), widths, "bag")
+        raise ValueError(
+            f"All bags of a column must have the same number of features, but there are {found} (by position)."
+        )

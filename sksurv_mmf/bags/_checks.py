@@ -2,6 +2,8 @@
 
 import math
 
+from ..utils._validation import shorten
+
 FEATURES = ("features", "feats")
 """Names that CLAM and TRIDENT, or STAMP, give to the features of a file."""
 
@@ -41,6 +43,20 @@ def check_announced(shape, itemsize, n_stored, compressed=False):
             f"its header announces {n_bytes} bytes, shape {tuple(shape)}, more than its {n_stored} bytes can "
             "hold; it is truncated, damaged or was never filled."
         )
+
+
+def describe_widths(widths, names, noun):
+    """Say how many have each number of features, and who: all of them but the majority, if there is one."""
+    names_of = {}
+    for width, name in zip(widths, names):
+        names_of.setdefault(width, []).append(name)
+    groups = sorted(names_of.items(), key=lambda group: -len(group[1]))
+    has_majority = len(groups[0][1]) > len(groups[1][1])
+    return "; ".join(
+        f"{len(own)} {noun}{'s' if len(own) > 1 else ''} with {width}"
+        + ("" if has_majority and i == 0 else f": {shorten(own)}")
+        for i, (width, own) in enumerate(groups)
+    )
 
 
 def choose_features(names, key):

@@ -144,7 +144,9 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None):
     # A damaged or hostile file can make the libraries raise nearly anything; the user needs to know which file
     # it is.
     except Exception as error:
-        raise ValueError(f"Feature file {path!r} cannot be used: {error}") from error
+        is_empty = os.path.isfile(path) and stamp[0] == 0
+        reason = "it is empty (0 bytes): copy it again, or make it again." if is_empty else error
+        raise ValueError(f"Feature file {path!r} cannot be used: {reason}") from error
     return FeatureFile(path, stamp, features, coords)
 
 
@@ -184,5 +186,6 @@ def _format_of(path, format):
     if format is None:
         raise ValueError(f"its name must end in one of {', '.join(FORMAT_OF_SUFFIX)}, not {suffix!r}; or pass format.")
     if os.path.isdir(path) != (format == "zarr") or not (os.path.isdir(path) or os.path.isfile(path)):
-        raise ValueError(f"it is not a {'folder' if format == 'zarr' else 'regular file'}.")
+        also = "a folder and " if os.path.isdir(path) else ""
+        raise ValueError(f"it is {also}not a {'folder' if format == 'zarr' else 'regular file'}.")
     return format

@@ -22,7 +22,10 @@ class Hdf5Array:
     def read(self, path):
         """Read the dataset, without the leading axis of length one that TRIDENT may give it."""
         with _open(path) as file:
-            return file[self.key][()].reshape(self.shape)
+            try:
+                return file[self.key][()].reshape(self.shape)
+            except OSError as error:
+                raise ValueError(f"array {self.key!r} is damaged: copy the file again ({error}).") from error
 
 
 def read_hdf5_headers(path, size, features_key, coords_key):
@@ -46,6 +49,10 @@ def _open(path):
             "it is locked, because another process is writing it. Wait until that is done; if nobody writes it and "
             "the lock is left over, set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
         ) from error
+    except OSError as error:
+        if error.errno is not None:  # the operating system, not the content of the file
+            raise
+        raise ValueError(f"it is truncated or no HDF5 file: copy it again, or make it again ({error}).") from error
     with file:
         yield file
 

@@ -13,6 +13,8 @@ from ._checks import MAX_RATIO, check_numbers, choose_coords, choose_features
 # numpy refuses longer headers too, but only after it has read them; a hostile one may announce gigabytes.
 _MAX_HEADER_BYTES = 10_000
 
+_READ_HEADER = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredArray:
@@ -64,13 +66,13 @@ def read_npy_header(path, size, check_dtype=check_numbers):
 def _read_header(stream, size, start=0, member=None, check_dtype=check_numbers):
     """Read the header at the start of the `size` bytes that an array takes in `stream`."""
     head = io.BytesIO(stream.read(min(size, _MAX_HEADER_BYTES)))
-    version = npy_format.read_magic(head)
-    if version == (1, 0):
-        shape, fortran_order, dtype = npy_format.read_array_header_1_0(head)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = npy_format.read_array_header_2_0(head)
-    else:
-        raise ValueError(f"version {version} of the .npy format cannot hold a plain matrix.")
+    try:
+        version = npy_format.read_magic(head)
+        if version not in _READ_HEADER:
+            raise ValueError(f"version {version} of the .npy format cannot hold a plain matrix")
+        shape, fortran_order, dtype = _READ_HEADER[version](head)
+    except ValueError as error:
+        raise ValueError(f"it is truncated or no .npy file: copy it again, or make it again ({error}).") from error
     check_dtype(dtype)
     order = "F" if fortran_order else "C"
     stored = StoredArray(tuple(map(int, shape)), dtype.str, order, start + head.tell(), member)
@@ -85,6 +87,8 @@ def _read_header(stream, size, start=0, member=None, check_dtype=check_numbers):
 
 def read_npz_headers(path, size, features_key, coords_key):
     """Describe features and coordinates of a ``.npz`` file."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is truncated or no .npz file: copy it again, or make it again.")
     with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         names = choose_features(members, features_key), choose_coords(members, coords_key)

@@ -61,7 +61,10 @@ def read_parquet_headers(path, size, features_key, coords_key):
 
 def _open(path):
     parquet = import_optional("pyarrow.parquet", "data", "Reading parquet feature files")
-    return parquet.ParquetFile(path)
+    try:
+        return parquet.ParquetFile(path)
+    except ValueError as error:  # pyarrow's ArrowInvalid
+        raise ValueError(f"it is truncated or no parquet file: copy it again, or make it again ({error}).") from error
 
 
 def _coords_columns(names, key):

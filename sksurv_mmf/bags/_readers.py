@@ -2,7 +2,6 @@
 
 import os
 import re
-import statistics
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 from ..utils._validation import shorten
 from ._array import BagArray
 from ._bag import Bag
+from ._checks import describe_widths
 from ._files import FORMAT_OF_SUFFIX, FORMATS, SlideFiles, open_feature_file, slide_name
 from ._store import MANIFEST
 
@@ -36,12 +36,15 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
         Where the slides are:
 
         - a folder: all feature files in it, by name; sub-folders are not searched, except that ``.zarr`` folders are
-          feature files,
-        - a list of feature files,
+          feature files. Of the output of CLAM pass ``h5_files``, which has coordinates, or ``pt_files``, which has none,
+        - a list of feature files; ``[path]`` for a single one,
         - a table of feature files and their patients: a Series with the path as index and the patient as value, or
-          a DataFrame with the columns "path" or "slide" (or this as index) and "patient".
+          a DataFrame with the columns "path" or "slide" (or this as index) and "patient". Pass a Series that has paths
+          as values as a list, ``paths.tolist()``.
 
-        A slide is called as its file, without ``.h5`` and the like and without ``.svs`` and the like.
+        A slide is called as its file, without ``.h5`` and the like and without ``.svs`` and the like. All that is left
+        counts: a TCGA file ``TCGA-05-4244-01Z-00-DX1.d4ff32cd-....h5`` is a slide whose name ends in that UUID, and a
+        table that calls it ``TCGA-05-4244-01Z-00-DX1`` does not match.
     patient : {"auto", "tcga", "slide"}, callable, mapping, Series or DataFrame, default="auto"
         Whose slide it is:
 
@@ -83,8 +86,9 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
     ImportError
         If the files need h5py, zarr or pyarrow, and it is not installed.
     ValueError
-        If files cannot be used, with each file and the reason; if slides differ in their number of features; if a
-        patient has two files of one slide; or if no slide belongs to a patient.
+        If files cannot be used, with each file and the reason, a folder called as a file among them; if slides differ
+        in their number of features; if a patient has two files of one slide, or slides with coordinates in different
+        units; or if no slide belongs to a patient.
 
     Warns
     -----
@@ -158,7 +162,10 @@ def _find_slides(source, patient, format):
     """Table of slides with path, patient and status."""
     if isinstance(source, pd.Series | pd.DataFrame):
         if not isinstance(patient, str) or patient != "auto":
-            raise ValueError("source is a table that names the patients; leave patient out.")
+            raise ValueError(
+                f"source is a {type(source).__name__}, which is a table that names the patients; leave patient out. If "
+                "it is no more than a column of paths, pass it as a list, source.tolist(), with patient."
+            )
         paths, patients = _table(source, "path", "slide")
         slides = _slide_table(paths)
         slides["patient"] = patients
@@ -206,7 +213,8 @@ def _list_paths(source):
         names = sorted(
             entry.name
             for entry in entries
-            if not entry.name.startswith(".") and (not entry.is_dir() or _format_by_name(entry.name) == "zarr")
+            # A folder that is named like a file is refused by name when it is opened.
+            if not entry.name.startswith(".") and (not entry.is_dir() or _format_by_name(entry.name) is not None)
         )
     return [os.path.join(folder, name) for name in names]
 
@@ -315,12 +323,11 @@ def _open_all(paths, keys):
 
 def _check_widths(files):
     widths = [file.shape[1] for file in files]
-    usual = statistics.mode(widths)
-    others = [f"{file.path} ({width})" for file, width in zip(files, widths) if width != usual]
-    if others:
+    if len(set(widths)) > 1:
+        found = describe_widths(widths, [file.path for file in files], "file")
         raise ValueError(
-            f"All files must have the same number of features: most have {usual}, but not {shorten(others)}. Use the "
-            "files of one feature extractor."
+            f"All files must have the same number of features, but there are {found}. Use the files of one feature "
+            "extractor."
         )
 
 

@@ -22,7 +22,8 @@ def find_cohort(data_home, folder, files):
     if home is None:
         raise FileNotFoundError(
             f"Nothing says where the cohort {folder!r} is: pass data_home, or set the environment variable "
-            f"{DATA_HOME}, to the folder that contains {folder}/{files[0]}."
+            f"{DATA_HOME}, to the folder that contains {folder}/{files[0]}. What fetch_{folder} has downloaded without "
+            "them, to the cache of the operating system, it reads again."
         )
     path = Path(home).expanduser() / folder
     absent = [name for name in files if not (path / name).is_file()]

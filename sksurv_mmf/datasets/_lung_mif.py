@@ -43,7 +43,8 @@ def fetch_lung_mif(data_home=None, base_url=None):
         Folder for all cohorts, where a folder ``lung_mif`` is made. None means the environment variable
         ``SKSURV_MMF_DATA``, or without it the cache of the operating system.
     base_url : str, default=None
-        Address of a mirror that has ``lung_mif/cells.csv.gz``. None means the environment variable
+        Address of a mirror that has ``lung_mif/cells.csv.gz``, without this path: any web server over a folder of this
+        layout, such as ``python -m http.server``. None means the environment variable
         ``SKSURV_MMF_DATA_URL``, or without it the public repository.
 
     Returns

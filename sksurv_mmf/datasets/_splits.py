@@ -258,7 +258,8 @@ def write_survival_splits(cv, X, y, path, *, overwrite=False):
         The folder, which is made if it does not exist. One file ``splits_<fold>.csv`` is written for each fold, with
         the columns ``train`` and ``val``.
     overwrite : bool, default=False
-        Whether to replace the files of folds that are there.
+        Whether to remove the files ``splits_<fold>.csv`` that are there, also those of folds that are not written now,
+        so that folds do not mix. Other files stay.
 
     Raises
     ------

@@ -91,16 +91,16 @@ def test_file_backed_bags_take_no_memory(file_backed_column):
 
 def test_bags_of_different_width_are_refused_with_their_positions(bags):
     narrow = Bag(np.ones((2, 2)))
-    with pytest.raises(ValueError, match=r"most have 3, but not those at position 1 \(2\), 4 \(2\)\.$"):
+    with pytest.raises(ValueError, match=r"there are 3 bags with 3; 2 bags with 2: 1, 4 \(by position\)\.$"):
         BagArray([bags[0], narrow, bags[1], None, narrow, bags[3]])
-    with pytest.raises(ValueError, match=r"position 0 \(2\), 1 \(2\), 2 \(2\), 3 \(2\), 4 \(2\) and 2 more\.$"):
+    with pytest.raises(ValueError, match=r"8 bags with 3; 7 bags with 2: 0, 1, 2, 3, 4 and 2 more \(by position\)\.$"):
         BagArray([narrow] * 7 + [bags[0]] * 8)
-    with pytest.raises(ValueError, match=r"position 5 \(2\)\.$"):
+    with pytest.raises(ValueError, match=r"1 bag with 2: 5 \(by position\)\.$"):
         pd.concat([pd.Series(bags, dtype="bag"), pd.Series([narrow], dtype="bag")])
 
 
 def test_setting_a_bag_of_different_width_is_refused_and_changes_nothing(column, bags):
-    with pytest.raises(ValueError, match=r"most have 3, but not those at position 2 \(2\)"):
+    with pytest.raises(ValueError, match=r"4 bags with 3; 1 bag with 2: 2 \(by position\)\.$"):
         column.iloc[2] = Bag(np.ones((2, 2)))
     assert_same_bags(column, bags)
 

@@ -255,11 +255,17 @@ def write_ragged(path):
 
 HUGE = (2**20, 2**20)
 UNUSABLE = {
-    "empty.h5": (lambda path: path.write_bytes(b""), ""),
-    "empty.pt": (lambda path: path.write_bytes(b""), "it is not a zip archive"),
-    "empty.parquet": (lambda path: path.write_bytes(b""), ""),
+    "empty.h5": (lambda path: path.write_bytes(b""), r"it is empty \(0 bytes\)"),
+    "empty.pt": (lambda path: path.write_bytes(b""), "it is empty"),
+    "empty.parquet": (lambda path: path.write_bytes(b""), "it is empty"),
     "empty.zarr": (lambda path: path.mkdir(), ""),
-    "text.h5": (lambda path: path.write_text("x" * 5000), ""),
+    "empty.npy": (lambda path: path.write_bytes(b""), "it is empty"),
+    "folder.h5": (lambda path: path.mkdir(), "it is a folder and not a regular file"),
+    "text.h5": (lambda path: path.write_text("x" * 5000), r"no HDF5 file: copy it again.* \(.*signature not found"),
+    "text.npy": (lambda path: path.write_text("x" * 5000), r"no \.npy file: copy it again.* \(the magic string"),
+    "text.npz": (lambda path: path.write_text("x" * 5000), r"no \.npz file: copy it again"),
+    "text.pt": (lambda path: path.write_text("x" * 5000), "it is not a zip archive"),
+    "text.parquet": (lambda path: path.write_text("x" * 5000), "no parquet file: copy it again"),
     "no_tiles.h5": (write_h5(features=((0, 4), {"chunks": (1, 4), "maxshape": (None, 4)})), r"got shape \(0, 4\)"),
     "no_tiles.pt": (lambda path: torch.save(torch.ones(0, 4), path), r"got shape \(0, 4\)"),
     "no_tiles.parquet": (lambda path: table()[:0].to_parquet(path), r"got shape \(0, 6\)"),

@@ -143,7 +143,12 @@ class TestSources:
             (folder, "barcode", ValueError, "patient must be 'auto', 'tcga', 'slide', a function or a table"),
             (folder, 12, TypeError, "patient must be 'auto', 'tcga', 'slide', a function or a table, got a int"),
             (12, "auto", TypeError, "source must be a folder, a list of paths or a table"),
-            (pd.Series({str(path): "A"}), "tcga", ValueError, "source is a table that names the patients"),
+            (
+                pd.Series({str(path): "A"}),
+                "tcga",
+                ValueError,
+                "source is a Series, which is a table that names the patients.*tolist",
+            ),
             (pd.DataFrame({"a": ["A"]}), "auto", ValueError, "needs a column 'patient', but has 'a'"),
             (pd.DataFrame({"patient": ["A"]}), "auto", ValueError, "needs the path as index or"),
             (
@@ -213,7 +218,22 @@ class TestBadFiles:
 
     def test_another_width_is_named(self, folder):
         write(folder, list(SLIDES)[1], n_features=5)
-        with pytest.raises(ValueError, match=r"most have 3, but not .*36ff5403\.h5 \(5\)"):
+        with pytest.raises(ValueError, match=r"there are 3 files with 3; 1 file with 5: '[^']*36ff5403\.h5'\."):
+            read_bags(folder)
+
+    def test_without_a_majority_all_widths_are_named(self, folder):
+        for slide in list(SLIDES)[:2]:
+            write(folder, slide, n_features=5)
+        with pytest.raises(
+            ValueError, match="2 files with 3.*; 2 files with 5|2 files with 5.*; 2 files with 3"
+        ) as caught:
+            read_bags(folder)
+        assert all(slide in str(caught.value) for slide in SLIDES)
+
+    def test_a_folder_that_is_named_like_a_file_is_named(self, folder):
+        (folder / "TCGA-05-4250-01Z-00-DX1.h5").mkdir()
+        (folder / "h5_files").mkdir()
+        with pytest.raises(ValueError, match=r"4250-01Z-00-DX1\.h5' cannot be used: it is a folder and not a regular"):
             read_bags(folder)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])

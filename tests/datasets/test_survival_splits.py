@@ -168,7 +168,11 @@ class TestWriting:
         X = pd.DataFrame({"age": range(5)}, index=PATIENTS)
         with pytest.raises(FileExistsError, match=r"has splits_[01]\.csv already.*overwrite=True"):
             write_survival_splits([([0, 1, 2], [3, 4])], X, np.zeros(5), folder)
+        others = {folder / "splits_0.csv.bak", folder / "splits_0_bool.csv"}
+        for file in others:
+            file.touch()
         write_survival_splits([([0, 1, 2], [3, 4])], X, np.zeros(5), folder, overwrite=True)
+        assert set(folder.iterdir()) == {folder / "splits_0.csv", *others}
         assert len(read_survival_splits(folder, X).folds) == 1
 
     def test_patients_twice(self, tmp_path):
