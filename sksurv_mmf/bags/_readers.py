@@ -36,7 +36,7 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
         Where the slides are:
 
         - a folder: all feature files in it, by name; sub-folders are not searched, except that ``.zarr`` folders are
-          feature files. Of the output of CLAM pass ``h5_files``, which has coordinates, or ``pt_files``, which has none,
+          feature files. Of the output of CLAM pass ``h5_files``, with coordinates, or ``pt_files``, without,
         - a list of feature files; ``[path]`` for a single one,
         - a table of feature files and their patients: a Series with the path as index and the patient as value, or
           a DataFrame with the columns "path" or "slide" (or this as index) and "patient". Pass a Series that has paths

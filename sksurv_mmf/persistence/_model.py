@@ -83,9 +83,9 @@ def save_model(estimator, path, *, overwrite=False):
     passed as `trusted`; the code is not in the file. They must keep their state in attributes that are numbers,
     text, arrays, or lists and dicts of these. So must a function that chooses columns be replaced by their names.
 
-    Models of trees, such as a random survival forest, can be saved too, and need `trusted` in the same way; the manifest
-    lists what to pass as ``needs_trusted``. Of a search such as :class:`~sklearn.model_selection.GridSearchCV`, save its
-    ``best_estimator_``.
+    Models of trees, such as a random survival forest, can be saved too, and need `trusted` in the same way; the
+    manifest lists what to pass as ``needs_trusted``. Of a search such as
+    :class:`~sklearn.model_selection.GridSearchCV`, save its ``best_estimator_``.
 
     Examples
     --------
@@ -134,8 +134,8 @@ def load_model(path, *, trusted=()):
     trusted : sequence of types or functions, default=()
         Classes of your own that occur in the model, and functions such as that of a
         :class:`~sklearn.preprocessing.FunctionTransformer`. Their code is run with parameters from the file. Models of
-        trees need ``sklearn.tree._tree.Tree``, because scikit-learn's compiled code follows the numbers in it unchecked,
-        and the classes of the trees and of the forest; the error names them.
+        trees need ``sklearn.tree._tree.Tree``, because scikit-learn's compiled code follows the numbers in it
+        unchecked, and the classes of the trees and of the forest; the error names them.
 
     Returns
     -------

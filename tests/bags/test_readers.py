@@ -225,7 +225,7 @@ class TestBadFiles:
         for slide in list(SLIDES)[:2]:
             write(folder, slide, n_features=5)
         with pytest.raises(
-            ValueError, match="2 files with 3.*; 2 files with 5|2 files with 5.*; 2 files with 3"
+            ValueError, match=r"2 files with 3.*; 2 files with 5|2 files with 5.*; 2 files with 3"
         ) as caught:
             read_bags(folder)
         assert all(slide in str(caught.value) for slide in SLIDES)
