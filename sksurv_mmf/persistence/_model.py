@@ -80,8 +80,8 @@ def save_model(estimator, path, *, overwrite=False):
     Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
     and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
     fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path of a file stay
-    a path. No patient is named: the `held_out_ranks_` of a loaded late fusion have the training patients in their order,
-    and no names. Its unfitted `modalities` are made from the fitted ones.
+    a path. A late fusion is saved without the names of its training patients: the loaded `held_out_ranks_` have them in
+    their order, numbered. Its unfitted `modalities` are clones of the fitted models.
 
     Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
     forests, boosting and the late fusions of forests have trees, for which :func:`load_model` wants `trusted`. A
