@@ -22,7 +22,6 @@ import argparse
 import os
 from pathlib import Path
 
-import h5py
 import matplotlib
 
 matplotlib.use("Agg")
@@ -37,11 +36,11 @@ from sklearn.preprocessing import StandardScaler
 from sksurv.util import Surv
 from torch import nn
 
-from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities
+from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities, read_bags
 from sksurv_mmf.encoders import AttentionMIL
 from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson, export_tiles
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
-from sksurv_mmf.slides import extract_features, imagenet_resnet50
+from sksurv_mmf.slides import extract_features, imagenet_resnet50, level0_tile_size
 
 SLIDES = ["CMU-1-Small-Region.svs", "luna_1065626.svs"]
 
@@ -82,25 +81,21 @@ print(files[["n_tiles", "status"]].to_string(), "\n")
 
 # %%
 # A feature file has the layout of CLAM's: features, and the upper left corners of the tiles in pixels of the finest
-# level. The attributes tell how large a tile is in these pixels.
+# level. Here each slide is the bag of a patient of her own.
+
+slides = read_bags(list(files["path"]), patient="slide")
 
 
-def read_file(path):
-    """Features, coordinates and side of the tiles."""
-    with h5py.File(path) as file:
-        return file["features"][:], file["coords"][:], int(file["coords"].attrs["patch_size_level0"])
-
-
-def density(slide, coords, side):
+def density(slide, coords):
     """How dark each tile is: 255 minus the mean of its grey values."""
+    side = level0_tile_size(slide, **tiling)
     with openslide.OpenSlide(slide) as opened:
         grey = [opened.read_region(tuple(corner), 0, (side, side)).convert("L") for corner in coords]
     return 255 - np.array([np.asarray(tile).mean() for tile in grey])
 
 
-contents = [read_file(path) for path in files["path"]]
-features = np.concatenate([content[0] for content in contents])
-darkness = np.concatenate([density(slide, coords, side) for slide, (_, coords, side) in zip(options.slides, contents)])
+features = np.concatenate([bag.features for bag in slides])
+darkness = np.concatenate([density(path, bag.coords) for path, bag in zip(options.slides, slides)])
 is_dense = darkness > np.quantile(darkness, 0.9)
 
 # %%
@@ -139,10 +134,9 @@ print(f"C-index on these: {model.score(X[320:], y[320:]):.2f}\n")
 # %%
 # Back to the slides
 # ------------------
-# Each slide as the bag of a patient of her own. Her table needs the coordinates, which the maps and exports read.
+# The table of attention has the slides and the coordinates, which the maps and exports read.
 
-slides = pd.Series([Bag(*content[:2]) for content in contents], index=files.index.rename("patient"), dtype="bag")
-X_slides = join_modalities({"wsi": slides.rename("tiles")})
+X_slides = join_modalities({"wsi": slides})
 attention = model[-1].tile_attention(model[:-1].transform(X_slides))
 print("Does attention find the dense tiles? Area under the ROC curve; 0.5 is chance, 1 perfect:")
 weights = attention["attention"].to_numpy() * files["n_tiles"].repeat(files["n_tiles"]).to_numpy()

@@ -1,5 +1,6 @@
 """From cohort tables to modalities, and every error about X and y."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from sksurv.util import check_y_survival
 
 from .bags._array import BagArray, BagDtype
 from .training._patients import BagColumn, Patients, VectorColumn
-from .utils._validation import SEPARATOR, belongs_to, shorten
+from .utils._validation import SEPARATOR, belongs_to, shorten, subject
 
 
 def join_modalities(modalities, how="inner"):
@@ -62,11 +63,7 @@ def join_modalities(modalities, how="inner"):
         raise ValueError("modalities is empty; pass a dict such as {'wsi': bags, 'rna': table}.")
     tables = {name: _prefixed(name, table) for name, table in modalities.items()}
     if how == "outer":
-        # pandas has no NaN among booleans and would make their column one of objects.
-        tables = {
-            name: table.astype(dict.fromkeys(table.select_dtypes(bool).columns, float))
-            for name, table in tables.items()
-        }
+        tables = {name: make_nullable(table) for name, table in tables.items()}
     X = pd.concat(tables.values(), axis=1, join=how, sort=False)
     if X.empty:
         examples = "; ".join(f"{name!r}: {shorten(table.index, 3)}" for name, table in tables.items())
@@ -75,6 +72,11 @@ def join_modalities(modalities, how="inner"):
             "use how='outer'."
         )
     return X
+
+
+def make_nullable(table):
+    """Turn booleans into floats: pandas has no NaN among booleans and would make their column one of objects."""
+    return table.astype(dict.fromkeys(table.select_dtypes(bool).columns, float))
 
 
 def _prefixed(name, table):
@@ -100,22 +102,39 @@ def _prefixed(name, table):
     repeated = table.index[table.index.duplicated()].unique()
     if len(repeated):
         raise ValueError(
-            f"Modality {name!r} has several rows for patient {shorten(repeated)}. Keep one row per patient; several "
-            "slides of a patient belong into one bag."
+            f"{subject(repeated, 'Patient', 'has', 'have')} several rows in modality {name!r}. Keep one row per "
+            "patient; several slides of a patient belong into one bag."
         )
     return table.add_prefix(f"{name}{SEPARATOR}")
 
 
 def check_table(estimator, X, reset):
     """X as a frame, after comparing its columns with those of `fit` or, if `reset`, remembering them."""
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
+            "column 'a'."
+        )
     if not isinstance(X, pd.DataFrame):
         # float64 keeps values apart that float32 would turn into infinity without a word.
         X = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return pd.DataFrame(X)
     if reset and (len(X) == 0 or X.shape[1] == 0):
         raise ValueError(f"Found array with shape {X.shape} while at least one patient and one column are required.")
+    repeated = X.columns[X.columns.duplicated()].unique()
+    if len(repeated):
+        raise ValueError(
+            f"{subject(repeated, 'Column', 'occurs', 'occur')} more than once in X. Rename or drop the others."
+        )
     _check_feature_names(estimator, X, reset=reset)
     _check_n_features(estimator, X, reset=reset)
+    repeated = X.index[X.index.duplicated()].unique()
+    if reset and len(repeated):
+        warnings.warn(
+            f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
+            "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
+            stacklevel=3,
+        )
     return X
 
 
@@ -152,8 +171,9 @@ def prefixes(X):
     loose = [column for column, (name, separator, _) in zip(X.columns, names) if not (name and separator)]
     if loose:
         raise ValueError(
-            f"Column {shorten(loose)} belongs to no modality: some columns of X are named '<modality>__<feature>', "
-            "these are not. Rename or drop them, or say modalities=[(name, encoder, columns), ...]."
+            f"{subject(loose, 'Column', 'belongs', 'belong')} to no modality: some columns of X are named "
+            "'<modality>__<feature>', others are not. Rename or drop these, or say "
+            "modalities=[(name, encoder, columns), ...]."
         )
     return list(dict.fromkeys(name for name, _, _ in names))
 
@@ -184,8 +204,8 @@ def select_columns(X, modalities):
     unused = [column for i, column in enumerate(X.columns) if i not in used]
     if unused:
         raise ValueError(
-            f"Column {shorten(unused)} of X is in no modality of {shorten([name for name, _ in selected])}. Add a "
-            "modality for it or drop it."
+            f"{subject(unused, 'Column', 'is', 'are')} in X, but in no modality of "
+            f"{shorten([name for name, _ in selected])}. Add a modality, or drop what is not to be read."
         )
     return selected
 
@@ -263,7 +283,7 @@ def read_patients(X, layout, target=None):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
-    check_has_any(present, X.index)
+    check_has_any(present, X.index, [modality.name for modality in layout])
     return Patients(columns, present, target)
 
 
@@ -297,9 +317,10 @@ def _read_block(X, modality):
     if partial.any():
         row = np.flatnonzero(partial)[0]
         raise ValueError(
-            f"Patient {shorten(X.index[partial])} has NaN in some columns of modality {modality.name!r}, for example "
-            f"{X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with SimpleImputer in "
-            "make_modality_transformer; NaN in all columns of a modality means that the patient lacks it."
+            f"{subject(X.index[partial], 'Patient', 'has', 'have')} NaN in some columns of modality {modality.name!r}, "
+            f"for example {X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with "
+            "SimpleImputer in make_modality_transformer; NaN in all columns of a modality means that the patient lacks "
+            "it."
         )
     return VectorColumn(values), present
 
@@ -318,11 +339,14 @@ def check_reads(encoder, modality):
         )
 
 
-def check_has_any(present, patients):
-    """Refuse patients who have no modality."""
+def check_has_any(present, patients, names):
+    """Refuse patients who have none of the modalities `names`."""
     nothing = patients[~present.any(axis=1)]
     if len(nothing):
-        raise ValueError(f"Patient {shorten(nothing)} has no modality at all. Drop the patient from X and y.")
+        raise ValueError(
+            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities {shorten(names)} that the model "
+            "reads. Drop such patients from X and y."
+        )
 
 
 def check_present(present, names):
@@ -391,7 +415,37 @@ def _check_times(time, patients):
         return  # check_y_survival says what is wrong
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         if bad.any():
-            raise ValueError(f"The time of patient {shorten(patients[bad])} is {what}. Correct or drop these patients.")
+            raise ValueError(
+                f"{subject(patients[bad], 'Patient', 'has', 'have')} a time that is {what}. Correct or drop such times."
+            )
+
+
+def weighed_modality(name, encoders, weighs):
+    """Position of the modality whose tiles have weights.
+
+    Parameters
+    ----------
+    name : str or None
+        The modality that the user asks for.
+    encoders : dict of str to str
+        The encoder of each modality.
+    weighs : list of bool
+        Whether these weigh tiles.
+    """
+    if name is not None and name not in encoders:
+        raise ValueError(f"modality={name!r} is not one of {shorten(encoders)}.")
+    weighed = [one for one, has_weights in zip(encoders, weighs) if has_weights]
+    if name is None and len(weighed) > 1:
+        raise ValueError(f"Several modalities have weights of tiles: pass modality={' or '.join(map(repr, weighed))}.")
+    if name is None and weighed:
+        (name,) = weighed
+    if name not in weighed:
+        asked = [f"{encoder} ({one!r})" for one, encoder in encoders.items() if name in (None, one)]
+        raise ValueError(
+            f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} not weigh tiles. AttentionMIL, DeepAttnMISL "
+            f"and TransformerMIL do. Modalities of this model that have weights of tiles: {shorten(weighed) or 'none'}."
+        )
+    return list(encoders).index(name)
 
 
 def tile_table(bags, weights):

@@ -119,7 +119,8 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns) or array-like
-            The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality.
+            The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality. A patient
+            who is in the index more than once is reported by a warning.
         y : structured array of shape (n_patients,)
             Event indicator and time, as made by `sksurv.util.Surv`.
 
@@ -133,10 +134,10 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         ValueError
             If a parameter, X or y is not usable, or an estimator refuses its training patients.
         """
+        self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
         self._validate_params()
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
-        self._check_modalities()
         self._columns = select_columns(X, self.modalities)
         check_present(self._present(X), [name for name, _ in self._columns])
         held_out = np.full((len(X), len(self._columns)), np.nan)
@@ -148,22 +149,11 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         self._fit_combiner(held_out, y)
         return self
 
-    def _check_modalities(self):
-        for modality in self.modalities:
-            if not (isinstance(modality, tuple) and len(modality) in (2, 3) and hasattr(modality[1], "predict")):
-                raise ValueError(
-                    "modalities must hold tuples (name, estimator) or (name, estimator, columns) with estimators that "
-                    f"predict risk scores, got {modality!r}."
-                )
-        if not self.modalities:
-            raise ValueError("modalities is an empty list; name at least one, as in [('rna', estimator)].")
-        self._validate_names([name for name, _ in self._parts])
-
     def _present(self, X):
         """Who has which modality: (n_patients, n_modalities)."""
         present = [X.iloc[:, columns].notna().any(axis=1).to_numpy() for _, columns in self._columns]
         present = np.column_stack(present)
-        check_has_any(present, X.index)
+        check_has_any(present, X.index, [name for name, _ in self._columns])
         return present
 
     def _folds(self, X, y, event, time):

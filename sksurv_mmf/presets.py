@@ -74,7 +74,8 @@ def paper_protocol():
 def table1(image="wsi", rna="rna", **params):
     """The ten models that Table 1 of [1]_ compares: three of one modality and seven fusions.
 
-    Use it to compare designs on your own cohort, all on the same folds; every model takes the same X.
+    Use it to compare designs on your own cohort, all on the same folds, for patients who have both modalities: every
+    model takes the same X then. A model of one modality refuses a patient who lacks it.
 
     Parameters
     ----------
@@ -177,7 +178,8 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None)
 
     Use them on the folds on which you judge a network. All take the same X, as it comes from
     :func:`~sksurv_mmf.join_modalities` with ``how="outer"``: bags are averaged over their tiles, and scaling, missing
-    values, missing modalities and penalties are learnt inside the training fold.
+    values, missing modalities and penalties are learnt inside the training fold. A modality that X does not have must
+    be None: ``baselines(clinical=None)`` for :func:`~sksurv_mmf.datasets.make_multimodal_survival`.
 
     Parameters
     ----------

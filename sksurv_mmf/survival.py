@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
@@ -24,6 +23,7 @@ from .cohort import (
     read_patients,
     select_columns,
     tile_table,
+    weighed_modality,
 )
 from .encoders._attention_mil import AttentionMIL
 from .encoders._base import Encoder
@@ -32,22 +32,31 @@ from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
-from .training._net import OPTIMIZERS, balancing_weights, infer, make_optimizer_params, train, training_history
+from .training._net import (
+    OPTIMIZERS,
+    balancing_weights,
+    check_callbacks,
+    infer,
+    make_optimizer_params,
+    train,
+    training_history,
+)
 from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales
 from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
+from .utils._available_if import available_if
 from .utils._device import resolve_device
 from .utils._modality_composition import ModalityComposition
-from .utils._validation import PROBABILITY, shorten
+from .utils._validation import PROBABILITY, check_part
 
 
-def _fusion_has_attention(estimator):
+def _check_fusion_weighs(estimator):
     fusion = estimator._fusion()
     if not fusion.has_attention:
         raise AttributeError(
-            f"{type(fusion).__name__} does not weigh modalities. Use a fusion that does, such as CrossModalAttention()."
+            f"{type(estimator).__name__} has no modality_attention: its fusion {type(fusion).__name__} does not weigh "
+            "modalities. CrossModalAttention and GatedAttention do."
         )
-    return True
 
 
 class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityComposition):
@@ -101,7 +110,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     balance : bool, default=False
         Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Additional callbacks of the training loop. They are copied before use.
+        Additional callbacks of the training loop, also as ``(name, callback)``. They are copied before use.
     device : str, default="auto"
         "cpu", "cuda", another torch device, or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -113,7 +122,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     Attributes
     ----------
     modalities_ : list of tuple
-        ``(name, encoder, columns)`` of each modality, with the columns as positions in X.
+        ``(name, encoder, columns)`` of each modality, with the columns as positions in X. The encoders are fitted
+        copies: what an encoder learnt is here (such as ``columns_`` of a PathwaySNN), not in `modalities`.
     objective_ : Objective
         The fitted objective.
     net_ : skorch.NeuralNet
@@ -242,7 +252,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns) or array-like
-            The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality.
+            The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality. A patient
+            who is in the index more than once is reported by a warning.
         y : structured array of shape (n_patients,)
             Event indicator and time, as made by `sksurv.util.Surv`.
 
@@ -256,7 +267,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         ValueError
             If a parameter, X or y is not usable. The message names the argument, column or patient.
         """
-        self._validate_params()
+        self._check_parameters()
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._layout, encoders = self._plan(X)
@@ -274,6 +285,14 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         self.unique_times_ = self.objective_.unique_times_
         return self
 
+    def _check_parameters(self):
+        check_part("fusion", self.fusion, Fusion)
+        check_part("objective", self.objective, Objective)
+        if self.modalities is not None:
+            self._check_modalities("encoder", "from sksurv_mmf.encoders", lambda part: isinstance(part, Encoder))
+        self._validate_params()
+        check_callbacks(self.callbacks)
+
     def _fusion(self):
         return CrossModalAttention() if self.fusion is None else clone(self.fusion)
 
@@ -287,24 +306,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         if self.modalities is None:
             layout = describe(X, infer_columns(X))
             return layout, [AttentionMIL() if modality.is_bag else SNN() for modality in layout]
-        self._check_modalities()
         layout = describe(X, select_columns(X, self.modalities))
         encoders = [clone(encoder) for _, encoder in self._parts]
         for modality, encoder in zip(layout, encoders):
             encoder._validate_params()
             check_reads(encoder, modality)
         return layout, encoders
-
-    def _check_modalities(self):
-        for modality in self.modalities:
-            if not (isinstance(modality, tuple) and len(modality) in (2, 3) and isinstance(modality[1], Encoder)):
-                raise ValueError(
-                    "modalities must hold tuples (name, encoder) or (name, encoder, columns) with encoders from "
-                    f"sksurv_mmf.encoders, got {modality!r}."
-                )
-        if not self.modalities:
-            raise ValueError("modalities is an empty list; use None to take them from the columns of X.")
-        self._validate_names([name for name, _ in self._parts])
 
     def _build(self, encoders, objective, patients=None):
         """Make the untrained network; without patients from fitted encoders, for weights that are there already."""
@@ -463,11 +470,12 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         check_is_fitted(self)
         return np.array([f"fused{i}" for i in range(self.net_.module_.fusion.out_dim)], dtype=object)
 
-    @available_if(_fusion_has_attention)
+    @available_if(_check_fusion_weighs)
     def modality_attention(self, X):
         """Compute how much each modality weighs in the fusion of each patient.
 
-        Exists if the fusion weighs modalities.
+        Exists if the fusion weighs modalities: :class:`~sksurv_mmf.fusions.CrossModalAttention`, the default, and
+        :class:`~sksurv_mmf.fusions.GatedAttention` do.
 
         Parameters
         ----------
@@ -485,6 +493,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
 
     def tile_attention(self, X, modality=None):
         """Compute how much each tile weighs in the vector of its patient.
+
+        The encoders that weigh tiles are AttentionMIL, DeepAttnMISL and TransformerMIL.
 
         Parameters
         ----------
@@ -506,7 +516,11 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
             If the modality is unknown or its encoder does not weigh tiles.
         """
         check_is_fitted(self)
-        m = self._tile_modality(modality)
+        m = weighed_modality(
+            modality,
+            {name: type(encoder).__name__ for name, encoder, _ in self.modalities_},
+            [one.is_bag and hasattr(e[-1], "attention") for one, e in zip(self._layout, self.net_.module_.encoders)],
+        )
 
         def attend(network, batch):
             bags, encoder = batch.inputs[m], network.encoders[m][-1]
@@ -515,21 +529,3 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         X, weights = self._infer(X, attend)
         bags = X.iloc[:, self._layout[m].columns[0]].dropna()
         return tile_table(bags, torch.cat(weights).numpy())
-
-    def _tile_modality(self, name):
-        names = [modality.name for modality in self._layout]
-        if name is not None and name not in names:
-            raise ValueError(f"modality={name!r} is not one of {shorten(names)}.")
-        attentive = [
-            modality.name
-            for modality, encoder in zip(self._layout, self.net_.module_.encoders)
-            if modality.is_bag and hasattr(encoder[-1], "attention")
-        ]
-        if name is None and len(attentive) == 1:
-            name = attentive[0]
-        if name not in attentive:
-            raise ValueError(
-                f"modality={name!r}, but tile attention needs one modality whose encoder weighs tiles, as AttentionMIL "
-                f"does. In this model these are: {shorten(attentive) or 'none'}."
-            )
-        return names.index(name)

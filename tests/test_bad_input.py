@@ -8,7 +8,7 @@ from sksurv.util import Surv
 
 from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis, join_modalities
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
-from sksurv_mmf.fusions import Mean
+from sksurv_mmf.fusions import Concat, Mean
 from sksurv_mmf.objectives import DiscreteHazard
 
 
@@ -53,8 +53,10 @@ def refused(message, function, *args, error=ValueError, **kwargs):
 class TestJoinModalities:
     def test_duplicate_patients(self, bags, rna):
         twice = pd.concat([rna, rna.iloc[:1]])
-        refused(r"'rna' has several rows for patient 'P1'.*Keep one row", join_modalities, {"wsi": bags, "rna": twice})
-        refused(r"'wsi' has several rows for patient 'P1'", join_modalities, {"wsi": bags.iloc[[0, 1, 0]], "rna": rna})
+        message = r"Patient 'P1' has several rows in modality 'rna'.*Keep one row"
+        refused(message, join_modalities, {"wsi": bags, "rna": twice})
+        message = r"Patients 'P1', 'P2' have several rows in modality 'wsi'"
+        refused(message, join_modalities, {"wsi": bags.iloc[[0, 1, 0, 1]], "rna": rna})
 
     def test_no_common_patients(self, bags, rna):
         renamed = rna.set_axis(["TCGA-1", "TCGA-2"])
@@ -148,7 +150,7 @@ class TestOutcome:
     @pytest.mark.parametrize(("time", "what"), [(-1.0, "negative"), (np.nan, "NaN"), (np.inf, "infinite")])
     def test_impossible_times(self, X, y, time, what):
         y["time"][[3, 7]] = time
-        refused(rf"time of patient 'P003', 'P007' is {what}", make_model().fit, X, y)
+        refused(rf"Patients 'P003', 'P007' have a time that is {what}", make_model().fit, X, y)
 
     def test_another_length(self, X, y):
         refused(r"X has 30 patients and y has 20.*clinical\.loc\[X\.index\]", make_model().fit, X, y[:20])
@@ -194,11 +196,17 @@ class TestValues:
     def test_a_patient_without_any_modality(self, fitted, X, y, where):
         X.iloc[[6], 0] = BagArray([None])
         X.iloc[6, 1:] = np.nan
-        message = r"Patient 'P006' has no modality at all"
+        message = r"Patient 'P006' has none of the modalities 'wsi', 'rna' that the model reads"
         if where == "fit":
             refused(message, make_model().fit, X, y)
         else:
             refused(message, fitted.predict, X)
+
+    def test_patients_without_the_one_modality_of_the_model(self, X, y):
+        X = X.filter(like="rna__")
+        X.iloc[[2, 6]] = np.nan
+        message = r"Patients 'P002', 'P006' have none of the modalities 'rna' that the model reads"
+        refused(message, make_model([("rna", SNN(8))]).fit, X, y)
 
     def test_a_modality_that_nobody_has(self, X, y):
         X.iloc[:, 1:] = np.nan
@@ -211,7 +219,7 @@ class TestColumns:
         refused(r"Modality 'dna' is not in X.*The modalities in X are 'wsi', 'rna'", model.fit, X, y)
 
     def test_a_column_in_no_modality(self, X, y):
-        message = r"Column 'rna__G0', 'rna__G1', 'rna__G2', 'rna__G3' of X is in no modality of 'wsi'"
+        message = r"Columns 'rna__G0', 'rna__G1', 'rna__G2', 'rna__G3' are in X, but in no modality of 'wsi'"
         refused(message, make_model([("wsi", AttentionMIL())]).fit, X, y)
         message = r"Column 'age' belongs to no modality"
         refused(message, FusionSurvivalAnalysis().fit, X.assign(age=1.0), y)
@@ -238,6 +246,21 @@ class TestColumns:
 
     def test_a_numeric_column_of_bags_at_predict(self, fitted, X):
         refused(r"'rna__G0' of modality 'rna' has dtype bag", fitted.predict, X.assign(rna__G0=X["wsi__tiles"]))
+
+    def test_a_name_that_two_columns_have(self, fitted, X, y):
+        X = X.rename(columns={"rna__G2": "rna__G1"})
+        for function, args in [(make_model().fit, (X, y)), (fitted.predict, (X,))]:
+            refused("Column 'rna__G1' occurs more than once in X", function, *args)
+
+    def test_a_series(self, fitted, X):
+        refused(r"the Series 'P000'.*X\.iloc\[\[0\]\]", fitted.predict, X.iloc[0])
+
+    def test_a_patient_in_several_rows(self, X, y):
+        rows = [0, *range(len(X)), 4]
+        with pytest.warns(UserWarning, match=r"Patients 'P000', 'P004' have several rows.*reset_index\(drop=True\)"):
+            model = make_model().fit(X.iloc[rows], y[rows])
+        drawn = make_model().fit(X.iloc[rows].reset_index(drop=True), y[rows])  # no warning, which would be an error
+        np.testing.assert_array_equal(model.predict(X), drawn.predict(X))
 
     def test_no_patients(self, fitted, X, y):
         refused(r"\(0, 5\).*at least one patient", make_model().fit, X.iloc[:0], y[:0])
@@ -271,7 +294,7 @@ class TestParameters:
             ([("wsi", torch.nn.Linear(1, 1))], r"encoders from\s+sksurv_mmf.encoders, got"),
             ([("wsi", AttentionMIL()), ("wsi", AttentionMIL())], "not unique"),
             ([("wsi__a", AttentionMIL())], "must not contain __"),
-            ({"wsi": AttentionMIL()}, "'modalities' parameter"),
+            ({"wsi": AttentionMIL()}, "list of tuples .*, got a dict"),
         ],
         ids=["empty", "string", "class", "module", "twice", "separator", "dict"],
     )
@@ -281,8 +304,11 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("params", "name"),
         [
-            ({"fusion": "concat"}, "fusion"),
-            ({"objective": "nll"}, "objective"),
+            ({"fusion": "concat"}, r"fusion must be .*, got 'concat'\. Write fusion=Concat\(\)\.$"),
+            ({"fusion": Concat}, r"Write fusion=Concat\(\)\.$"),
+            ({"objective": "cox"}, r"Write objective=CoxPH\(\)\.$"),
+            ({"objective": "nll"}, r"Write objective=CoxPH\(\) or DiscreteHazard\(\)\.$"),
+            ({"callbacks": [1]}, "callbacks must be a list of objects of .*Callback.* holds 1"),
             ({"lr": 0}, "lr"),
             ({"batch_size": 0}, "batch_size"),
             ({"max_epochs": 0}, "max_epochs"),
@@ -293,7 +319,7 @@ class TestParameters:
             ({"objective": DiscreteHazard(1)}, "n_bins"),
             ({"objective": DiscreteHazard(alpha=1.0)}, "alpha"),
         ],
-        ids=lambda value: value if isinstance(value, str) else None,
+        ids=lambda value: value if isinstance(value, str) and value.isidentifier() else None,
     )
     def test_values_out_of_range(self, X, y, params, name):
         refused(name, make_model(**params).fit, X, y)
@@ -316,18 +342,24 @@ class TestParameters:
     def test_too_few_patients_for_early_stopping(self, X, y):
         y["event"][:3] = True
         y["event"][3:6] = False
-        message = r"validation_fraction=0\.15 of 6 patients with 3 events.*early_stopping=False"
+        message = r"validation_fraction=0\.15 of 6 patients with 3 events.* = 2\. Change validation_fraction"
         refused(message, make_model(early_stopping=True, validation_fraction=0.15).fit, X.iloc[:6], y[:6])
 
     @pytest.mark.parametrize(
-        ("modality", "message"), [("dna", "'dna' is not one of"), ("rna", "'rna', but .* are: 'wsi'")]
+        ("modality", "message"),
+        [("dna", "'dna' is not one of"), ("rna", r"SNN \('rna'\) does not weigh tiles.*: 'wsi'")],
     )
     def test_tile_attention_of_what_has_no_tiles(self, fitted, X, modality, message):
         refused(message, fitted.tile_attention, X, modality)
 
     def test_tile_attention_of_an_encoder_without_any(self, X, y):
         model = make_model([("wsi", MeanMIL(8)), ("rna", SNN(8))]).fit(X, y)
-        refused("as AttentionMIL does.*these are: none", model.tile_attention, X)
+        refused(r"MeanMIL \('wsi'\) and SNN \('rna'\) do not weigh tiles.*: none", model.tile_attention, X)
+
+    def test_tile_attention_of_one_of_two(self, X, y):
+        model = make_model([("wsi", AttentionMIL(8)), ("ihc", AttentionMIL(8)), ("rna", SNN(8))])
+        X = X.assign(ihc__tiles=X["wsi__tiles"])
+        refused("pass modality='wsi' or 'ihc'", model.fit(X, y).tile_attention, X)
 
     def test_an_unknown_device(self, X, y):
         refused("device='gpu'", make_model(device="gpu").fit, X, y)

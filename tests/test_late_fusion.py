@@ -175,7 +175,7 @@ def test_bags_and_columns_may_be_named(make_cohort):
         ({"modalities": []}, "modalities is an empty list"),
         ({"modalities": [("a", StandardScaler())]}, "estimators that predict risk scores, got .*StandardScaler"),
         ({"modalities": [("a", cox()), ("z", cox())]}, "Modality 'z' is not in X"),
-        ({"modalities": [("a", cox())]}, "Column 'b__x' of X is in no modality of 'a'"),
+        ({"modalities": [("a", cox())]}, "Column 'b__x' is in X, but in no modality of 'a'"),
         ({"combine": "mean"}, "'combine' parameter"),
         ({"cv": 90}, "cv=90 folds need 90 events"),
         ({"alpha": 0}, "'alpha' parameter"),
@@ -205,7 +205,7 @@ def test_patients_without_anything_and_failing_estimators_are_named():
     X, y = cohort_of()
     X.loc[3] = np.nan
     model = LateFusionSurvivalAnalysis([("a", cox()), ("b", cox())])
-    with pytest.raises(ValueError, match="Patient 3 has no modality at all"):
+    with pytest.raises(ValueError, match="Patient 3 has none of the modalities 'a', 'b'"):
         model.fit(X, y)
     with pytest.raises(TypeError, match="estimator of modality 'b' cannot be fitted: BagPooling works on columns of"):
         model.set_params(b=make_pipeline(BagPooling(), cox()), cv=2).fit(X.fillna(0), y)

@@ -317,11 +317,14 @@ class TestTables:
         model = make_model(fusion=CrossModalAttention(normalize=False)).fit(shared_cohort.X, shared_cohort.y)
         assert (np.abs(model.modality_attention(shared_cohort.X).sum(axis=1) - 1) > 1e-3).all()
 
-    @pytest.mark.parametrize("fusion", [Concat(), Mean()])
+    @pytest.mark.parametrize("fusion", [Concat(), Mean()], ids=["Concat", "Mean"])
     def test_fusions_without_weights_have_no_modality_attention(self, fusion):
         model = make_model(fusion=fusion)
         assert not hasattr(model, "modality_attention")
-        with pytest.raises(AttributeError, match="modality_attention"):
+        with pytest.raises(
+            AttributeError,
+            match=rf"no modality_attention: its fusion {type(fusion).__name__} does not weigh modalities",
+        ):
             model.modality_attention  # noqa: B018
         assert hasattr(make_model(), "modality_attention")
 
@@ -357,7 +360,7 @@ class TestTables:
         X = shared_cohort.X[["wsi__tiles"]].assign(ihc__tiles=shared_cohort.X["wsi__tiles"])
         model = make_model([("wsi", AttentionMIL(8, 4)), ("ihc", MaxMIL(8))]).fit(X, shared_cohort.y)
         assert_allclose(model.tile_attention(X), model.tile_attention(X, "wsi"))
-        with pytest.raises(ValueError, match=r"'ihc'.* are: 'wsi'"):
+        with pytest.raises(ValueError, match=r"MaxMIL \('ihc'\) does not weigh tiles.*: 'wsi'"):
             model.tile_attention(X, "ihc")
 
     def test_history(self, shared_cohort):

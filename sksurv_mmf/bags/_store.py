@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.lib import format as npy_format
 from tqdm.auto import tqdm
 
-from ..utils._validation import shorten
+from ..utils._validation import shorten, subject
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._checks import check_numbers
@@ -226,7 +226,8 @@ def _check_bags(bags):
     if bags.isna().all():
         raise ValueError("None of these patients has a bag, so there is nothing to pack.")
     if bags.index.has_duplicates:
-        raise ValueError(f"Patient {shorten(bags.index[bags.index.duplicated()].unique())} has several bags.")
+        repeated = bags.index[bags.index.duplicated()].unique()
+        raise ValueError(f"{subject(repeated, 'Patient', 'has', 'have')} several bags.")
     if pd.api.types.is_integer_dtype(bags.index.dtype):
         return bags.index.to_numpy(dtype="<i8")
     strange = [patient for patient in bags.index if not isinstance(patient, str) or not patient]

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils._optional import import_optional
 from ._local import DATA_HOME
 
 DATA_URL = "SKSURV_MMF_DATA_URL"
@@ -84,10 +85,4 @@ def check_sum(pooch, path, file):
 
 def import_pooch():
     """Import pooch, or say what to install."""
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            "Fetching cohorts needs pooch, which is not installed. Install it with: pip install 'sksurv_mmf[data]'"
-        ) from error
-    return pooch
+    return import_optional("pooch", "data", "Fetching cohorts")

@@ -11,6 +11,7 @@ from sksurv.util import Surv
 
 from ..bags._array import BagArray
 from ..bags._bag import Bag
+from ..utils._optional import import_optional
 
 DATA_HOME = "SKSURV_MMF_DATA"
 
@@ -60,12 +61,8 @@ def describe_tiles(patients, arrays, columns):
 
 def read_parquet(path):
     """Read a parquet file, or say what to install."""
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {path.name} needs pyarrow. Install it with: pip install 'sksurv_mmf[data]'."
-        ) from error
+    import_optional("pyarrow", "data", f"Reading {path.name}")
+    return pd.read_parquet(path)
 
 
 def assemble_cohort(modalities, event, time, candidates):

@@ -9,8 +9,8 @@ class Identity(Encoder):
     """Pass a numeric modality on as it is.
 
     With :class:`~sksurv_mmf.fusions.Concat` this is the paper's raw concatenation, in which the genes enter
-    the fusion without a network of their own. Fusions that compare modalities need embeddings of one size
-    and refuse it.
+    the fusion without a network of their own. :class:`~sksurv_mmf.fusions.Bilinear` accepts it too. The other
+    fusions compare or add modalities, and refuse embeddings that differ in width.
 
     Examples
     --------

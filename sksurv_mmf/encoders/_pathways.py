@@ -29,9 +29,10 @@ class PathwaySNN(Encoder):
     Parameters
     ----------
     gene_sets : dict of str to list of str, str or path-like
-        Genes of each set, or a GMT file, which is read in `fit` (see :func:`read_gene_sets`). Genes are matched by
-        name to the columns of the modality, without its prefix. A gene may be in several sets; columns in no set are
-        not read.
+        Genes of each set, or a GMT file, which is read in `fit` (see :func:`read_gene_sets`). A gene is the column
+        that has its name, letter for letter. Columns lose their prefix first if it is the name of the modality:
+        ``rna__TP53`` is the gene TP53 of the modality "rna", but is called ``rna__TP53`` in one of another name. A
+        gene may be in several sets; columns in no set are not read.
     hidden_dim : int, default=256
         Width of the blocks before the last one, which has the width of the embedding.
     n_layers : int, default=2

@@ -19,7 +19,8 @@ class CoAttention(Fusion):
     r"""Co-attention: the tokens of one modality, such as gene sets, gather from the tiles what belongs to them.
 
     For slides as bags of tiles together with a table that an encoder turns into several tokens. A slide of thousands of
-    tiles becomes as many tokens as there are queries, so that the transformers behind stay small.
+    tiles becomes as many tokens as there are queries, so that the transformers behind stay small. The attention between
+    tokens cannot be asked for: there is no `modality_attention` with this fusion.
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ class SurvPath(Fusion):
     r"""One transformer block over the tokens of all modalities, in which tiles do not look at tiles.
 
     For interactions between parts of modalities, such as pathways and regions of a slide: give it encoders that return
-    several tokens per patient. With encoders that return one vector per patient, each modality is one token.
+    several tokens per patient. With encoders that return one vector per patient, each modality is one token. The
+    attention between tokens cannot be asked for: there is no `modality_attention` with this fusion.
 
     Parameters
     ----------

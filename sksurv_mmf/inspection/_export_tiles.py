@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from ..slides._slide import Slide
 from ..slides._tiling import SCALE
 from ._plotting import import_pyplot
-from ._tile_attention import attention_colors, one_patient, place_on_slide, relative_attention
+from ._tile_attention import attention_colors, relative_attention, tiles_on_slide
 
 
 @validate_params(
@@ -21,6 +21,7 @@ from ._tile_attention import attention_colors, one_patient, place_on_slide, rela
         "attention": [pd.DataFrame],
         "slide": [str, os.PathLike],
         "path": [str, os.PathLike],
+        "slide_name": [str, None],
         "object_type": [StrOptions({"tile", "detection", "annotation"})],
     }
     | SCALE,
@@ -32,6 +33,7 @@ def export_geojson(
     path,
     *,
     patient=None,
+    slide_name=None,
     tile_size=512,
     mpp=0.5,
     slide_mpp=None,
@@ -48,14 +50,16 @@ def export_geojson(
     Parameters
     ----------
     attention : DataFrame
-        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
-        several slides, pass the rows of this one; 1 is then the average of these.
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
+        "slide", the tiles of this slide are taken, and 1 is their average.
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     path : str or path-like
         File to write, by custom ``*.geojson``. It is replaced if it is there.
     patient : object, default=None
         The patient. Not needed if the table has one only.
+    slide_name : str, default=None
+        How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
     tile_size : int, default=512
         Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
     mpp : float, default=0.5
@@ -72,8 +76,8 @@ def export_geojson(
     Raises
     ------
     ValueError
-        If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the slide
-        does not say how large its pixels are.
+        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, or
+        if the slide does not say how large its pixels are.
 
     See Also
     --------
@@ -91,9 +95,8 @@ def export_geojson(
     >>> export_geojson(weights, "slides/P001.svs", "P001.geojson", patient="P001")  # doctest: +SKIP
     """
     import_pyplot()
-    patient, tiles = one_patient(attention, patient)
     with Slide(slide, slide_mpp) as opened:
-        coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+        patient, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
         name = opened.name
     weights = tiles["attention"].to_numpy(dtype=float)
     relative = relative_attention(weights)
@@ -130,6 +133,7 @@ def square(x, y, side):
         "attention": [pd.DataFrame],
         "slide": [str, os.PathLike],
         "out_dir": [str, os.PathLike],
+        "slide_name": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "overwrite": ["boolean"],
     }
@@ -137,7 +141,17 @@ def square(x, y, side):
     prefer_skip_nested_validation=True,
 )
 def export_tiles(
-    attention, slide, out_dir, *, top_k=10, patient=None, tile_size=512, mpp=0.5, slide_mpp=None, overwrite=False
+    attention,
+    slide,
+    out_dir,
+    *,
+    top_k=10,
+    patient=None,
+    slide_name=None,
+    tile_size=512,
+    mpp=0.5,
+    slide_mpp=None,
+    overwrite=False,
 ):
     """Write the tiles of a slide with the highest attention as PNG images.
 
@@ -147,8 +161,8 @@ def export_tiles(
     Parameters
     ----------
     attention : DataFrame
-        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
-        several slides, pass the rows of this one; 1 is then the average of these.
+        Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
+        "slide", the tiles of this slide are taken, and 1 is their average.
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     out_dir : str or path-like
@@ -157,6 +171,8 @@ def export_tiles(
         Number of tiles; all tiles if there are fewer.
     patient : object, default=None
         The patient. Not needed if the table has one only.
+    slide_name : str, default=None
+        How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
     tile_size : int, default=512
         Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`, and the
         side of the images.
@@ -178,8 +194,8 @@ def export_tiles(
     FileExistsError
         If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False.
     ValueError
-        If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the slide
-        does not say how large its pixels are.
+        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, or
+        if the slide does not say how large its pixels are.
 
     See Also
     --------
@@ -195,11 +211,10 @@ def export_tiles(
     earlier = [*out_dir.glob("*_attention_*_x*_y*.png")]
     if earlier and not overwrite:
         raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass overwrite=True, or another out_dir.")
-    patient, tiles = one_patient(attention, patient)
-    weights = tiles["attention"].to_numpy(dtype=float)
-    top = np.argsort(-weights, kind="stable")[:top_k]
     with Slide(slide, slide_mpp) as opened:
-        coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+        _, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
+        weights = tiles["attention"].to_numpy(dtype=float)
+        top = np.argsort(-weights, kind="stable")[:top_k]
         index = pd.DataFrame(
             {
                 "tile": tiles.index[top],

@@ -97,8 +97,8 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     >>> audit = fusion_audit(comparison, "fused", random_state=0)
     >>> audit.single
     'rna'
-    >>> audit.tests[["gain", "p_value", "survives"]].round(2)
-                      gain  p_value  survives
+    >>> audit.tests[["gain", "p_value", "surviving_gain"]].round(2)
+                      gain  p_value  surviving_gain
     corrected t-test  0.06     0.37       0.0
     bootstrap         0.06     0.05       0.0
     """
@@ -169,7 +169,7 @@ def _tests(gains, ratio, draws, confidence):
     }
     tests = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "upper", "p_value"])
     tests.insert(0, "gain", gains.mean())
-    return tests.assign(survives=tests["lower"].clip(lower=0))
+    return tests.assign(surviving_gain=tests["lower"].clip(lower=0))
 
 
 def _reranked(patients, event, time, folds, fused, single, pairs, gains):
@@ -209,7 +209,7 @@ class FusionAudit:
         C-index of the fused model and of all singles in each fold.
     tests : DataFrame of shape (2, 5)
         Rows "corrected t-test" and "bootstrap"; columns "gain" (mean difference of the C-indices), its interval "lower"
-        and "upper", "p_value", and "survives": the gain that is left at the lower limit, 0 if none.
+        and "upper", "p_value", and "surviving_gain": the gain that is left at the lower limit, 0 if none.
     reranked : DataFrame of shape (n_patients, 6)
         The patient whose rank changes most first: "event", "time", "rank_single" and "rank_fused" (rank of the risk
         among the test patients of the fold, as a share; 1 is the highest), their difference "change", and "pairs_won":

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..survival import FusionSurvivalAnalysis
 from ..training._network import Standardize
+from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._plotting import last_step
 
@@ -99,7 +100,7 @@ def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=
 
 def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     """Features as the network sees them, and their attributions; frames of one shape."""
-    method = _import_captum()
+    method = import_optional("captum.attr", "explain", "Computing integrated gradients").IntegratedGradients
     model, X = last_step(estimator, X)
     if not isinstance(model, FusionSurvivalAnalysis):
         raise TypeError(
@@ -141,17 +142,6 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
 
 def _exchanged(inputs, m, values):
     return (*inputs[:m], values, *inputs[m + 1 :])
-
-
-def _import_captum():
-    try:
-        from captum.attr import IntegratedGradients
-    except ImportError as error:
-        raise ImportError(
-            "Integrated gradients need captum, which is not installed. Install it with: pip install "
-            "'sksurv_mmf[explain]'"
-        ) from error
-    return IntegratedGradients
 
 
 def _find_modality(model, name):

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sksurv.util import check_y_survival
 
-from ..cohort import columns_of, prefixes
+from ..cohort import columns_of, make_nullable, prefixes
 from ..utils._concordance import comparable, concordance, higher
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval
 from ._folds import CV_OBJECT, on_test_folds, split
@@ -217,9 +217,7 @@ def remove(X, columns, rng=None):
     others = [i for i in range(X.shape[1]) if i not in set(columns)]
     rows = np.flatnonzero(X.iloc[:, others].notna().any(axis=1))
     X = X.iloc[rows]
-    block = X.iloc[:, columns]
-    # pandas has no NaN among booleans and would make their column one of objects.
-    block = block.astype(dict.fromkeys(block.select_dtypes(bool).columns, float))
+    block = make_nullable(X.iloc[:, columns])
     return rows, _exchange(X, columns, block.where(np.zeros(block.shape, dtype=bool)))
 
 

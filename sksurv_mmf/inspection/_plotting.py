@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ..utils._optional import import_optional
+
 # Okabe and Ito's palette, which readers with colour vision deficiency can tell apart.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = [BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", VERMILLION, "#F0E442"]
@@ -15,13 +17,7 @@ EDGE = 3  # points that stay free to the edge of the figure and to neighbours
 
 def import_pyplot():
     """Import matplotlib, which only the displays need."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Displays need matplotlib, which is not installed. Install it with: pip install 'sksurv_mmf[plot]'"
-        ) from error
-    return plt
+    return import_optional("matplotlib.pyplot", "plot", "Drawing")
 
 
 def make_axes(ax, figsize):

@@ -1,5 +1,7 @@
 """Where in a patient's slides the attention lies."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
@@ -59,6 +61,8 @@ class TileAttentionDisplay:
         Image of the slide below the tiles.
     thumbnail_scale : float, default=None
         Side of a pixel of `thumbnail` in the unit of the coordinates.
+    slide_name : str, default=None
+        Name of the slide for the title.
 
     Attributes
     ----------
@@ -101,6 +105,7 @@ class TileAttentionDisplay:
         tile_size=None,
         thumbnail=None,
         thumbnail_scale=None,
+        slide_name=None,
     ):
         self.attention = attention
         self.coords = coords
@@ -109,9 +114,12 @@ class TileAttentionDisplay:
         self.tile_size = tile_size
         self.thumbnail = thumbnail
         self.thumbnail_scale = thumbnail_scale
+        self.slide_name = slide_name
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, patient=None, modality=None, highlight=None, coord_unit="px", ax=None):
+    def from_estimator(
+        cls, estimator, X, *, patient=None, modality=None, slide_name=None, highlight=None, coord_unit="px", ax=None
+    ):
         """Compute the weights of one patient's tiles and draw them.
 
         Parameters
@@ -124,8 +132,10 @@ class TileAttentionDisplay:
             The patient, as in the index of X. Not needed if X has a single row.
         modality : str, default=None
             Name of the bag modality. Not needed if there is one only.
+        slide_name : str, default=None
+            The slide to draw, as in `Bag.slides`. Needed for a map if the patient has several.
         highlight : array-like of bool, shape (n_tiles,), default=None
-            Tiles to mark, for example those that a pathologist annotated.
+            Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
         coord_unit : str, default="px"
             Unit of the coordinates for the axis labels.
         ax : matplotlib Axes, default=None
@@ -139,27 +149,32 @@ class TileAttentionDisplay:
         Raises
         ------
         ValueError
-            If the patient is not in X or has no tiles.
+            If the patient is not in X or has no tiles, or has several slides with coordinates and none is named.
         """
         if patient is not None and patient not in X.index:
             raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
         estimator, X = last_step(estimator, X if patient is None else X.loc[[patient]])
         table = estimator.tile_attention(X, modality)
-        return cls.from_predictions(table, patient=patient, highlight=highlight, coord_unit=coord_unit, ax=ax)
+        return cls.from_predictions(
+            table, patient=patient, slide_name=slide_name, highlight=highlight, coord_unit=coord_unit, ax=ax
+        )
 
     @classmethod
-    def from_predictions(cls, attention, *, patient=None, highlight=None, coord_unit="px", ax=None):
+    def from_predictions(cls, attention, *, patient=None, slide_name=None, highlight=None, coord_unit="px", ax=None):
         """Draw given weights.
 
         Parameters
         ----------
         attention : DataFrame
-            Table as `tile_attention` returns it: index levels "patient" and "tile", column "attention" and, for a map,
-            "x" and "y".
+            Table as `tile_attention` returns it: index levels "patient" and "tile", column "attention" and, where they
+            are known, "slide" and, for a map, "x" and "y".
         patient : object, default=None
             The patient to draw. Not needed if the table has one only.
+        slide_name : str, default=None
+            The slide to draw, as in the column "slide"; 1 is then the average of its tiles. Needed for a map if the
+            patient has several, because their coordinates overlap.
         highlight : array-like of bool, shape (n_tiles,), default=None
-            Tiles to mark, for example those that a pathologist annotated.
+            Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
         coord_unit : str, default="px"
             Unit of the coordinates for the axis labels.
         ax : matplotlib Axes, default=None
@@ -173,13 +188,19 @@ class TileAttentionDisplay:
         Raises
         ------
         ValueError
-            If the patient has no tiles in the table, or if highlight has another length.
+            If the patient has no tiles in the table, or none of the slide; if there are several slides with coordinates
+            and none is named; or if highlight has another length.
         """
         import_pyplot()
         patient, tiles = one_patient(attention, patient)
-        highlight = _check_highlight(highlight, tiles, patient)
-        coords = tiles[["x", "y"]].to_numpy(dtype=float) if {"x", "y"} <= set(tiles.columns) else None
-        display = cls(tiles["attention"].to_numpy(dtype=float), coords, highlight=highlight, patient=patient)
+        tiles = one_slide(tiles, slide_name, patient)
+        display = cls(
+            tiles["attention"].to_numpy(dtype=float),
+            tiles[["x", "y"]].to_numpy(dtype=float) if _has_coords(tiles) else None,
+            highlight=_check_highlight(highlight, tiles, patient),
+            patient=patient,
+            slide_name=slide_name,
+        )
         return display.plot(ax=ax, coord_unit=coord_unit)
 
     @classmethod
@@ -189,6 +210,7 @@ class TileAttentionDisplay:
         slide,
         *,
         patient=None,
+        slide_name=None,
         highlight=None,
         tile_size=512,
         mpp=0.5,
@@ -201,14 +223,16 @@ class TileAttentionDisplay:
         Parameters
         ----------
         attention : DataFrame
-            Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. Of a patient with
-            several slides, pass the rows of this one; 1 is then the average of these.
+            Table as `tile_attention` returns it, with "x" and "y" in pixels of level 0, the finest. If it has a column
+            "slide", the tiles of this slide are drawn, and 1 is their average.
         slide : str or path-like
             The slide, in a format that OpenSlide reads.
         patient : object, default=None
             The patient to draw. Not needed if the table has one only.
+        slide_name : str, default=None
+            How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
         highlight : array-like of bool, shape (n_tiles,), default=None
-            Tiles to mark, for example those that a pathologist annotated.
+            Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
         tile_size : int, default=512
             Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
         mpp : float, default=0.5
@@ -228,24 +252,24 @@ class TileAttentionDisplay:
         Raises
         ------
         ValueError
-            If the patient has no tiles in the table, if tiles lack coordinates or lie outside of the slide, or if the
-            slide does not say how large its pixels are.
+            If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the
+            slide, or if the slide does not say how large its pixels are.
         """
         import_pyplot()
-        patient, tiles = one_patient(attention, patient)
-        highlight = _check_highlight(highlight, tiles, patient)
         with Slide(slide, slide_mpp) as opened:
-            coords, side = place_on_slide(tiles, opened, tile_size, mpp)
+            patient, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
+            highlight = _check_highlight(highlight, tiles, patient)
             thumbnail, scale = opened.overview(max(opened.dimensions) / max_size)
-        weights = tiles["attention"].to_numpy(dtype=float)
+            slide_name = slide_name or opened.name
         display = cls(
-            weights,
+            tiles["attention"].to_numpy(dtype=float),
             coords,
             highlight=highlight,
             patient=patient,
             tile_size=side,
             thumbnail=thumbnail,
             thumbnail_scale=scale,
+            slide_name=slide_name,
         )
         return display.plot(ax=ax)
 
@@ -287,7 +311,7 @@ class TileAttentionDisplay:
                 _outline(ax, self.coords[self.highlight], tile_size)
             ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
         if self.patient is not None:
-            ax.set_title(f"Patient {self.patient}", fontsize="medium")
+            ax.set_title(_title(self.patient, self.slide_name), fontsize="medium")
         return self
 
 
@@ -299,19 +323,60 @@ def one_patient(table, patient):
             "FusionSurvivalAnalysis.tile_attention returns it."
         )
     patients = table.index.get_level_values(0).unique()
-    if patient is None and len(patients) == 1:
+    if not len(patients):
+        whose = "no patient has" if patient is None else f"patient={patient!r} lacks"
+        raise ValueError(f"There are no tiles: {whose} the modality.")
+    if patient is None and len(patients) > 1:
+        raise ValueError(f"Name one of the {len(patients)} patients by patient=: {shorten(patients)}.")
+    if patient is None:
         patient = patients[0]
     if patient not in patients:
         raise ValueError(
             f"patient={patient!r} has no tiles here; a patient may lack the modality. The patients of the table who "
-            f"have tiles are: {shorten(patients) or 'none'}."
+            f"have tiles are: {shorten(patients)}."
         )
     return patient, table.loc[patient]
 
 
+def one_slide(tiles, slide_name, patient):
+    """Rows of the slide to draw; all rows if none is named and none would lie on top of others."""
+    slides = list(tiles["slide"].unique()) if "slide" in tiles.columns else []
+    if slide_name is None:
+        if len(slides) > 1 and _has_coords(tiles):
+            raise ValueError(
+                f"The tiles of patient {patient!r} are of {len(slides)} slides, whose coordinates overlap: "
+                f"{shorten(slides)}. Pass one of them as slide_name."
+            )
+        return tiles
+    if not slides:
+        raise ValueError(
+            f"slide_name={slide_name!r}, but attention has no column 'slide', because the bags do not know their "
+            "slides. Leave slide_name out, and pass the rows of one slide only."
+        )
+    if slide_name not in slides:
+        raise ValueError(
+            f"Patient {patient!r} has no tiles of slide {slide_name!r}, but of {shorten(slides)}. Pass slide_name, the "
+            "name of the slide in the column 'slide' of attention."
+        )
+    return tiles[tiles["slide"] == slide_name]
+
+
+def tiles_on_slide(attention, patient, slide, slide_name, tile_size, mpp):
+    """Patient, rows, corners and side of the tiles that lie on an open slide; see `place_on_slide`."""
+    patient, tiles = one_patient(attention, patient)
+    if slide_name is None and "slide" in tiles.columns:
+        slide_name = slide.name
+    tiles = one_slide(tiles, slide_name, patient)
+    return patient, tiles, *place_on_slide(tiles, slide, tile_size, mpp)
+
+
+def _has_coords(tiles):
+    return {"x", "y"} <= set(tiles.columns)
+
+
 def place_on_slide(tiles, slide, tile_size, mpp):
     """Corners of tiles and their side, both in pixels of level 0, after checking that they lie on the slide."""
-    if not {"x", "y"} <= set(tiles.columns):
+    if not _has_coords(tiles):
         raise ValueError("The tiles have no coordinates: attention lacks the columns 'x' and 'y'.")
     coords, side = tiles[["x", "y"]].to_numpy(dtype=float), level0_side(slide, tile_size, mpp)
     # Other tools let tiles reach over the border; their corners are on the slide.
@@ -333,6 +398,13 @@ def _check_highlight(highlight, tiles, patient):
     if highlight.shape != (len(tiles),):
         raise ValueError(f"highlight has shape {highlight.shape}, but patient {patient!r} has {len(tiles)} tiles.")
     return highlight
+
+
+def _title(patient, slide_name):
+    if slide_name in (None, patient):
+        return f"Patient {patient}"
+    # Beside the colour bar, in a column of a journal, there is room for a barcode but not for the rest of such a name.
+    return "\n".join([f"Patient {patient}", *textwrap.wrap(str(slide_name), 24, break_on_hyphens=False)])
 
 
 def _draw_thumbnail(ax, thumbnail, scale):

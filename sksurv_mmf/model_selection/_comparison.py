@@ -212,7 +212,8 @@ class ModelComparison:
         score : str, default=None
             Score to draw. None is the first.
         differences : bool, default=False
-            Whether to draw, fold by fold, the difference to the reference instead of the score itself.
+            Whether to draw, fold by fold, the difference to the reference instead of the score itself, with p-values
+            of the corrected resampled t-test. They are not corrected for the number of models.
         confidence : float, default=0.95
             Level of the confidence intervals.
         time_unit : str, default=None

@@ -84,7 +84,7 @@ def selection_leakage(
 
     See Also
     --------
-    compare_models : Compares models none of which leaks.
+    compare_models : Compares models on the same folds, and fits the whole of each inside the fold.
 
     Notes
     -----

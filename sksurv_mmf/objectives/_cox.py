@@ -80,7 +80,9 @@ class CoxPH(Objective):
     The loss is the negative logarithm of the partial likelihood ([1]_, ties by [2]_) divided by the number of patients.
     Its gradient is exact whatever the size of the batches: a step first computes the outputs of all its patients, then
     differentiates the loss with respect to them, and then visits the batches again, with the same random numbers, to
-    propagate these gradients to the weights. Each step therefore encodes its patients twice.
+    propagate these gradients to the weights. Each step therefore encodes its patients twice. The risk set being the
+    same, many small batches take several times the time of one large batch and learn the same, but for the random
+    numbers of dropout: let `batch_size` be as large as memory allows, and raise `gradient_accumulation` for the rest.
 
     Patients teach something if one of them has an event while another one is at risk. A step whose patients do not
     takes in those of the next step, and at the end of an epoch they join the step before. Patients held out for early

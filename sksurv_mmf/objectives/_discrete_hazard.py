@@ -93,11 +93,13 @@ class DiscreteHazard(Objective):
     n_bins : int, default=4
         Number of time bins; their edges are quantiles of the uncensored training times.
     alpha : float, default=0.0
-        How much censored patients are played down: their loss counts ``1 - alpha``.
+        How much censored patients are played down, in [0, 1): their loss counts ``1 - alpha``. Above 0, hazards are
+        overestimated, and survival curves are too low.
     interpolation : {"step", "linear", "exponential"}, default="step"
         The survival function inside a bin: constant up to the bin's right edge, falling linearly (a constant density
         of events) or exponentially (a constant hazard). The last two step at every training time. Risk scores and
-        training are the same.
+        training are the same. Use one of the last two for scores of curves, such as Brier's, and for calibration:
+        "step" is too high inside the bins.
 
     Attributes
     ----------

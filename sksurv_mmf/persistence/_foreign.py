@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from ..model_selection._split import RepeatedSurvivalKFold, SurvivalKFold
 from ..preprocessing._modality_transformer import ColumnsOf, name_with_modality
 from ..presets import weigh_alike
+from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._archive import read_archive
 from ._tree import full_name, is_ours, subclasses
@@ -109,11 +110,4 @@ def is_array(data):
 
 def import_skops():
     """Import ``skops.io``, or say what to install."""
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError(
-            "Saving and loading transformers needs skops, which is not installed. Install it with: "
-            "pip install 'sksurv_mmf[io]'"
-        ) from error
-    return skops.io
+    return import_optional("skops.io", "io", "Saving and loading transformers")

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
+from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._archive import read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
@@ -344,11 +345,4 @@ def _to_json(node):
 
 
 def _safetensors():
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise ImportError(
-            "Saving and loading models needs safetensors, which is not installed. Install it with: "
-            "pip install 'sksurv_mmf[io]'"
-        ) from error
-    return safetensors.torch
+    return import_optional("safetensors.torch", "io", "Saving and loading models")

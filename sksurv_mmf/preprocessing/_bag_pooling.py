@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ._bag_transformer import as_frame_of_bags
+from ._bag_transformer import as_frame_of_bags, check_tile_width, tile_width
 
 STATISTICS = {"mean": np.nanmean, "std": np.nanstd, "min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
 
@@ -92,10 +92,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         self._check_statistics()
         X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True)
-        empty = [name for name, column in X.items() if column.array.n_features is None]
-        if empty:
-            raise ValueError(f"Column {empty[0]!r} holds no bag to summarise: all {len(X)} patients lack it.")
-        self._n_features = [column.array.n_features for _, column in X.items()]
+        self._n_features = [tile_width(name, column, self) for name, column in X.items()]
         return self
 
     def _check_statistics(self):
@@ -133,11 +130,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         validate_data(self, X, skip_check_array=True, reset=False)
         blocks = []
         for (name, column), n_features in zip(X.items(), self._n_features):
-            if column.array.n_features not in (n_features, None):
-                raise ValueError(
-                    f"Column {name!r} has tiles with {column.array.n_features} features, but {self} was fitted to "
-                    f"tiles with {n_features}. Use features of the same extractor."
-                )
+            check_tile_width(name, column, n_features, self)
             block = np.full((len(column), len(self.statistics) * n_features), np.nan)
             for row, bag in enumerate(column.array):
                 if bag is not pd.NA:

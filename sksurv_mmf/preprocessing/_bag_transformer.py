@@ -116,15 +116,12 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.transformers_ = {}
         self._n_features = {}  # of the tiles in each column, before and after
         for name, column in X.items():
-            bags = column.array
-            if bags.n_features is None:
-                raise ValueError(
-                    f"Column {name!r} holds no bag to fit {self.transformer} to: all {len(X)} patients lack it."
-                )
+            n_features = tile_width(name, column, self.transformer)
             transformer = clone(self.transformer)
-            first_tile = _fit_to_tiles(transformer, _draw_tiles(bags, self.max_tiles, random_state), bags.n_features)
+            tiles = _draw_tiles(column.array, self.max_tiles, random_state)
+            first_tile = _fit_to_tiles(transformer, tiles, n_features)
             self.transformers_[name] = transformer
-            self._n_features[name] = bags.n_features, OnTiles(transformer)(first_tile).shape[1]
+            self._n_features[name] = n_features, OnTiles(transformer)(first_tile).shape[1]
         return self
 
     def transform(self, X):
@@ -154,11 +151,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _transform_column(self, name, column):
         n_before, n_after = self._n_features[name]
-        if column.array.n_features not in (n_before, None):
-            raise ValueError(
-                f"Column {name!r} has tiles with {column.array.n_features} features, but {self.transformer} was fitted "
-                f"to tiles with {n_before}. Use features of the same extractor."
-            )
+        check_tile_width(name, column, n_before, self.transformer)
         function = OnTiles(self.transformers_[name])
         bags = np.empty(len(column), dtype=object)
         for position, bag in enumerate(column.array):
@@ -199,6 +192,22 @@ def as_frame_of_bags(X, transformer):
             f"Choose the columns with make_modality_transformer(<modality>={name}(...)) or a ColumnTransformer."
         )
     return X
+
+
+def tile_width(name, column, transformer):
+    """Number of features of the tiles that `transformer` is fitted to."""
+    if column.array.n_features is None:
+        raise ValueError(f"Column {name!r} holds no bag to fit {transformer} to: all {len(column)} patients lack it.")
+    return column.array.n_features
+
+
+def check_tile_width(name, column, n_features, transformer):
+    """Refuse tiles with another number of features than `transformer` was fitted to."""
+    if column.array.n_features not in (n_features, None):
+        raise ValueError(
+            f"Column {name!r} has tiles with {column.array.n_features} features, but {transformer} was fitted to tiles "
+            f"with {n_features}. Use features of the same extractor."
+        )
 
 
 def _at_least_float32(features):

@@ -5,16 +5,12 @@ import os
 
 import numpy as np
 
+from ..utils._optional import import_optional
+
 
 def import_h5py():
     """Import h5py, which only these files need."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            "Feature files of slides need h5py, which is not installed. Install it with: pip install 'sksurv_mmf[io]'"
-        ) from error
-    return h5py
+    return import_optional("h5py", "slides", "Writing feature files of slides")
 
 
 def write_features(path, coords, batches, attributes, settings):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..utils._optional import import_optional
+
 # A level counts as fine enough if its pixels are larger than wanted by less than this factor: the sides of the levels
 # are whole numbers, so that a downsample of 4 may read 4.0002.
 _SAME_SCALE = 1.01
@@ -15,13 +17,7 @@ _STRIP_PIXELS = 2**24
 
 def import_openslide():
     """Import openslide, which only slides need."""
-    try:
-        import openslide
-    except ImportError as error:
-        raise ImportError(
-            "Reading slides needs openslide, which is not installed. Install it with: pip install 'sksurv_mmf[slides]'"
-        ) from error
-    return openslide
+    return import_optional("openslide", "slides", "Reading slides")
 
 
 class Slide:

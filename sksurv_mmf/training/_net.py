@@ -142,6 +142,17 @@ def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     return params
 
 
+def check_callbacks(callbacks: list | None) -> None:
+    """Refuse callbacks that skorch could not call."""
+    for callback in callbacks or []:
+        named = isinstance(callback, tuple) and len(callback) == 2
+        if not isinstance(callback[1] if named else callback, Callback):
+            raise ValueError(
+                "callbacks must be a list of objects of skorch.callbacks.Callback, such as "
+                f"[GradientNormClipping(1.0)], but holds {callback!r}."
+            )
+
+
 def balancing_weights(strata: np.ndarray) -> np.ndarray:
     """Sampling weights that make all strata equally likely."""
     _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)

@@ -329,7 +329,8 @@ def hold_out(event: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:
     except ValueError as error:
         raise ValueError(
             f"early_stopping cannot hold out validation_fraction={fraction} of {len(event)} patients with "
-            f"{event.sum()} events: {error} Use early_stopping=False or more patients."
+            f"{event.sum()} events: {str(error).rstrip('.')}. Change validation_fraction, use more patients or "
+            "early_stopping=False."
         ) from error
 
 

@@ -17,6 +17,18 @@ class ModalityComposition(_BaseComposition):
     def _parts(self, named):
         self.modalities = [(*pair, *modality[2:]) for pair, modality in zip(named, self.modalities)]
 
+    def _check_modalities(self, kind, which, is_part):
+        """Refuse `modalities` of another form; messages call what ``is_part`` accepts a `kind`, told by `which`."""
+        form = f"(name, {kind}) or (name, {kind}, columns) with {kind}s {which}"
+        if not isinstance(self.modalities, list):
+            raise ValueError(f"modalities must be a list of tuples {form}, got a {type(self.modalities).__name__}.")
+        if not self.modalities:
+            raise ValueError(f"modalities is an empty list; name at least one, as in [('rna', {kind})].")
+        for modality in self.modalities:
+            if not (isinstance(modality, tuple) and len(modality) in (2, 3) and is_part(modality[1])):
+                raise ValueError(f"modalities must hold tuples {form}, got {modality!r}.")
+        self._validate_names([name for name, _ in self._parts])
+
     def get_params(self, deep=True):
         """Get the parameters of this estimator and, by ``<modality>__<parameter>``, of its parts.
 

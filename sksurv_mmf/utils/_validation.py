@@ -21,3 +21,19 @@ def shorten(names, most=5):
     names = [repr(name) for name in names]
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def subject(names, noun, singular, plural):
+    """Begin a sentence about `names`, such as "Patient 'A' has" or "Patients 'A', 'B' have"."""
+    one = len(names) == 1
+    return f"{noun}{'' if one else 's'} {shorten(names)} {singular if one else plural}"
+
+
+def check_part(name, part, base):
+    """Refuse the name or the class of a part of the model where an object of class `base`, or None, is expected."""
+    if part is None or isinstance(part, base):
+        return
+    known = sorted(cls.__name__ for cls in base.__subclasses__())
+    wanted = (part.__name__ if isinstance(part, type) else str(part)).casefold()
+    meant = [one for one in known if one.casefold().startswith(wanted)] or known
+    raise ValueError(f"{name} must be an object or None, got {part!r}. Write {name}={'() or '.join(meant)}().")

@@ -1,6 +1,7 @@
 """Loaders of cohorts that lie in a folder: on a small folder made here, and on the real one where it is present."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sksurv_mmf.datasets import load_lung_mif, load_tcga_nsclc
+from sksurv_mmf.datasets._local import read_parquet
 
 REAL = Path(os.environ.get("SKSURV_MMF_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -94,13 +96,10 @@ def test_absent_data_are_explained(tmp_path, monkeypatch):
         load_lung_mif()
 
 
-def test_absent_pyarrow_is_explained(small_tcga, monkeypatch):
-    def without_pyarrow(path):
-        raise ImportError("pandas says this when neither pyarrow nor fastparquet is there")
-
-    monkeypatch.setattr(pd, "read_parquet", without_pyarrow)
-    with pytest.raises(ImportError, match=r"pip install 'sksurv_mmf\[data\]'"):
-        load_tcga_nsclc(small_tcga)
+def test_absent_pyarrow_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"Reading rnaseq\.parquet needs pyarrow.*pip install 'sksurv_mmf\[data\]'"):
+        read_parquet(Path("rnaseq.parquet"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """One token per gene set, and the gene sets themselves."""
 
+import gzip
+
 import numpy as np
 import pytest
 import torch
@@ -188,12 +190,27 @@ class TestMatchingOfNames:
             ),
             (["g7", "g8", "x"], r"0 of their 7 .*With upper and lower case alike, 2 would match"),
             (["G7", "G8", "x"], r"None of the 3 gene sets has min_genes=3 measured genes: 2 of their 7 .*'x'\.$"),
+            (["rna__G7", "rna__G8"], r"Without what stands before '__', 2 would match.*name of the modality"),
+            (["0", "1", "2"], r"columns are numbered.*DataFrame that names the genes"),
+            (["672", "7157"], r"both Ensembl or Entrez identifiers\?$"),
         ],
-        ids=["identifiers", "case", "too few"],
+        ids=["identifiers", "case", "too few", "prefix", "positions", "entrez"],
     )
     def test_no_set_left(self, genes, message):
         with pytest.raises(ValueError, match=message):
             fitted(genes=genes, min_genes=3)
+
+    @pytest.mark.parametrize(
+        ("gene", "column", "message"),
+        [
+            ("rna__TP53", "TP53", "Without what stands before '__', 1 would match"),
+            ("ENSG00000141510", "ENSG00000141510.18", r"Without the version of Ensembl.* 1 would match"),
+            ("ENSG00000141510.17", "ENSG00000141510.18", r"Without the version of Ensembl.* 1 would match"),
+        ],
+    )
+    def test_what_either_side_has_too_much_is_recognised(self, gene, column, message):
+        with pytest.raises(ValueError, match=message):
+            fitted({"a": [gene]}, [column])
 
     def test_a_repeated_column_is_refused(self):
         with pytest.raises(ValueError, match="'G1' occur more than once"):
@@ -204,9 +221,10 @@ class TestMatchingOfNames:
         [
             ({}, "no gene sets"),
             ({"a": []}, "'a' has no genes"),
-            ({"a": "TP53"}, "'a' must be a list of gene names, got 'TP53'"),
-            ({"a": ["TP53", 3]}, "'a' must be a list of gene names"),
+            ({"a": "TP53"}, "'a' must be a list of gene names, got the str 'TP53'"),
+            ({"a": ["TP53", 3]}, "'a': names must be strings, got 3"),
             ({"a": None}, "'a' must be a list of gene names"),
+            ({"a": (gene for gene in GENES)}, "'a' must be a list of gene names, got the generator"),
         ],
     )
     def test_gene_sets_that_are_none(self, gene_sets, message):
@@ -236,7 +254,7 @@ class TestGMT:
         ("text", "message"),
         [
             ("A\t\tTP53\n\nA TP53 BAX\n", r"sets\.gmt, line 3: expected .* separated by tabs, got 'A TP53 BAX'"),
-            ("\t\tTP53\n", "line 1: expected the name"),
+            ("\t\tTP53\n", r"line 1: the name .* is empty: '\\t\\tTP53'"),
             ("A\tTP53\n", "line 1: gene set 'A' has no genes"),
             ("A\t\t\t \n", "line 1: gene set 'A' has no genes"),
             ("A\t\tTP53\nB\t\tBAX\nA\t\tCA9\n", "line 3: gene set 'A' is in line 1 already"),
@@ -246,6 +264,32 @@ class TestGMT:
     def test_malformed_files_are_named(self, write, text, message):
         with pytest.raises(ValueError, match=message):
             read_gene_sets(write(text))
+
+    @pytest.mark.parametrize("compress", [bytes, gzip.compress])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+    def test_compression_and_byte_order_mark_change_nothing(self, tmp_path, compress, encoding):
+        path = tmp_path / "sets"
+        path.write_bytes(compress("Zellzyklus \u00fc\t\tTP53\tBAX\n".encode(encoding)))
+        assert read_gene_sets(path) == {"Zellzyklus \u00fc": ["TP53", "BAX"]}
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("\u00fc\t\tTP53".encode("latin-1"), r"sets is no text in UTF-8.*latin-1"),
+            (gzip.compress(b"A\t\tTP53\n" * 100)[:-9], "sets is a damaged gzip file"),
+        ],
+    )
+    def test_files_that_are_no_text_are_named(self, tmp_path, content, message):
+        path = tmp_path / "sets"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_gene_sets(path)
+
+    def test_what_is_no_file(self, tmp_path):
+        with pytest.raises(ValueError, match=r"path='.*' is a directory"):
+            read_gene_sets(tmp_path)
+        with pytest.raises(TypeError, match=r"path must be .*, got 0"):
+            read_gene_sets(0)
 
     def test_the_file_is_read_by_fit(self, write, rows):
         lines = ["\t".join([name, "", *genes]) for name, genes in GENE_SETS.items()]

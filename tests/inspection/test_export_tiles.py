@@ -4,15 +4,10 @@ import uuid
 import numpy as np
 import pandas as pd
 import pytest
+from attention_tables import table
 from PIL import Image
 
 from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson, export_tiles
-
-
-def table(weights, coords, patient="A"):
-    index = pd.MultiIndex.from_product([[patient], range(len(weights))], names=["patient", "tile"])
-    return pd.DataFrame({"attention": weights, "x": coords[:, 0], "y": coords[:, 1]}, index=index)
-
 
 COORDS = np.array([[128, 256], [640, 256], [384, 512], [0, 0]])
 WEIGHTS = np.array([0.2, 0.6, 0.05, 0.15])
@@ -127,7 +122,19 @@ def test_tiles_of_other_slides_are_refused(export, make_slide, ramp, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"object_type": "cell"}, {"tile_size": 0}])
+def test_tiles_of_the_slide_alone_are_exported(make_slide, ramp, tmp_path):
+    other, slide = table([0.4, 0.1], COORDS[:2] + 9, slide="other"), make_slide(ramp, name="mine")
+    both = pd.concat([other, table(WEIGHTS / 2, COORDS, slide="mine")])
+    index = export_tiles(both, slide, tmp_path / "tiles", tile_size=128)
+    assert index["relative"].to_list() == pytest.approx([2.4, 0.8, 0.6, 0.2])
+    export_geojson(both, slide, tmp_path / "mine.geojson", tile_size=128)
+    squares = json.loads((tmp_path / "mine.geojson").read_text())["features"]
+    assert [one["geometry"]["coordinates"][0][0] for one in squares] == COORDS.tolist()
+    export_geojson(both, slide, tmp_path / "other.geojson", slide_name="other", tile_size=128)
+    assert len(json.loads((tmp_path / "other.geojson").read_text())["features"]) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"object_type": "cell"}, {"tile_size": 0}, {"slide_name": 1}])
 def test_bad_parameters_are_named(exported, wrong):
     parameters = {"tile_size": 128} | wrong
     with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of export_geojson"):

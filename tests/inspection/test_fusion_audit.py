@@ -68,12 +68,12 @@ def test_the_best_single_and_the_tests_of_the_gain(make_comparison):
     assert t_test["p_value"] == corrected_resampled_t_test(gains, 1 / 3)[1]
     bootstrap = audit.tests.loc["bootstrap"]
     assert bootstrap["lower"] < bootstrap["gain"] < bootstrap["upper"]
-    assert 0 < bootstrap["survives"] == bootstrap["lower"]
+    assert 0 < bootstrap["surviving_gain"] == bootstrap["lower"]
 
 
 def test_nothing_survives_of_a_gain_that_is_none(make_comparison):
     audit = fusion_audit(make_comparison({"fused": 1.0, "rna": 0.9, "wsi": 3.0}), "fused", random_state=0)
-    assert audit.tests["survives"].tolist() == [0, 0]
+    assert audit.tests["surviving_gain"].tolist() == [0, 0]
     assert (audit.tests["p_value"] > 0.05).all()
 
 

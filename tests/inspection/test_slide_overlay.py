@@ -1,15 +1,9 @@
 import numpy as np
-import pandas as pd
 import pytest
+from attention_tables import table
 
 from sksurv_mmf.inspection import TileAttentionDisplay
 from sksurv_mmf.slides import tile_slide
-
-
-def table(weights, coords, patient="A"):
-    index = pd.MultiIndex.from_product([[patient], range(len(weights))], names=["patient", "tile"])
-    return pd.DataFrame({"attention": weights, "x": coords[:, 0], "y": coords[:, 1]}, index=index)
-
 
 COORDS = np.array([[128, 256], [640, 256], [384, 480]])
 WEIGHTS = [0.7, 0.2, 0.1]
@@ -43,6 +37,19 @@ def test_tiles_are_drawn_over_their_place_on_the_thumbnail(make_slide, slide_mpp
     np.testing.assert_allclose(rendered(display, inside), 0.55 * colors + 0.45 * np.array(stain), atol=3)
     display.tiles_.set_visible(False)
     np.testing.assert_allclose(rendered(display, inside), np.tile(stain, (12, 1)), atol=3)
+
+
+def test_the_name_of_the_file_picks_the_slide(make_slide, ramp):
+    slide = ["other"] * 3 + ["mine"] * 3
+    both = table([0.1, 0.1, 0.1, *(0.7 * np.array(WEIGHTS))], np.vstack([COORDS + 5000, COORDS]), slide=slide)
+    display = TileAttentionDisplay.from_slide(both, make_slide(ramp, name="mine"), tile_size=128)
+    np.testing.assert_allclose(display.tiles_.get_array(), 3 * np.array(WEIGHTS))
+    assert display.ax_.get_title() == "Patient A\nmine"
+    scan = make_slide(ramp, name="scan")
+    named = TileAttentionDisplay.from_slide(both, scan, slide_name="mine", tile_size=128)
+    np.testing.assert_array_equal(named.coords, COORDS)
+    with pytest.raises(ValueError, match=r"no tiles of slide 'scan', but of 'other', 'mine'\. Pass slide_name"):
+        TileAttentionDisplay.from_slide(both, scan, tile_size=128)
 
 
 def test_axes_are_pixels_of_level_0_whatever_the_thumbnail(make_slide, ramp):

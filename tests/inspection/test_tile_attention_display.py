@@ -1,22 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from attention_tables import table
 from matplotlib.colors import to_rgba
 
-from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.inspection import TileAttentionDisplay
 from sksurv_mmf.inspection._plotting import VERMILLION
 from sksurv_mmf.inspection._tile_attention import infer_tile_size
-
-
-def table(weights, coords=None, patient="A"):
-    index = pd.MultiIndex.from_product([[patient], range(len(weights))], names=["patient", "tile"])
-    frame = pd.DataFrame({"attention": weights}, index=index)
-    if coords is not None:
-        frame[["x", "y"]] = coords
-    return frame
-
 
 COORDS = np.array([[0.0, 0.0], [512.0, 0.0], [0.0, 512.0], [1024.0, 1536.0]])
 WEIGHTS = [0.1, 0.6, 0.2, 0.1]
@@ -78,15 +70,62 @@ def test_from_estimator_shows_the_estimators_weights_of_one_patient():
     with pytest.raises(ValueError, match="'P9999' is not in the index of X"):
         TileAttentionDisplay.from_estimator(model, cohort.X, patient="P9999")
     without = cohort.X.index[lacks_tiles][0]
-    with pytest.raises(ValueError, match=f"patient='{without}' has no tiles"):
+    with pytest.raises(ValueError, match=f"There are no tiles: patient='{without}' lacks the modality"):
         TileAttentionDisplay.from_estimator(model, cohort.X, patient=without)
 
 
 def test_unusable_tables_are_named():
     two = pd.concat([table(WEIGHTS), table(WEIGHTS, patient="B")])
-    with pytest.raises(ValueError, match="who have tiles are: 'A', 'B'"):
+    with pytest.raises(ValueError, match="Name one of the 2 patients by patient=: 'A', 'B'"):
         TileAttentionDisplay.from_predictions(two)
+    with pytest.raises(ValueError, match=r"'C' has no tiles here.* who have tiles are: 'A', 'B'"):
+        TileAttentionDisplay.from_predictions(two, patient="C")
+    with pytest.raises(ValueError, match="There are no tiles: no patient has the modality"):
+        TileAttentionDisplay.from_predictions(two.iloc[:0])
     with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
         TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
     with pytest.raises(TypeError, match="index levels patient and tile"):
         TileAttentionDisplay.from_predictions(pd.Series(WEIGHTS))
+
+
+TWO_SLIDES = ["a", "a", "b", "b"]
+
+
+def test_one_of_several_slides_is_drawn():
+    both = table(WEIGHTS, COORDS, slide=TWO_SLIDES)
+    with pytest.raises(
+        ValueError, match=r"patient 'A' are of 2 slides.*overlap: 'a', 'b'\. Pass one of them as slide_"
+    ):
+        TileAttentionDisplay.from_predictions(both)
+    display = TileAttentionDisplay.from_predictions(both, slide_name="b", highlight=[True, False])
+    assert display.coords.tolist() == COORDS[2:].tolist()
+    np.testing.assert_allclose(display.tiles_.get_array(), [4 / 3, 2 / 3])
+    assert display.ax_.get_title() == "Patient A\nb"
+    same = TileAttentionDisplay.from_predictions(both[both["slide"] == "b"])
+    assert same.coords.tolist() == display.coords.tolist()
+
+
+def test_slides_without_coordinates_need_no_choice():
+    both = table(WEIGHTS, slide=TWO_SLIDES)
+    assert len(TileAttentionDisplay.from_predictions(both).tiles_) == 4
+    assert len(TileAttentionDisplay.from_predictions(both, slide_name="a").tiles_) == 2
+
+
+def test_unknown_slides_are_named():
+    with pytest.raises(ValueError, match=r"no tiles of slide 'c', but of 'a', 'b'"):
+        TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS, slide=TWO_SLIDES), slide_name="c")
+    with pytest.raises(ValueError, match=r"slide_name='a', but attention has no column 'slide'"):
+        TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), slide_name="a")
+
+
+def test_from_estimator_draws_the_slide_of_a_bag():
+    rng = np.random.default_rng(0)
+    bags = [Bag(rng.normal(size=(4, 3)), COORDS, slides={"a": 3, "b": 1}) for _ in range(8)]
+    patients = pd.Index([f"P{i}" for i in range(8)], name="patient")
+    X = join_modalities({"wsi": pd.Series(bags, index=patients, dtype="bag")})
+    y = np.array([(True, i + 1.0) for i in range(8)], dtype=[("event", bool), ("time", float)])
+    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8).fit(X, y)
+    display = TileAttentionDisplay.from_estimator(model, X, patient="P3", slide_name="a")
+    assert display.coords.tolist() == COORDS[:3].tolist()
+    with pytest.raises(ValueError, match="Pass one of them as slide_name"):
+        TileAttentionDisplay.from_estimator(model, X, patient="P3")

@@ -263,7 +263,7 @@ def test_progress_is_shown_unless_it_is_not_wanted(make_slide, noise, extract, c
 
 def test_absent_h5py_is_explained(make_slide, noise, extract, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match=r"pip install 'sksurv_mmf\[io\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'sksurv_mmf\[slides\]'"):
         extract(make_slide(noise))
 
 
