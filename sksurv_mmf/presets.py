@@ -302,7 +302,18 @@ def _ridge_cox():
 
 
 def weigh_alike(X):
-    """Divide each modality by the root of its number of columns."""
+    """Divide each modality by the root of its number of columns.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_patients, n_columns)
+        Numeric columns named ``<modality>__<feature>``.
+
+    Returns
+    -------
+    scaled : DataFrame of shape (n_patients, n_columns)
+        A copy, in which a modality of many columns varies in all no more than one of few.
+    """
     modality = X.columns.str.partition(SEPARATOR).get_level_values(0)
     return X / np.sqrt(modality.value_counts()[modality].to_numpy())
 
