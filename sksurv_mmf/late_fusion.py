@@ -175,7 +175,7 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         for (name, columns), (_, estimator), has_it in zip(self._columns, self._parts, present.T):
             rows = np.flatnonzero(has_it)
             try:
-                models.append(_RankingModel.fit(estimator, X.iloc[rows, columns], y[rows]))
+                models.append(RankingModel.fit(estimator, X.iloc[rows, columns], y[rows]))
             except (ValueError, TypeError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
                 raise kind(f"The estimator of modality {name!r} cannot be fitted: {error}") from error
@@ -320,7 +320,7 @@ def _deal_folds(event, time, n_folds):
 
 
 @dataclass(frozen=True)
-class _RankingModel:
+class RankingModel:
     """A fitted estimator and the risks of its training patients."""
 
     estimator: BaseEstimator

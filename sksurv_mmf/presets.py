@@ -297,12 +297,23 @@ def _ridge_cox():
     penalties = {"cox__alphas": [[alpha] for alpha in np.geomspace(1e-3, 1, 7)]}
     # Coxnet needs some lasso; this much removes no coefficient, and unlike CoxPHSurvivalAnalysis it is quick.
     cox = CoxnetSurvivalAnalysis(l1_ratio=1e-4, fit_baseline_model=True)
-    scale = FunctionTransformer(_weigh_alike)
+    scale = FunctionTransformer(weigh_alike)
     return GridSearchCV(Pipeline([("scale", scale), ("cox", cox)]), penalties, cv=SurvivalKFold(5))
 
 
-def _weigh_alike(X):
-    """Divide each modality by the root of its number of columns."""
+def weigh_alike(X):
+    """Divide each modality by the root of its number of columns.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_patients, n_columns)
+        Numeric columns named ``<modality>__<feature>``.
+
+    Returns
+    -------
+    scaled : DataFrame of shape (n_patients, n_columns)
+        A copy, in which a modality of many columns varies in all no more than one of few.
+    """
     modality = X.columns.str.partition(SEPARATOR).get_level_values(0)
     return X / np.sqrt(modality.value_counts()[modality].to_numpy())
 

@@ -288,8 +288,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     def _check_parameters(self):
         check_part("fusion", self.fusion, Fusion)
         check_part("objective", self.objective, Objective)
-        if self.modalities is not None:
-            self._check_modalities("encoder", "from sksurv_mmf.encoders", lambda part: isinstance(part, Encoder))
+        self._check_modalities("encoder", "from sksurv_mmf.encoders", lambda part: isinstance(part, Encoder))
         self._validate_params()
         check_callbacks(self.callbacks)
 

@@ -134,9 +134,9 @@ class CalibrationDisplay:
         """
         curves = estimator.predict_survival_function(X)
         end = min(curve.domain[1] for curve in curves)
-        if time > end:
+        if not 0 < time <= end:
             raise ValueError(
-                f"time={time:g} lies beyond the survival functions, which end at {end:g}. Choose an earlier time."
+                f"time={time:g} is not within the survival functions, which end at {end:g}. Choose a time in between."
             )
         probability = np.array([float(curve(time)) for curve in curves])
         return cls.from_predictions(

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from ..model_selection._split import RepeatedSurvivalKFold, SurvivalKFold
 from ..preprocessing._modality_transformer import ColumnsOf, name_with_modality
+from ..presets import weigh_alike
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._archive import read_archive
@@ -19,6 +20,8 @@ from ._tree import full_name, is_ours, subclasses
 KNOWN = {
     "numpy.dtype",
     "scipy.optimize._optimize.OptimizeResult",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
     "sksurv.ensemble.boosting.ComponentwiseGradientBoostingSurvivalAnalysis",
     "sksurv.ensemble.boosting._ComponentwiseLeastSquares",
@@ -41,7 +44,7 @@ SCHEMA = "schema.json"
 def known_types():
     """Names of the types that a file may hold without being trusted by the user."""
     estimators = [one for one in subclasses(BaseEstimator) if is_ours(one)]
-    others = [SurvivalKFold, RepeatedSurvivalKFold, ColumnsOf, name_with_modality]
+    others = [SurvivalKFold, RepeatedSurvivalKFold, ColumnsOf, name_with_modality, weigh_alike]
     return KNOWN | {full_name(one) for one in [*estimators, *others]}
 
 

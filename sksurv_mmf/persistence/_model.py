@@ -11,11 +11,13 @@ import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._archive import read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
+from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
 from ._tree import Decoder, Parts, full_name, known_classes, place
 
@@ -34,9 +36,10 @@ def save_model(estimator, path, *, overwrite=False):
 
     Parameters
     ----------
-    estimator : FusionSurvivalAnalysis, Pipeline or another estimator
-        The fitted model: a :class:`~sksurv_mmf.FusionSurvivalAnalysis`, a pipeline that contains one, or estimators
-        and transformers of scikit-learn, scikit-survival and this package alone.
+    estimator : FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, Pipeline or another estimator
+        The fitted model: a :class:`~sksurv_mmf.FusionSurvivalAnalysis`, a
+        :class:`~sksurv_mmf.LateFusionSurvivalAnalysis` of models that can be saved, a pipeline that contains one, or
+        estimators and transformers of scikit-learn, scikit-survival and this package alone.
     path : str or path-like
         The file, for example ``"model.zip"``. It appears when it is complete and has been loaded once for trial.
     overwrite : bool, default=False
@@ -70,14 +73,21 @@ def save_model(estimator, path, *, overwrite=False):
     - ``parameters.json``: parameters, and the rest of what was learnt;
     - ``weights.safetensors``: weights and other arrays. They have no device, so that a model trained on a GPU can be
       loaded without one;
-    - ``<number>.skops``: each step of a pipeline that is not a FusionSurvivalAnalysis, as skops writes it.
+    - ``<number>.skops``: each step of a pipeline and each model in a late fusion that is none of this package's, as
+      skops writes it.
 
     Any zip program shows the manifest, for example ``unzip -p model.zip manifest.json``.
 
     Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
     and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
     fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path of a file stay
-    a path.
+    a path. A late fusion is saved without the names of its training patients: the loaded `held_out_ranks_` have them in
+    their order, numbered. Its unfitted `modalities` are clones of the fitted models.
+
+    Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
+    forests, boosting and the late fusions of forests have trees, for which :func:`load_model` wants `trusted`. A
+    :class:`~sklearn.model_selection.GridSearchCV` over estimators of scikit-learn and scikit-survival can be saved. One
+    over a network or a late fusion cannot: save its `best_estimator_`.
 
     Encoders, fusions, objectives and transformers of one's own can be saved. To load them, their class must be
     passed as `trusted`; the code is not in the file. They must keep their state in attributes that are numbers,
@@ -134,8 +144,9 @@ def load_model(path, *, trusted=()):
     trusted : sequence of types or functions, default=()
         Classes of your own that occur in the model, and functions such as that of a
         :class:`~sklearn.preprocessing.FunctionTransformer`. Their code is run with parameters from the file. Models of
-        trees need ``sklearn.tree._tree.Tree``, because scikit-learn's compiled code follows the numbers in it
-        unchecked, and the classes of the trees and of the forest; the error names them.
+        trees need their own class and ``sklearn.tree._tree.Tree``, a forest also :class:`~sksurv.tree.SurvivalTree`:
+        scikit-learn's compiled code follows the numbers in a tree unchecked. ``needs_trusted`` in the manifest lists
+        them all.
 
     Returns
     -------
@@ -230,15 +241,20 @@ def _check_manifest(members):
 
 def _encode_step(estimator, where, parts):
     """JSON of a model, or of a step of a pipeline."""
-    if estimator is None or isinstance(estimator, str):
+    if estimator is None or isinstance(estimator, str | int):
         return estimator
     if type(estimator) is Pipeline:
-        steps = [[name, _encode_step(step, place(where, name), parts)] for name, step in estimator.steps]
+        steps = _encode_steps(estimator.steps, where, parts)
         if estimator.memory is not None:
             parts.left_out.append(place(where, "memory"))
         parameters = {"transform_input": estimator.transform_input, "verbose": estimator.verbose}
         return {"pipeline": steps, "parameters": parameters}
+    is_late_fusion = isinstance(estimator, LateFusionSurvivalAnalysis)
+    # What it holds first: an error names the part that it is about, and not all that this part is in.
+    held = _encode_steps(held_by(estimator), where, parts) if is_late_fusion else None
     try:
+        if is_late_fusion:
+            return {"late_fusion": encode_late_fusion(estimator, where, parts), "holds": held}
         if isinstance(estimator, FusionSurvivalAnalysis):
             parts.networks[where] = estimator
             return encode_network(estimator, where, parts)
@@ -252,19 +268,26 @@ def _encode_step(estimator, where, parts):
         raise ValueError(f"{what} ({kind}) cannot be saved: {_say(error)}.{way_out}") from error
 
 
+def _encode_steps(named, where, parts):
+    return [[name, _encode_step(step, place(where, name), parts)] for name, step in named]
+
+
 def _decode_step(node, where, decoder, files, names):
     """Build a model, or a step of a pipeline, from what `_encode_step` made of it."""
-    if node is None or isinstance(node, str):
+    if node is None or isinstance(node, str | int):
         return node
+
+    def decode_steps(named):
+        return [(name, _decode_step(step, place(where, name), decoder, files, names)) for name, step in named]
+
     kind = tuple(node)
     if kind == ("pipeline", "parameters"):
-        steps = [
-            (name, _decode_step(step, place(where, name), decoder, files, names)) for name, step in node["pipeline"]
-        ]
         # Only these two: a pipeline with a cache (`memory`) unpickles what lies there when it is fitted.
         if node["parameters"].keys() != {"transform_input", "verbose"}:
             raise ValueError(f"{PARAMETERS} gives a pipeline the parameters {shorten(node['parameters'])}")
-        return Pipeline(steps, **node["parameters"])
+        return Pipeline(decode_steps(node["pipeline"]), **node["parameters"])
+    if kind == ("late_fusion", "holds"):
+        return decode_late_fusion(node["late_fusion"], decode_steps(node["holds"]), decoder)
     if kind == ("network", "epochs"):
         return decode_network(node, where, decoder)
     if kind == ("skops",) and node["skops"] in files:

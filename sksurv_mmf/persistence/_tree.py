@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from ..cohort import Modality
 from ..encoders._base import Encoder
 from ..fusions._base import Fusion
+from ..late_fusion import LateFusionSurvivalAnalysis
 from ..objectives._base import Objective
 from ..survival import FusionSurvivalAnalysis
 from ..utils._validation import shorten
@@ -51,7 +52,8 @@ def known_classes(trusted=()):
     """Names in files, and the classes that they mean: this package's, torch's optimizers, and those of the user."""
     ours = [one for base in (Encoder, Fusion, Objective) for one in subclasses(base) if is_ours(one)]
     optimizers = [one for one in subclasses(torch.optim.Optimizer) if is_torch_optimizer(one)]
-    named = {saved_name(one): one for one in [*ours, FusionSurvivalAnalysis, Modality, *trusted]}
+    ours += [FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, Modality]
+    named = {saved_name(one): one for one in [*ours, *trusted]}
     return named | {full_name(one): one for one in optimizers}
 
 
@@ -172,6 +174,7 @@ def _(value: type, where, parts):
 @encode.register(Fusion)
 @encode.register(Objective)
 @encode.register(FusionSurvivalAnalysis)
+@encode.register(LateFusionSurvivalAnalysis)
 @encode.register(Modality)
 def _(value, where, parts):
     state = {name: encode(one, place(where, name), parts) for name, one in vars(value).items()}

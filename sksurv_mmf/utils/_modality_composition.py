@@ -20,8 +20,10 @@ class ModalityComposition(_BaseComposition):
     def _check_modalities(self, kind, which, is_part):
         """Refuse `modalities` of another form; messages call what ``is_part`` accepts a `kind`, told by `which`."""
         form = f"(name, {kind}) or (name, {kind}, columns) with {kind}s {which}"
+        if isinstance(self.modalities, dict):
+            raise ValueError(f"modalities must be a list of tuples {form}, got a dict. Write list(modalities.items()).")
         if not isinstance(self.modalities, list):
-            raise ValueError(f"modalities must be a list of tuples {form}, got a {type(self.modalities).__name__}.")
+            return  # scikit-learn's validation knows what to say
         if not self.modalities:
             raise ValueError(f"modalities is an empty list; name at least one, as in [('rna', {kind})].")
         for modality in self.modalities:

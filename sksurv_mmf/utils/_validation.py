@@ -30,9 +30,9 @@ def subject(names, noun, singular, plural):
 
 
 def check_part(name, part, base):
-    """Refuse the name or the class of a part of the model where an object of class `base`, or None, is expected."""
-    if part is None or isinstance(part, base):
-        return
+    """Refuse the name or the class of a part of the model where an object of class `base` is expected."""
+    if not isinstance(part, str | type):
+        return  # scikit-learn's validation knows what to say
     known = sorted(cls.__name__ for cls in base.__subclasses__())
     wanted = (part.__name__ if isinstance(part, type) else str(part)).casefold()
     meant = [one for one in known if one.casefold().startswith(wanted)] or known

@@ -91,7 +91,7 @@ def test_from_estimator_takes_the_survival_functions_of_a_pipeline():
     probability = [curve(0.5) for curve in model.predict_survival_function(X)]
     expected = CalibrationDisplay.from_predictions(y, probability, time=0.5, n_groups=3)
     pd.testing.assert_frame_equal(display.table, expected.table)
-    with pytest.raises(ValueError, match=r"time=1e\+06 lies beyond the survival functions, which end at"):
+    with pytest.raises(ValueError, match=r"time=1e\+06 is not within the survival functions, which end at"):
         CalibrationDisplay.from_estimator(model, X, y, time=1e6)
 
 
