@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..utils._validation import shorten, subject
 from ._array import BagArray, BagDtype
 from ._bag import Bag
-from ._checks import check_numbers
+from ._checks import COORD_UNITS, check_numbers
 from ._files import check_unchanged, stamp_of
 from ._numpy_files import StoredArray, read_npy_header
 
@@ -212,6 +212,8 @@ def open_bags(path, verify=False):
     manifest = _read_manifest(path)
     try:
         files, unit = manifest["files"], manifest.get("coord_unit")
+        if unit not in (None, *COORD_UNITS):
+            raise ValueError(f"{MANIFEST} has the unknown unit of coordinates {unit!r}.")
         matrices = {name: _open_matrix(path, files, name) for name in _LARGE if name in files}
         small = {name: _read_small(path, files, name) for name in _ARRAYS if name not in _LARGE}
         bags = _bags_of(matrices["features"], matrices.get("coords"), small, unit)

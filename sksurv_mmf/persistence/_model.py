@@ -93,10 +93,6 @@ def save_model(estimator, path, *, overwrite=False):
     passed as `trusted`; the code is not in the file. They must keep their state in attributes that are numbers,
     text, arrays, or lists and dicts of these. So must a function that chooses columns be replaced by their names.
 
-    Models of trees, such as a random survival forest, can be saved too, and need `trusted` in the same way; the
-    manifest lists what to pass as ``needs_trusted``. Of a search such as
-    :class:`~sklearn.model_selection.GridSearchCV`, save its ``best_estimator_``.
-
     Examples
     --------
     >>> from pathlib import Path
