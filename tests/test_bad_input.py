@@ -101,7 +101,11 @@ class TestBags:
         refused(r"at least one of each, got shape \(0, 3\)", Bag, np.empty((0, 3)))
 
     def test_tiles_of_different_width(self):
-        refused(r"2 bags with 3; 1 bag with 4: 2 \(by position\)", BagArray, [np.ones((2, 3)), np.ones((5, 3)), np.ones((2, 4))])
+        refused(
+            r"2 bags with 3; 1 bag with 4: 2 \(by position\)",
+            BagArray,
+            [np.ones((2, 3)), np.ones((5, 3)), np.ones((2, 4))],
+        )
 
     def test_width_changes_at_predict(self, fitted, X):
         X["wsi__tiles"] = BagArray([np.ones((2, 9))] * len(X))
