@@ -342,7 +342,5 @@ def _image_and_rna(image, rna):
 
 def _row(modalities, fusion, params):
     """A pipeline that takes the columns of the modalities and fuses them."""
-    model = FusionSurvivalAnalysis(modalities, fusion, **params)
-    return Pipeline(
-        [("choose", _choose(dict(modalities))), ("fuse", clone(model))]
-    )  # a clone, so that rows share no encoder
+    model = clone(FusionSurvivalAnalysis(modalities, fusion, **params))  # a clone, so that rows share no encoder
+    return Pipeline([("choose", _choose(dict(modalities))), ("fuse", model)])
