@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ..bags._packed import PackedBags, segment_softmax, segment_weighted_sum
 from ..utils._attention_score import AttentionScore, xavier_linear
 from ..utils._validation import PROBABILITY
+from ._attention_pooling import AttentionPooling
 from ._base import Encoder
-from ._tile_scores import TileScores
 
 
 class AttentionMIL(Encoder):
@@ -141,29 +141,29 @@ class _AttentionMILModule(nn.Module):
         self.out_dim = rho.out_dim
 
     def forward(self, bags: PackedBags) -> Tensor:
-        tiles, scores = self._tiles_and_scores(bags.values)
-        weights = segment_softmax(scores, bags.lengths)
-        return self.rho(segment_weighted_sum(weights, tiles, bags.lengths))
+        return self.rho(self._pool_on_cpu(bags) if self._trains_on_cpu(bags.values) else self._pool(bags))
 
-    def _tiles_and_scores(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        if not self._trains_on_cpu(values):
-            tiles = self.embed(values)
-            return tiles, self.score(tiles)
+    def _pool(self, bags: PackedBags) -> Tensor:
+        tiles = self.embed(bags.values)
+        weights = segment_softmax(self.score(tiles), bags.lengths)
+        return segment_weighted_sum(weights, tiles, bags.lengths)
+
+    def _pool_on_cpu(self, bags: PackedBags) -> Tensor:
         *before, linear, _, dropout = self.embed
-        for layer in before:  # dropout of the input, which has no weights
-            values = layer(values)
         hidden, score = self.score.hidden, self.score.score
-        tiles, scores = TileScores.apply(
-            values,
+        return AttentionPooling.apply(
+            bags.values,
+            bags.lengths,
             linear.weight,
             linear.bias,
             hidden.weight,
             hidden.bias,
             score.weight.squeeze(0),
+            score.bias,
+            before[0].p if before else 0.0,
             dropout.p,
             self.score.gated,
         )
-        return tiles, scores + score.bias
 
     def _trains_on_cpu(self, values: Tensor) -> bool:
         """Whether the hand-written gradient serves: on a CPU, without batch norm, no gradient wanted for tiles."""
@@ -177,4 +177,4 @@ class _AttentionMILModule(nn.Module):
 
     def attention(self, bags: PackedBags) -> Tensor:
         """One weight per tile; the weights of a bag sum to one."""
-        return segment_softmax(self._tiles_and_scores(bags.values)[1], bags.lengths)
+        return segment_softmax(self.score(self.embed(bags.values)), bags.lengths)

@@ -15,10 +15,11 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..objectives._base import Objective
+from ._adam import Adam, AdamW
 from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches
 from ._seeds import rehearsal
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": torch.optim.SGD}
 
 
 class ObjectiveLoss(nn.Module):
@@ -70,6 +71,10 @@ class SurvivalNet(NeuralNet):
     def get_split_datasets(self, X, y=None, **fit_params):
         """Unpack the pair of training and validation batches."""
         return X
+
+    def get_loss(self, outputs, target, X=None, training=False):
+        """The objective's loss."""
+        return self.criterion_(outputs, tuple(one.to(self.device) for one in target))
 
     def infer(self, x, **fit_params):
         """Compute the outputs of a batch of patients."""
