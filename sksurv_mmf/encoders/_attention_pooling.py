@@ -144,4 +144,5 @@ class AttentionPooling(torch.autograd.Function):
             part = [dh.T @ rows, dh.sum(0), dz.T @ h, dz.sum(0), dw]
             total = part if total is None else [one.add_(more) for one, more in zip(total, part)]
         dW, db, dV, dv, dw = total
-        return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, grad_scores.sum(0, keepdim=True), None, None, None
+        dc = grad_scores.sum(0, keepdim=True)
+        return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, dc, None, None, None
