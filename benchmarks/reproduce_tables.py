@@ -139,18 +139,17 @@ def run(args, folder):
     done = set(scores[["table", "row", "fold"]].itertuples(index=False, name=None))
     cached = Memory(folder / "prepared", verbose=0).cache(prepare)
     arguments = [(args.cohort, args.data, fold, args.repeats) for fold in range(5 * args.repeats)]
-    preparations = [delayed(warm)(cached, one) for one in arguments]
-    warmed = Parallel(args.n_jobs, return_as="generator_unordered")(preparations)
-    list(tqdm(warmed, total=len(arguments), desc="selecting genes", unit="fold"))
     tasks = [
         (key, model, fold, partial(cached, *arguments[fold]))
         for fold in range(5 * args.repeats)
-        for key, model in models(args.protocol).items()
+        for key, model in reversed(models(args.protocol).items())  # short fits last, so that no core waits for long
         if (*key, fold) not in done and key not in SAME
     ]
-    work = Parallel(args.n_jobs, return_as="generator_unordered")(delayed(evaluate)(*task) for task in tasks)
-    for result in tqdm(work, total=len(tasks), desc="training", unit="fit"):
-        pd.DataFrame([result]).to_csv(scores_file, mode="a", header=not scores_file.exists(), index=False)
+    work = [delayed(warm)(cached, one) for one in arguments] + [delayed(evaluate)(*task) for task in tasks]
+    results = Parallel(args.n_jobs, return_as="generator_unordered")(work)
+    for result in tqdm(results, total=len(work), desc="selecting genes, then training", unit="fit"):
+        if result is not None:
+            pd.DataFrame([result]).to_csv(scores_file, mode="a", header=not scores_file.exists(), index=False)
     return pd.read_csv(scores_file)
 
 

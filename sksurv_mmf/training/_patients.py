@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -43,12 +43,8 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to `device`; bags are float32 there."""
-        return replace(
-            self,
-            inputs=_to(self.inputs, device),
-            rows=_to(self.rows, device),
-            present=self.present.to(device),
-        )
+        inputs, rows = _to(self.inputs, device), _to(self.rows, device)
+        return Batch(inputs, rows, self.present.to(device), self.share, self.ends_step)
 
 
 def _to(parts: tuple, device: torch.device) -> tuple:
@@ -162,6 +158,7 @@ class Patients:
     def __init__(self, columns: list, present: np.ndarray, target: tuple[Tensor, ...] | None = None):
         self.columns = columns
         self.present = present
+        self.complete = present.all(axis=0).tolist()
         self.target = target
         self.n_tiles = sum(column.n_tiles for column in columns)
         self.on_disk = any(column.on_disk for column in columns)
@@ -175,9 +172,12 @@ class Patients:
         inputs, positions = [], []
         for m, column in enumerate(self.columns):
             has_it = present[:, m]
-            complete = has_it.all()
-            inputs.append(column.take(rows if complete else rows[has_it]) if has_it.any() else None)
-            positions.append(None if complete else torch.from_numpy(np.flatnonzero(has_it)))
+            if self.complete[m] or has_it.all():
+                inputs.append(column.take(rows))
+                positions.append(None)
+            else:
+                inputs.append(column.take(rows[has_it]) if has_it.any() else None)
+                positions.append(torch.from_numpy(np.flatnonzero(has_it)))
         return Batch(tuple(inputs), tuple(positions), torch.from_numpy(present), **step)
 
     def inputs(self, m: int):

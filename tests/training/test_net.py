@@ -11,7 +11,7 @@ from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import CrossModalAttention
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
 from sksurv_mmf.training import FusionNetwork, infer, train
-from sksurv_mmf.training._net import make_optimizer_params
+from sksurv_mmf.training._net import make_optimizer_params, tiny_numbers_as_zero
 
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -328,3 +328,26 @@ class TestPrediction:
         assert not outputs.requires_grad
         assert not net.module_.training
         assert_close(outputs_of(net, cohort), outputs, **EXACT)
+
+
+class TestTinyNumbers:
+    tiny = torch.tensor(torch.finfo(torch.float32).tiny)
+
+    def test_zero_within_and_kept_outside(self):
+        assert self.tiny / 2 != 0
+        with tiny_numbers_as_zero():
+            assert self.tiny / 2 == 0
+            with tiny_numbers_as_zero():
+                pass
+            assert self.tiny / 2 == 0
+        assert self.tiny / 2 != 0
+
+    def test_kept_after_training_that_fails(self, cohort):
+        class Fails(Callback):
+            def on_epoch_end(self, net, **kwargs):
+                assert TestTinyNumbers.tiny / 2 == 0
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fit(cohort, callbacks=[Fails()])
+        assert self.tiny / 2 != 0
