@@ -16,6 +16,7 @@ from ..utils._paired_tests import (
     mean_interval,
     paired_bootstrap,
     percentile_interval,
+    ratio_of_sums,
 )
 from ..utils._validation import shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, legend_above, make_axes, make_room
@@ -120,7 +121,7 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     gains = [higher(a) - higher(b) for a, b in zip(risk[fused], risk[best])]
     draws = paired_bootstrap(
         [test for _, test in folds],
-        [(p * gain, p) for p, gain in zip(pairs, gains)],
+        [ratio_of_sums(p * gain, p) for p, gain in zip(pairs, gains)],
         n_bootstrap,
         check_random_state(random_state),
     )

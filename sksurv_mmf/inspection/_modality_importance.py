@@ -12,7 +12,7 @@ from sksurv.util import check_y_survival
 
 from ..cohort import columns_of, make_nullable, prefixes
 from ..utils._concordance import comparable, concordance, higher
-from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval
+from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
@@ -140,7 +140,9 @@ def modality_importance(
         intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
     else:
         draws = {
-            name: paired_bootstrap([loss.rows], [(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state)
+            name: paired_bootstrap(
+                [loss.rows], [ratio_of_sums(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state
+            )
             for name, loss in results[0].items()
         }
         intervals = {name: percentile_interval(one, confidence) for name, one in draws.items()}

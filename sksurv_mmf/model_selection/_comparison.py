@@ -185,8 +185,7 @@ class ModelComparison:
 
         The paired bootstrap resamples patients, a patient in all repetitions at once, and keeps the fitted models. It
         asks whether *these* models differ, and knows nothing of how they would change with other training patients.
-        Only patients of the same fold are compared with each other. It exists for scores that are sums over patients
-        or pairs of them: the C-indices, the Brier scores, and the AUC at a horizon.
+        Only patients of the same fold are compared with each other.
 
         Of calibration, which is best at zero, absolute values are compared.
 
@@ -357,11 +356,11 @@ class ModelComparison:
         return mean, better, len(table), t_low, t_high, t_p, boot_low, boot_high, bootstrap_p_value(draws)
 
     def _bootstrap(self, definition, a, b, folds, n_bootstrap):
-        if definition.terms is None or not len(folds):
+        if not len(folds):
             return np.array([])
         tested = [self.folds[fold][1] for fold in folds]
-        sums = (
-            definition.terms(self._outcomes[fold], self._predictions[a][fold], self._predictions[b][fold])
+        differences = (
+            definition.difference(self._outcomes[fold], self._predictions[a][fold], self._predictions[b][fold])
             for fold in folds
         )
-        return paired_bootstrap(tested, sums, n_bootstrap, check_random_state(self.random_state))
+        return paired_bootstrap(tested, differences, n_bootstrap, check_random_state(self.random_state))

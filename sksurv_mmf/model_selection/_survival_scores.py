@@ -16,6 +16,8 @@ from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctio
 from sksurv.util import Surv, check_y_survival
 
 from ..utils._concordance import comparable, higher
+from ..utils._kaplan_meier import kaplan_meier
+from ..utils._paired_tests import divide_or_nan, ratio_of_sums
 
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
 MOST_TIMES = 100  # of an integral over time
@@ -172,47 +174,85 @@ def calibration_at(outcome, prediction, horizon):
     return observed - prediction.survival(horizon).mean()
 
 
-# For the bootstrap over patients: the difference of two models is the ratio of two sums over pairs of test patients.
+# For the bootstrap over patients: the difference of two models, as a function of how often each test patient was drawn,
+# shape (n_bootstrap, n_test). Weights against censoring and the time range remain those of the fold as it is.
 
 
-def harrell_terms(outcome, a, b):
-    """Terms of both sums for the difference of Harrell's C-index, each of shape (n_test, n_test)."""
+def harrell_difference(outcome, a, b):
+    """Difference of Harrell's C-index."""
     return _difference_of_order(comparable(*check_y_survival(outcome.y_test)).astype(float), a, b)
 
 
-def uno_terms(outcome, a, b):
-    """Terms of both sums for the difference of Uno's C-index."""
+def uno_difference(outcome, a, b):
+    """Difference of Uno's C-index."""
     weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
     return _difference_of_order(comparable(*check_y_survival(outcome.truncated)) * weight[:, np.newaxis], a, b)
 
 
-def auc_terms(outcome, a, b, horizon):
-    """Terms of both sums for the difference of the AUC at a horizon."""
+def auc_difference(outcome, a, b):
+    """Difference of the mean AUC: where a resample lacks controls at late times, the mean ends before."""
+    event, time = check_y_survival(outcome.truncated)
+    case, order, times = (
+        outcome.censoring.predict_ipcw(outcome.truncated),
+        higher(a.risk) - higher(b.risk),
+        outcome.times,
+    )
+
+    def difference(drawn):
+        drops = -np.diff(kaplan_meier(drawn, event, time, times), axis=1, prepend=1)
+        above, n_cases, total, covered = np.zeros_like(drawn), *np.zeros((3, len(drawn)))
+        for earlier, now, drop in zip([-np.inf, *times], times, drops.T):
+            new = event & (time > earlier) & (time <= now)
+            above += (drawn * case)[:, new] @ order[new]
+            n_cases += (drawn * case)[:, new].sum(axis=1)
+            controls = drawn * (time > now)
+            auc = divide_or_nan((above * controls).sum(axis=1), n_cases * controls.sum(axis=1))
+            total += np.where(np.isnan(auc), 0, drop * auc)
+            covered += np.where(np.isnan(auc), 0, drop)
+        return divide_or_nan(total, covered)
+
+    return difference
+
+
+def auc_difference_at(outcome, a, b, horizon):
+    """Difference of the AUC at a horizon."""
     outcome.check_horizon(horizon)
     event, time = check_y_survival(outcome.truncated)
     case = outcome.censoring.predict_ipcw(outcome.truncated) * (event & (time <= horizon))
     return _difference_of_order(np.outer(case, time > horizon), a, b)
 
 
-def brier_terms(outcome, a, b, horizon):
-    """Terms of both sums for the difference of the Brier score at a horizon."""
+def brier_difference_at(outcome, a, b, horizon):
+    """Difference of the Brier score at a horizon."""
     outcome.check_horizon(horizon)
     return _difference_of_losses(outcome, a, b, np.array([horizon]))
 
 
-def ibs_terms(outcome, a, b):
-    """Terms of both sums for the difference of the integrated Brier score."""
+def ibs_difference(outcome, a, b):
+    """Difference of the integrated Brier score."""
     return _difference_of_losses(outcome, a, b, outcome.times)
 
 
+def calibration_difference_at(outcome, a, b, horizon):
+    """Difference of the absolute errors of the mean predicted risk at a horizon."""
+    outcome.check_horizon(horizon)
+    event, time = check_y_survival(outcome.y_test)
+
+    def difference(drawn):
+        observed = kaplan_meier(drawn, event, time, [horizon])[:, 0]
+        predicted = [divide_or_nan(drawn @ one.survival(horizon)[:, 0], drawn.sum(axis=1)) for one in (a, b)]
+        return np.subtract(*np.abs(predicted - observed))
+
+    return difference
+
+
 def _difference_of_order(weight, a, b):
-    return weight * (higher(a.risk) - higher(b.risk)), weight
+    return ratio_of_sums(weight * (higher(a.risk) - higher(b.risk)), weight)
 
 
 def _difference_of_losses(outcome, a, b, times):
     loss = _losses(outcome, a, times) - _losses(outcome, b, times)
-    every_pair = np.ones((len(loss), len(loss)))
-    return loss[:, np.newaxis] * every_pair, every_pair
+    return lambda drawn: divide_or_nan(drawn @ loss, drawn.sum(axis=1))
 
 
 def _losses(outcome, prediction, times):
@@ -239,8 +279,9 @@ class Score:
         Which values are good.
     compute : callable
         ``compute(outcome, prediction)`` gives the value or raises `ScoreDoesNotExist`.
-    terms : callable or None
-        ``terms(outcome, a, b)`` gives the sums for the bootstrap; None if the score is not of that form.
+    difference : callable
+        ``difference(outcome, a, b)`` gives the difference of two predictions as the bootstrap wants it, a function of
+        how often each test patient was drawn.
     chance : float or None
         Value of a model that knows nothing.
     """
@@ -249,32 +290,31 @@ class Score:
     title: str
     better: str
     compute: Callable
-    terms: Callable | None = None
+    difference: Callable
     chance: float | None = None
 
     def at(self, horizon):
         """Fix the horizon."""
-        terms = self.terms and partial(self.terms, horizon=horizon)
-        compute = partial(self.compute, horizon=horizon)
+        compute, difference = (partial(one, horizon=horizon) for one in (self.compute, self.difference))
         name, title = f"{self.name}@{horizon:g}", self.title.format(horizon)
-        return replace(self, name=name, title=title, compute=compute, terms=terms)
+        return replace(self, name=name, title=title, compute=compute, difference=difference)
 
 
 OVER_TIME = [
-    Score("harrell", "Harrell's C-index", "higher", harrell, harrell_terms, 0.5),
-    Score("uno", "Uno's C-index", "higher", uno, uno_terms, 0.5),
-    Score("auc", "Time-dependent AUC", "higher", auc, None, 0.5),
-    Score("ibs", "Integrated Brier score", "lower", ibs, ibs_terms),
+    Score("harrell", "Harrell's C-index", "higher", harrell, harrell_difference, 0.5),
+    Score("uno", "Uno's C-index", "higher", uno, uno_difference, 0.5),
+    Score("auc", "Time-dependent AUC", "higher", auc, auc_difference, 0.5),
+    Score("ibs", "Integrated Brier score", "lower", ibs, ibs_difference),
 ]
 AT_HORIZON = [
-    Score("auc", "AUC at\N{NO-BREAK SPACE}{:g}", "higher", auc_at, auc_terms, 0.5),
-    Score("brier", "Brier score at\N{NO-BREAK SPACE}{:g}", "lower", brier_at, brier_terms),
+    Score("auc", "AUC at\N{NO-BREAK SPACE}{:g}", "higher", auc_at, auc_difference_at, 0.5),
+    Score("brier", "Brier score at\N{NO-BREAK SPACE}{:g}", "lower", brier_at, brier_difference_at),
     Score(
         "calibration",
         "Predicted \N{MINUS SIGN} observed risk at\N{NO-BREAK SPACE}{:g}",
         "zero",
         calibration_at,
-        None,
+        calibration_difference_at,
         0,
     ),
 ]

@@ -70,19 +70,46 @@ def corrected_resampled_t_test(differences, test_ratio):
     return statistic, float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
 
 
-def paired_bootstrap(patients, sums, n_bootstrap, random_state):
+def ratio_of_sums(numerator, denominator):
+    """A statistic for `paired_bootstrap`: the ratio of two sums over pairs of patients, as a concordance index is one.
+
+    Parameters
+    ----------
+    numerator, denominator : ndarray of shape (n_test, n_test)
+        Terms of the sums.
+
+    Returns
+    -------
+    callable
+        From the number of times that each patient was drawn, shape (n_bootstrap, n_test), to the ratio in each
+        resample; NaN where no term of the denominator is left.
+    """
+
+    def ratio(weight):
+        above, below = (((weight @ terms) * weight).sum(axis=1) for terms in (numerator, denominator))
+        return divide_or_nan(above, below)
+
+    return ratio
+
+
+def divide_or_nan(above, below):
+    """Quotients, NaN where `below` is not positive."""
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+
+
+def paired_bootstrap(patients, differences, n_bootstrap, random_state):
     """Differences of two models on resampled patients.
 
-    The difference in a fold is a ratio of sums over pairs of its patients, as that of two concordance indices is. A
-    patient who is drawn twice counts twice, in all repetitions of the cross-validation alike.
+    A patient who is drawn twice counts twice, in all repetitions of the cross-validation alike.
 
     Parameters
     ----------
     patients : list of ndarray of shape (n_test,)
         Of each fold the integer labels of its test patients.
 
-    sums : iterable of (numerator, denominator)
-        Of each fold the terms of the two sums, each of shape (n_test, n_test).
+    differences : iterable of callable
+        Of each fold the difference of the models, from the number of times that each of its patients was drawn, shape
+        (n_bootstrap, n_test), to shape (n_bootstrap,); NaN in resamples where it does not exist.
 
     n_bootstrap : int
         Number of resamples.
@@ -93,20 +120,17 @@ def paired_bootstrap(patients, sums, n_bootstrap, random_state):
     Returns
     -------
     ndarray of shape (n_bootstrap,)
-        Mean difference over the folds of each resample, without those folds that keep no term in their denominator;
-        NaN if no fold keeps one.
+        Mean difference over those folds in which it exists; NaN if it does in none.
     """
     labels = np.unique(np.concatenate(patients))
     drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_bootstrap)
     total, n_folds = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
-    for in_fold, (numerator, denominator) in zip(patients, sums):
-        weight = drawn[:, np.searchsorted(labels, in_fold)].astype(float)  # (n_bootstrap, n_test)
-        below = ((weight @ denominator) * weight).sum(axis=1)
-        above = ((weight @ numerator) * weight).sum(axis=1)
-        exists = below > 0
-        total[exists] += above[exists] / below[exists]
+    for in_fold, difference in zip(patients, differences):
+        values = difference(drawn[:, np.searchsorted(labels, in_fold)].astype(float))
+        exists = ~np.isnan(values)
+        total[exists] += values[exists]
         n_folds += exists
-    return np.divide(total, n_folds, out=np.full(n_bootstrap, np.nan), where=n_folds > 0)
+    return divide_or_nan(total, n_folds)
 
 
 def percentile_interval(draws, confidence=0.95):

@@ -17,6 +17,7 @@ from sksurv_mmf.model_selection._survival_scores import (
     FoldOutcome,
     FoldPrediction,
     ScoreDoesNotExist,
+    auc_difference,
     calibration_at,
     choose_scores,
     compute_scores,
@@ -109,18 +110,44 @@ def test_scores_over_time_are_those_of_scikit_survival(fold):
     assert times.max() < end
 
 
-def test_sums_over_pairs_give_the_difference_of_the_scores(fold):
+def difference(score, a, b):
+    return abs(a) - abs(b) if score.better == "zero" else a - b
+
+
+def test_the_bootstrap_scores_resampled_patients_as_if_they_were_patients(fold):
+    """On every patient once, and on a fold in which patients occur several times."""
     outcome, one, other = fold
     scores = choose_scores(None, [0.4, 0.9])
-    a, b = values(scores, outcome, one), values(scores, outcome, other)
-    with_terms = [name for name, score in scores.items() if score.terms]
-    expected = ["harrell", "uno", "auc@0.4", "auc@0.9", "ibs", "brier@0.4", "brier@0.9"]
-    assert with_terms == expected
-    for name in with_terms:
-        numerator, denominator = scores[name].terms(outcome, one, other)
-        assert numerator.sum() / denominator.sum() == pytest.approx(a[name] - b[name], rel=1e-10), name
-        swapped, _ = scores[name].terms(outcome, other, one)
-        np.testing.assert_allclose(swapped, -numerator, atol=1e-15)
+    n = len(outcome.y_test)
+    for drawn in (np.ones(n, dtype=int), np.random.default_rng(3).integers(1, 4, n)):
+        rows = np.repeat(np.arange(n), drawn)
+        again = FoldOutcome(outcome.y_train, outcome.y_test[rows])
+        predictions = [FoldPrediction(prediction.risk[rows], prediction.curves[rows]) for prediction in (one, other)]
+        a, b = (values(scores, again, prediction) for prediction in predictions)
+        for name, score in scores.items():
+            expected = difference(score, a[name], b[name])
+            weight = np.stack([drawn, np.zeros(n)]).astype(float)  # nobody is drawn: nothing exists
+            found, nothing = score.difference(outcome, one, other)(weight)
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), name
+            assert np.isnan(nothing), name
+            swapped, _ = score.difference(outcome, other, one)(weight)
+            assert swapped == pytest.approx(-found, rel=1e-9, abs=1e-12), name
+
+
+def test_the_mean_auc_of_a_resample_ends_with_its_controls(fold):
+    """Without the patients who are followed beyond a time, it is the mean up to that time."""
+    outcome, one, other = fold
+    last = outcome.times[len(outcome.times) // 2]
+    drawn = (outcome.y_test["time"] <= last).astype(float)
+    found = auc_difference(outcome, one, other)(drawn[np.newaxis])
+    early = drawn > 0
+    shorter = FoldOutcome(outcome.y_train, outcome.y_test[early])
+    times = outcome.times[outcome.times < outcome.y_test["time"][early].max()]
+    a, b = (
+        cumulative_dynamic_auc(outcome.y_train, shorter.y_test, prediction.risk[early], times, 0)[1]
+        for prediction in (one, other)
+    )
+    assert found == pytest.approx(a - b, rel=1e-9)
 
 
 def test_calibration_of_the_kaplan_meier_curve_is_perfect_and_shifts_are_measured():

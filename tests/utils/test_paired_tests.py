@@ -12,6 +12,7 @@ from sksurv_mmf.utils._paired_tests import (
     mean_interval,
     paired_bootstrap,
     percentile_interval,
+    ratio_of_sums,
 )
 
 DIFFERENCES = [0.01, 0.03, 0.02, 0.04, 0.00]  # mean 0.02, variance 0.00025
@@ -71,25 +72,28 @@ def test_holm_leaves_out_what_is_no_comparison():
 
 
 def two_folds(rng, difference, n=30):
-    """Patients, and terms of a mean over them, whose differences have mean `difference`."""
-    losses = rng.normal(difference, 1, (2, n))
-    sums = [(one[:, np.newaxis] * np.ones(n), np.ones((n, n))) for one in losses]
-    return [np.arange(n), np.arange(n, 2 * n)], sums
+    """Patients, and their losses, which have mean `difference`."""
+    return [np.arange(n), np.arange(n, 2 * n)], rng.normal(difference, 1, (2, n))
+
+
+def mean_of(losses):
+    """The mean as a ratio of sums over pairs."""
+    n = len(losses)
+    return ratio_of_sums(losses[:, np.newaxis] * np.ones(n), np.ones((n, n)))
 
 
 def test_identical_models_differ_by_exactly_zero():
     rng = np.random.default_rng(0)
     weight = rng.random((20, 20))
-    draws = paired_bootstrap([np.arange(20)], [(0 * weight, weight)], 500, np.random.RandomState(0))
+    draws = paired_bootstrap([np.arange(20)], [ratio_of_sums(0 * weight, weight)], 500, np.random.RandomState(0))
     assert not draws.any()
     assert bootstrap_p_value(draws) == 1
     assert percentile_interval(draws) == (0, 0)
 
 
 def test_bootstrap_of_a_mean_has_the_standard_error_of_a_mean():
-    patients, sums = two_folds(np.random.default_rng(1), 0.5)
-    draws = paired_bootstrap(patients, sums, 4000, np.random.RandomState(0))
-    losses = [numerator[:, 0] for numerator, _ in sums]
+    patients, losses = two_folds(np.random.default_rng(1), 0.5)
+    draws = paired_bootstrap(patients, map(mean_of, losses), 4000, np.random.RandomState(0))
     expected = np.sqrt(sum(one.var() / 30 for one in losses)) / 2
     assert draws.mean() == pytest.approx(np.mean(losses), abs=4 * expected / np.sqrt(4000))
     assert draws.std() == pytest.approx(expected, rel=0.05)
@@ -97,12 +101,12 @@ def test_bootstrap_of_a_mean_has_the_standard_error_of_a_mean():
 
 def test_a_patient_counts_alike_in_all_repetitions():
     rng = np.random.default_rng(2)
-    (patients, _), ((numerator, denominator), _) = two_folds(rng, 0.3)
-    once = paired_bootstrap([patients], [(numerator, denominator)], 300, np.random.RandomState(0))
-    twice = paired_bootstrap([patients] * 2, [(numerator, denominator)] * 2, 300, np.random.RandomState(0))
+    (patients, _), (losses, _) = two_folds(rng, 0.3)
+    once = paired_bootstrap([patients], [mean_of(losses)], 300, np.random.RandomState(0))
+    twice = paired_bootstrap([patients] * 2, [mean_of(losses)] * 2, 300, np.random.RandomState(0))
     np.testing.assert_allclose(once, twice, rtol=1e-12)
     order = rng.permutation(30)
-    shuffled = [(numerator[np.ix_(order, order)], denominator)]
+    shuffled = [mean_of(losses[order])]
     np.testing.assert_allclose(
         paired_bootstrap([patients[order]], shuffled, 300, np.random.RandomState(0)), once, rtol=1e-12
     )
@@ -112,11 +116,15 @@ def test_resamples_without_a_pair_are_left_out():
     # only patient 0 can be compared with patient 1
     denominator = np.zeros((5, 5))
     denominator[0, 1] = 1
-    draws = paired_bootstrap([np.arange(5)], [(0.2 * denominator, denominator)], 400, np.random.RandomState(0))
+    draws = paired_bootstrap(
+        [np.arange(5)], [ratio_of_sums(0.2 * denominator, denominator)], 400, np.random.RandomState(0)
+    )
     assert 0 < np.isnan(draws).sum() < 400
     np.testing.assert_allclose(draws[~np.isnan(draws)], 0.2, rtol=1e-12)
     assert percentile_interval(draws) == pytest.approx((0.2, 0.2))
-    nothing = paired_bootstrap([np.arange(5)], [(0 * denominator, 0 * denominator)], 10, np.random.RandomState(0))
+    nothing = paired_bootstrap(
+        [np.arange(5)], [ratio_of_sums(0 * denominator, 0 * denominator)], 10, np.random.RandomState(0)
+    )
     assert np.isnan([bootstrap_p_value(nothing), *percentile_interval(nothing)]).all()
 
 
