@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 
@@ -100,11 +101,12 @@ class ColumnsOf:
             raise TypeError(
                 f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
             )
-        columns = [name for name in X.columns if belongs_to(name, self.modality)]
-        if not columns:
+        # A mask, because scikit-learn looks up each of a list of names among all names: seconds for 20,000 genes.
+        chosen = np.array([belongs_to(name, self.modality) for name in X.columns])
+        if not chosen.any():
             present = list(dict.fromkeys(name.split(SEPARATOR)[0] for name in X.columns if SEPARATOR in name))
             raise ValueError(
                 f"X has no column of the modality {self.modality!r}: none is named "
                 f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {present}."
             )
-        return columns
+        return chosen
