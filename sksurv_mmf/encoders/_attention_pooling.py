@@ -5,6 +5,8 @@ activations through memory and drawing dropout masks than the matrix products le
 tiles passes through all operations while it is in the cache.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,7 @@ LEVELS = 2**16
 """A dropout probability is rounded to a multiple of 1 / LEVELS, because 16 random bits decide for one value."""
 
 
+@cache
 def keep_levels(probability: float) -> int:
     """Number of the `LEVELS` equally likely draws that keep a value, at least 1."""
     return max(1, round((1 - probability) * LEVELS))

@@ -106,8 +106,8 @@ class _Reduced(nn.Module):
         hidden = torch.relu(self.reduce(vector))
         if self.gate is not None:
             hidden = torch.sigmoid(self.gate(everything)) * hidden
-        out = self.dropout(torch.relu(self.transform(hidden))) * present.unsqueeze(1)
-        return torch.cat([out, torch.ones_like(out[:, :1])], dim=1)
+        out = self.dropout(torch.relu(self.transform(hidden))) * present
+        return nn.functional.pad(out, (0, 1), value=1)
 
 
 class _LowRank(nn.Module):
@@ -157,7 +157,8 @@ class _BilinearModule(nn.Module):
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, None]:
         everything = torch.cat(embeddings, dim=1)
-        factors = [one(vector, everything, has_it) for one, vector, has_it in zip(self.reduced, embeddings, present.T)]
+        present = present.to(everything.dtype).split(1, dim=1)
+        factors = [one(vector, everything, has_it) for one, vector, has_it in zip(self.reduced, embeddings, present)]
         hidden = self.dropout(torch.relu(self.product(factors)))
         if self.skip:
             hidden = torch.cat([hidden, everything], dim=1)

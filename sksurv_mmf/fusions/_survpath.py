@@ -164,4 +164,4 @@ class _SurvPathModule(nn.Module):
 
 def mean_or_zero(tokens: Tensor) -> Tensor:
     """Mean over the tokens, (n_patients, n_tokens, width) -> (n_patients, width); zero where there are none."""
-    return tokens.sum(dim=1) / max(1, tokens.shape[1])
+    return tokens.mean(dim=1) if tokens.shape[1] else tokens.sum(dim=1)

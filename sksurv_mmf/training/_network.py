@@ -174,6 +174,7 @@ class FusionNetwork(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.dims = [encoder[-1].out_dim for encoder in encoders]
         self.fusion = fusion
+        self.penalty = getattr(fusion, "penalty", None)
         self.head = nn.Linear(fusion.out_dim, n_outputs)
         with torch.no_grad():
             self.head.bias.copy_(torch.as_tensor(initial_outputs).expand(n_outputs))
@@ -216,4 +217,4 @@ class FusionNetwork(nn.Module):
         """The outputs, and the term that the fusion adds to the loss in training, if it has one."""
         embeddings, present = self.embed(batch)
         outputs = self.head(self.fusion(embeddings, present)[0])
-        return outputs, self.fusion.penalty(embeddings, present) if hasattr(self.fusion, "penalty") else None
+        return outputs, None if self.penalty is None else self.penalty(embeddings, present)
