@@ -9,7 +9,8 @@ from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
 from ..utils._validation import shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 
-LABEL_WIDTH = 30  # characters of a line below the axis
+LABEL_WIDTH = 30  # characters of a line beside or below the axis
+N_INTERVALS = 3  # between the ticks of the score, whose numbers are long
 
 
 class ComparisonDisplay:
@@ -127,7 +128,10 @@ class ComparisonDisplay:
         if differences:
             values = values.drop(columns=reference).sub(values[reference], axis=0)
         if values.isna().all(axis=None):
-            raise ValueError("There is nothing to draw: no model has a value in any fold.")
+            both = f" beside one of the reference {reference!r}" if differences else ""
+            reasons = [reason for reason in scores.get("reason", []) if reason]
+            why = f": {reasons[0]}" if reasons else ""
+            raise ValueError(f"There is nothing to draw: no model has a value{both} in any fold{why}.")
         intervals = pd.DataFrame(
             {name: _interval(one, test_ratio, confidence, differences) for name, one in values.items()}
         ).T
@@ -164,8 +168,12 @@ class ComparisonDisplay:
         for row, (name, values) in enumerate(self.values.items()):
             _draw_model(ax, row, values.dropna(), self.intervals.loc[name], marked if name == self.reference else plain)
         counts = self.values.notna().sum()
-        labels = [name if n in (0, n_folds) else f"{name}\n({n} of {n_folds} folds)" for name, n in counts.items()]
+        labels = [
+            fill(name, LABEL_WIDTH) + ("" if n in (0, n_folds) else f"\n({n} of {n_folds} folds)")
+            for name, n in counts.items()
+        ]
         ax.set_yticks(range(n_models), labels, fontsize="small")
+        ax.locator_params(axis="x", nbins=N_INTERVALS)
         ax.set_ylim(n_models - 0.4, -0.5)
         ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
         ax.tick_params(axis="x", labelsize="small")

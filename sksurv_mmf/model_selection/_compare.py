@@ -1,5 +1,6 @@
 """Several survival models on the same folds."""
 
+import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pandas as pd
 from joblib import Memory
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
-from sksurv.util import check_y_survival
 
+from ..cohort import check_outcome
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
@@ -159,7 +160,19 @@ def compare_models(
         raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
     folds = check_folds(cv, X, y)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
-    return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
+    comparison = ModelComparison(
+        predictions, y, patients, folds, scores, reference=reference, random_state=random_state
+    )
+    warn_of_missing_horizons(comparison)
+    return comparison
+
+
+def warn_of_missing_horizons(comparison):
+    """Warn of scores at a horizon that exist in no fold of any model that could be fitted."""
+    scores = comparison.scores.merge(comparison.fits)
+    for score, rows in scores[(scores["error"] == "") & scores["score"].str.contains("@")].groupby("score", sort=False):
+        if rows["value"].isna().all():
+            warnings.warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.", stacklevel=4)
 
 
 def check_models(models):
@@ -195,9 +208,7 @@ def check_patients(X, y):
             f"Patients must not come twice, but these do: {shorten(twice)}. One of their rows could train the model "
             "that another is tested with; keep one row per patient."
         )
-    check_y_survival(y)
-    if len(y) != len(patients):
-        raise ValueError(f"X has {len(patients)} patients, but y has {len(y)}.")
+    check_outcome(y, patients)
     return X, np.asarray(y), patients
 
 

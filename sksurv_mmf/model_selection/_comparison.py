@@ -1,10 +1,12 @@
 """What came out of a comparison of models."""
 
 from itertools import combinations
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
 
 from ..inspection._comparison import ComparisonDisplay
 from ..utils._paired_tests import (
@@ -19,6 +21,7 @@ from ..utils._validation import shorten
 from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
 
+LEVEL = [Interval(Real, 0, 1, closed="neither")]
 COUNTS = ["n_folds", "n_missing", "n_failed"]
 PAIR_COLUMNS = ["difference", "better", "n_folds", "t_low", "t_high", "t_p", "boot_low", "boot_high", "boot_p"]
 
@@ -116,6 +119,7 @@ class ModelComparison:
         self.risks = self._risks()
         self.survival = {model: self._survival(model) for model in self.models}
 
+    @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
     def summary(self, *, confidence=0.95):
         """Mean of every score of every model, and how sure it is.
 
@@ -134,7 +138,9 @@ class ModelComparison:
         Notes
         -----
         The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
-        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests.
+        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests, and with few folds it may
+        reach beyond the values that a score can have. Calibration has its sign here: errors of folds that go in
+        different directions cancel in its mean.
         """
         rows = {}
         failed = self.fits[self.fits["error"] != ""].groupby("model").size()
@@ -156,6 +162,10 @@ class ModelComparison:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["score", "model"])
         return table.astype(dict.fromkeys(COUNTS, int))
 
+    @validate_params(
+        {"confidence": LEVEL, "n_bootstrap": [Interval(Integral, 1, None, closed="left")]},
+        prefer_skip_nested_validation=True,
+    )
     def pairwise(self, score=None, *, confidence=0.95, n_bootstrap=2000):
         """Test whether the difference of two models is real.
 
@@ -187,7 +197,8 @@ class ModelComparison:
         asks whether *these* models differ, and knows nothing of how they would change with other training patients.
         Only patients of the same fold are compared with each other.
 
-        Of calibration, which is best at zero, absolute values are compared.
+        Of calibration, which is best at zero, the absolute values of each fold are compared. They are not those of
+        `summary`, where errors of different folds may cancel.
 
         References
         ----------
@@ -203,6 +214,7 @@ class ModelComparison:
             table.insert(place, f"{test}_p_holm", holm(table[f"{test}_p"]))
         return table
 
+    @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
     def plot(self, score=None, *, differences=False, confidence=0.95, time_unit=None, ax=None):
         """Draw the scores of all folds, or the differences to the reference.
 

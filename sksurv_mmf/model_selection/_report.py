@@ -27,7 +27,11 @@ HOW_TO_READ = (
     "were fitted, differ. Differences are the first model minus the other. p (Holm) is corrected for the number of "
     "rows. Where an interval contains zero, the models cannot be told apart on these patients."
 )
-GOOD = {"higher": "higher is better", "lower": "lower is better", "zero": "best at zero"}
+GOOD = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    "zero": "best at zero; differences are of absolute values, fold by fold",
+}
 
 
 def write_report(comparison, path, title, time_unit):

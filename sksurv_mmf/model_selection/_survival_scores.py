@@ -234,14 +234,19 @@ def ibs_difference(outcome, a, b):
 
 
 def calibration_difference_at(outcome, a, b, horizon):
-    """Difference of the absolute errors of the mean predicted risk at a horizon."""
+    """Difference of the absolute errors of the mean predicted risk at a horizon.
+
+    The errors have the signs that they have in the fold as it is: absolute values of resampled errors are too large
+    where the error is small, and their difference would not scatter around that of the fold.
+    """
     outcome.check_horizon(horizon)
     event, time = check_y_survival(outcome.y_test)
+    signs = [np.sign(calibration_at(outcome, one, horizon)) for one in (a, b)]
 
     def difference(drawn):
         observed = kaplan_meier(drawn, event, time, [horizon])[:, 0]
-        predicted = [divide_or_nan(drawn @ one.survival(horizon)[:, 0], drawn.sum(axis=1)) for one in (a, b)]
-        return np.subtract(*np.abs(predicted - observed))
+        survival = (divide_or_nan(drawn @ one.survival(horizon)[:, 0], drawn.sum(axis=1)) for one in (a, b))
+        return np.subtract(*(sign * (observed - one) for sign, one in zip(signs, survival)))
 
     return difference
 
@@ -340,7 +345,8 @@ def choose_scores(scoring, horizons):
     chosen = []
     for name in KNOWN if scoring is None else scoring:
         if name not in KNOWN:
-            raise ValueError(f"scoring names {name!r}, which is no score; the scores are {', '.join(KNOWN)}.")
+            at = " The time of a score goes into horizons=, not into its name." if "@" in name else ""
+            raise ValueError(f"scoring names {name!r}, which is no score; the scores are {', '.join(KNOWN)}.{at}")
         found = [score for score in OVER_TIME if score.name == name]
         found += [score.at(horizon) for score in AT_HORIZON if score.name == name for horizon in horizons]
         if scoring is not None and not found:

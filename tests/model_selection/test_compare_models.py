@@ -380,6 +380,7 @@ A, B = Column(0), Column(1)
         ({"models": {"a": StandardScaler()}}, "must be a survival estimator with fit and predict"),
         ({"reference": "c"}, "reference='c' is none of the models: 'a', 'b'"),
         ({"scoring": "cindex"}, "scoring names 'cindex', which is no score; the scores are harrell, uno, auc"),
+        ({"scoring": "auc@60"}, "The time of a score goes into horizons=, not into its name"),
         ({"scoring": []}, "scoring names no score"),
         ({"scoring": ["brier"]}, "The score 'brier' needs a time"),
         ({"horizons": [-1.0]}, "horizons must be positive times, got \\[-1.0\\]"),
@@ -405,7 +406,7 @@ def test_unusable_patients_are_named(data):
     twice = X.set_axis(["P001", *X.index[1:]])
     with pytest.raises(ValueError, match=r"Patients must not come twice, but these do: 'P001'\. One of their rows"):
         compare_models({"a": A}, twice, y)
-    with pytest.raises(ValueError, match="X has 80 patients, but y has 79"):
+    with pytest.raises(ValueError, match="X has 80 patients and y has 79"):
         compare_models({"a": A}, X, y[:-1])
     with pytest.raises(ValueError, match="structured array"):
         compare_models({"a": A}, X, y["time"])
@@ -415,3 +416,17 @@ def test_unusable_patients_are_named(data):
     with pytest.raises(ValueError, match="Differences need a reference"):
         comparison.plot(differences=True)
     assert comparison.pairwise().empty
+    nobody = y.copy()
+    nobody[nobody.dtype.names[0]] = False
+    with pytest.raises(ValueError, match="None of the 80 patients has an event"):
+        compare_models({"a": A}, X, nobody)
+    for wrong in [{"confidence": 95}, {"n_bootstrap": 0}]:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            comparison.pairwise(**wrong)
+
+
+def test_a_horizon_beyond_the_follow_up_is_told(data):
+    with pytest.warns(UserWarning, match=r"The score 'auc@10000' exists in no fold: horizon 10000 is not within"):
+        comparison = compare_models({"a": A, "b": B}, *data, 4, scoring=["harrell", "auc"], horizons=[60, 10_000])
+    with pytest.raises(ValueError, match="no model has a value in any fold: horizon 10000 is not within"):
+        comparison.plot("auc@10000")

@@ -110,10 +110,6 @@ def test_scores_over_time_are_those_of_scikit_survival(fold):
     assert times.max() < end
 
 
-def difference(score, a, b):
-    return abs(a) - abs(b) if score.better == "zero" else a - b
-
-
 def test_the_bootstrap_scores_resampled_patients_as_if_they_were_patients(fold):
     """On every patient once, and on a fold in which patients occur several times."""
     outcome, one, other = fold
@@ -125,13 +121,31 @@ def test_the_bootstrap_scores_resampled_patients_as_if_they_were_patients(fold):
         predictions = [FoldPrediction(prediction.risk[rows], prediction.curves[rows]) for prediction in (one, other)]
         a, b = (values(scores, again, prediction) for prediction in predictions)
         for name, score in scores.items():
-            expected = difference(score, a[name], b[name])
+            if score.better == "zero":  # absolute values, whose signs are those of the fold as it is
+                a[name] *= np.sign(score.compute(outcome, one))
+                b[name] *= np.sign(score.compute(outcome, other))
+            expected = a[name] - b[name]
             weight = np.stack([drawn, np.zeros(n)]).astype(float)  # nobody is drawn: nothing exists
             found, nothing = score.difference(outcome, one, other)(weight)
             assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), name
             assert np.isnan(nothing), name
             swapped, _ = score.difference(outcome, other, one)(weight)
             assert swapped == pytest.approx(-found, rel=1e-9, abs=1e-12), name
+
+
+def test_the_bootstrap_of_calibration_scatters_around_the_difference(fold):
+    """Also where an error is smaller than its resampling noise, whose absolute value would be too large."""
+    outcome, one, other = fold
+    (score,) = choose_scores(["calibration"], [0.4]).values()
+    n = len(outcome.y_test)
+    well = score.compute(outcome, one)
+    shifted = [StepFunction(curve.x, curve.y + well) for curve in one.curves]  # as right on average as can be
+    calibrated = FoldPrediction(one.risk, np.array(shifted))
+    assert abs(score.compute(outcome, calibrated)) < 1e-12
+    drawn = np.random.RandomState(0).multinomial(n, np.full(n, 1 / n), size=4000).astype(float)
+    draws = score.difference(outcome, other, calibrated)(drawn)
+    expected = abs(score.compute(outcome, other)) - abs(score.compute(outcome, calibrated))
+    assert draws.mean() == pytest.approx(expected, abs=4 * draws.std() / np.sqrt(len(draws)))
 
 
 def test_the_mean_auc_of_a_resample_ends_with_its_controls(fold):
