@@ -192,19 +192,17 @@ def uno_difference(outcome, a, b):
 def auc_difference(outcome, a, b):
     """Difference of the mean AUC: where a resample lacks controls at late times, the mean ends before."""
     event, time = check_y_survival(outcome.truncated)
-    case, order, times = (
-        outcome.censoring.predict_ipcw(outcome.truncated),
-        higher(a.risk) - higher(b.risk),
-        outcome.times,
-    )
+    weight, order = outcome.censoring.predict_ipcw(outcome.truncated), higher(a.risk) - higher(b.risk)
+    times = outcome.times
 
     def difference(drawn):
+        case = drawn * weight
         drops = -np.diff(kaplan_meier(drawn, event, time, times), axis=1, prepend=1)
         above, n_cases, total, covered = np.zeros_like(drawn), *np.zeros((3, len(drawn)))
         for earlier, now, drop in zip([-np.inf, *times], times, drops.T):
             new = event & (time > earlier) & (time <= now)
-            above += (drawn * case)[:, new] @ order[new]
-            n_cases += (drawn * case)[:, new].sum(axis=1)
+            above += case[:, new] @ order[new]
+            n_cases += case[:, new].sum(axis=1)
             controls = drawn * (time > now)
             auc = divide_or_nan((above * controls).sum(axis=1), n_cases * controls.sum(axis=1))
             total += np.where(np.isnan(auc), 0, drop * auc)
