@@ -10,7 +10,6 @@ from ..utils._validation import shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 
 LABEL_WIDTH = 30  # characters of a line beside or below the axis
-N_INTERVALS = 3  # between the ticks of the score, whose numbers are long
 
 
 class ComparisonDisplay:
@@ -173,7 +172,8 @@ class ComparisonDisplay:
             for name, n in counts.items()
         ]
         ax.set_yticks(range(n_models), labels, fontsize="small")
-        ax.locator_params(axis="x", nbins=N_INTERVALS)
+        low, high = ax.get_xlim()
+        ax.locator_params(axis="x", nbins=3 if high - low < 0.05 else 4)  # numbers with three decimals are long
         ax.set_ylim(n_models - 0.4, -0.5)
         ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
         ax.tick_params(axis="x", labelsize="small")
