@@ -47,9 +47,9 @@ def drop(values: Tensor, keep: int) -> Tensor:
     For many values, four decisions are made with one 64-bit draw, which is several times faster than torch's Bernoulli;
     for few, the number of operations counts.
     """
-    if values.numel() <= FEW:
-        return zero_where_small(values, torch.rand_like(values), 1 - keep / LEVELS)
     size = values.numel()
+    if size <= FEW:
+        return zero_where_small(values, torch.rand_like(values), 1 - keep / LEVELS)
     words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     draws = words.view(torch.int16)[:size].view(values.shape)  # uniform on -LEVELS / 2 ... LEVELS / 2 - 1
     return zero_where_small(values, draws.to(values.dtype), LEVELS // 2 - 1 - keep)

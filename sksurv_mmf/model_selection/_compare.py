@@ -1,6 +1,5 @@
 """Several survival models on the same folds."""
 
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -160,19 +159,7 @@ def compare_models(
         raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
     folds = check_folds(cv, X, y)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
-    comparison = ModelComparison(
-        predictions, y, patients, folds, scores, reference=reference, random_state=random_state
-    )
-    warn_of_missing_horizons(comparison)
-    return comparison
-
-
-def warn_of_missing_horizons(comparison):
-    """Warn of scores at a horizon that exist in no fold of any model that could be fitted."""
-    scores = comparison.scores.merge(comparison.fits)
-    for score, rows in scores[(scores["error"] == "") & scores["score"].str.contains("@")].groupby("score", sort=False):
-        if rows["value"].isna().all():
-            warnings.warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.", stacklevel=4)
+    return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
 
 
 def check_models(models):

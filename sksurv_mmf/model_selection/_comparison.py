@@ -1,5 +1,6 @@
 """What came out of a comparison of models."""
 
+import warnings
 from itertools import combinations
 from numbers import Integral, Real
 
@@ -118,6 +119,7 @@ class ModelComparison:
         self.scores = pd.DataFrame(self._scores(), columns=["model", "fold", "score", "value", "reason"])
         self.risks = self._risks()
         self.survival = {model: self._survival(model) for model in self.models}
+        self._warn_of_missing_horizons()
 
     @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
     def summary(self, *, confidence=0.95):
@@ -300,6 +302,17 @@ class ModelComparison:
                 else:
                     values = compute_scores(self._definitions, self._outcomes[fold], prediction)
                     yield from ((model, fold, *value) for value in values)
+
+    def _missing(self):
+        """Rows of `scores` that do not exist although the model was fitted."""
+        scores = self.scores.merge(self.fits)
+        return scores[(scores["error"] == "") & (scores["reason"] != "")]
+
+    def _warn_of_missing_horizons(self):
+        for score, rows in self._missing().groupby("score", sort=False):
+            if "@" in score and self._table(score).isna().all(axis=None):
+                # the caller of the function that makes the comparison, which scikit-learn's validation wraps
+                warnings.warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.", stacklevel=5)
 
     def _succeeded(self, model):
         """Yield (fold, test patients, prediction) of the fits that did not fail."""

@@ -72,8 +72,7 @@ def _failures(comparison):
 
 def _missing_scores(comparison):
     """Scores that do not exist although the model was fitted, those with the same reason in one row."""
-    fits = comparison.scores.merge(comparison.fits)
-    missing = fits[(fits["error"] == "") & (fits["reason"] != "")]
+    missing = comparison._missing()
     if len(missing):
         rows = missing.groupby("reason", sort=False)[["model", "score", "fold"]].agg(_list_values).reset_index()
         yield "<h2>Scores that do not exist</h2>"

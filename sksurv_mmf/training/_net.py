@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ..objectives._base import Objective
 from ._adam import Adam, AdamW
-from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches
+from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches, to_device
 from ._seeds import rehearsal
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": torch.optim.SGD}
@@ -75,7 +75,7 @@ class SurvivalNet(NeuralNet):
 
     def get_loss(self, outputs, target, X=None, training=False):
         """The objective's loss."""
-        return self.criterion_(outputs, tuple(one.to(self.device) for one in target))
+        return self.criterion_(outputs, to_device(target, self.device))
 
     def infer(self, x, **fit_params):
         """Compute the outputs of a batch of patients."""

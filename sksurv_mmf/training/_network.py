@@ -174,7 +174,7 @@ class FusionNetwork(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.dims = [encoder[-1].out_dim for encoder in encoders]
         self.fusion = fusion
-        self.penalty = getattr(fusion, "penalty", None)
+        self.penalty = getattr(fusion, "penalty", None)  # asked once: a module is slow to say what it does not have
         self.head = nn.Linear(fusion.out_dim, n_outputs)
         with torch.no_grad():
             self.head.bias.copy_(torch.as_tensor(initial_outputs).expand(n_outputs))

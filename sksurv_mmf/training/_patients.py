@@ -43,11 +43,12 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to `device`; bags are float32 there."""
-        inputs, rows = _to(self.inputs, device), _to(self.rows, device)
+        inputs, rows = to_device(self.inputs, device), to_device(self.rows, device)
         return Batch(inputs, rows, self.present.to(device), self.share, self.ends_step)
 
 
-def _to(parts: tuple, device: torch.device) -> tuple:
+def to_device(parts: tuple, device: torch.device) -> tuple:
+    """Copies of tensors or bags; None stays None."""
     return tuple(None if one is None else one.to(device) for one in parts)
 
 
