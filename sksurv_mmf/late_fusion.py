@@ -11,7 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from sksurv.base import SurvivalAnalysisMixin
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
-from .cohort import check_has_any, check_outcome, check_present, check_table, select_columns
+from .cohort._columns import check_table, select_columns
+from .cohort._outcome import check_outcome
+from .cohort._reading import check_has_any, check_present
 from .utils._modality_composition import ModalityComposition
 
 NEUTRAL = 0.5  # the rank of the median training patient

@@ -13,18 +13,10 @@ from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
 from torch import nn
 
-from .cohort import (
-    check_outcome,
-    check_present,
-    check_reads,
-    check_table,
-    describe,
-    infer_columns,
-    read_patients,
-    select_columns,
-    tile_table,
-    weighed_modality,
-)
+from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
+from .cohort._outcome import check_outcome
+from .cohort._reading import check_present, read_patients
+from .cohort._tiles import tile_table, weighed_modality
 from .encoders._attention_mil import AttentionMIL
 from .encoders._base import Encoder
 from .encoders._snn import SNN

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from sksurv_mmf import Bag, BagArray, join_modalities
-from sksurv_mmf.cohort import check_outcome, describe, infer_columns, read_patients, select_columns, tile_table
+from sksurv_mmf.cohort._columns import describe, infer_columns, select_columns
+from sksurv_mmf.cohort._outcome import check_outcome
+from sksurv_mmf.cohort._reading import read_patients
+from sksurv_mmf.cohort._tiles import tile_table
 from sksurv_mmf.encoders import SNN, AttentionMIL
 
 

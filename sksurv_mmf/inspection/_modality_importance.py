@@ -10,7 +10,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sksurv.util import check_y_survival
 
-from ..cohort import columns_of, make_nullable, prefixes
+from ..cohort._columns import columns_of, prefixes
+from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ._folds import CV_OBJECT, on_test_folds, split

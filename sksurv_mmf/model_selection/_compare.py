@@ -8,7 +8,7 @@ import pandas as pd
 from joblib import Memory
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from ..cohort import check_outcome
+from ..cohort._outcome import check_outcome
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all

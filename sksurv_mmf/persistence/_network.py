@@ -13,7 +13,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from ..cohort import Modality
+from ..cohort._columns import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
 from ..utils._device import resolve_device

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
-from ..cohort import Modality
+from ..cohort._columns import Modality
 from ..encoders._base import Encoder
 from ..fusions._base import Fusion
 from ..late_fusion import LateFusionSurvivalAnalysis

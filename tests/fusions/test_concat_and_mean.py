@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from sksurv_mmf import FusionSurvivalAnalysis
-from sksurv_mmf.cohort import read_patients
+from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, Mean

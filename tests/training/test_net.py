@@ -6,7 +6,8 @@ import torch
 from skorch.callbacks import Callback
 from torch.testing import assert_close
 
-from sksurv_mmf.cohort import describe, infer_columns, read_patients
+from sksurv_mmf.cohort._columns import describe, infer_columns
+from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import CrossModalAttention
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard

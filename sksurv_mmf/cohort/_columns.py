@@ -1,0 +1,177 @@
+"""What the columns of X are: which form a modality, and which encoder may read it."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
+
+from ..bags._array import BagArray, BagDtype
+from ..utils._validation import SEPARATOR, belongs_to, shorten, subject
+
+
+def check_table(estimator, X, reset):
+    """X as a frame, after comparing its columns with those of `fit` or, if `reset`, remembering them."""
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
+            "column 'a'."
+        )
+    if not isinstance(X, pd.DataFrame):
+        # float64 keeps values apart that float32 would turn into infinity without a word.
+        X = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
+        return pd.DataFrame(X)
+    if reset and (len(X) == 0 or X.shape[1] == 0):
+        raise ValueError(f"Found array with shape {X.shape} while at least one patient and one column are required.")
+    repeated = X.columns[X.columns.duplicated()].unique()
+    if len(repeated):
+        raise ValueError(
+            f"{subject(repeated, 'Column', 'occurs', 'occur')} more than once in X. Rename or drop the others."
+        )
+    _check_feature_names(estimator, X, reset=reset)
+    _check_n_features(estimator, X, reset=reset)
+    repeated = X.index[X.index.duplicated()].unique()
+    if reset and len(repeated):
+        warnings.warn(
+            f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
+            "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
+            stacklevel=3,
+        )
+    return X
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Which columns of X form a modality.
+
+    Attributes
+    ----------
+    name : str
+        Name of the modality.
+    columns : list of int
+        Positions in X.
+    is_bag : bool
+        Whether it is a column of bags rather than a numeric block.
+    n_features : int
+        Number of columns of the block, or width of the tiles.
+    feature_names : list of str
+        Names of the columns of the block without the modality's prefix; empty for bags.
+    """
+
+    name: str
+    columns: list
+    is_bag: bool
+    n_features: int
+    feature_names: list
+
+
+def prefixes(X):
+    """Modality names in X in order of appearance, empty unless all columns have a prefix."""
+    names = [column.partition(SEPARATOR) if isinstance(column, str) else ("", "", "") for column in X.columns]
+    if not any(separator for _, separator, _ in names):
+        return []
+    loose = [column for column, (name, separator, _) in zip(X.columns, names) if not (name and separator)]
+    if loose:
+        raise ValueError(
+            f"{subject(loose, 'Column', 'belongs', 'belong')} to no modality: some columns of X are named "
+            "'<modality>__<feature>', others are not. Rename or drop these, or say "
+            "modalities=[(name, encoder, columns), ...]."
+        )
+    return list(dict.fromkeys(name for name, _, _ in names))
+
+
+def infer_columns(X):
+    """Names and columns of the modalities of X, from the column names alone."""
+    names = prefixes(X)
+    if names:
+        return [(name, columns_of(X, name)) for name in names]
+    is_bag = [isinstance(dtype, BagDtype) for dtype in X.dtypes]
+    if any(is_bag) and X.shape[1] > 1:
+        raise ValueError(
+            "X has a bag column beside other columns, and no column is named '<modality>__<feature>'. Build X with "
+            "join_modalities, or say modalities=[(name, encoder, columns), ...]."
+        )
+    return [("tiles" if any(is_bag) else "features", list(range(X.shape[1])))]
+
+
+def columns_of(X, name):
+    """Positions of the columns of modality `name`, by their prefix."""
+    return [i for i, column in enumerate(X.columns) if belongs_to(column, name)]
+
+
+def select_columns(X, modalities):
+    """Names and columns of the modalities that the user listed; every column of X must be in one."""
+    selected = [(name, _selected(X, name, columns, len(modalities))) for name, _, *columns in modalities]
+    used = {i for _, columns in selected for i in columns}
+    unused = [column for i, column in enumerate(X.columns) if i not in used]
+    if unused:
+        raise ValueError(
+            f"{subject(unused, 'Column', 'is', 'are')} in X, but in no modality of "
+            f"{shorten([name for name, _ in selected])}. Add a modality, or drop what is not to be read."
+        )
+    return selected
+
+
+def _selected(X, name, columns, n_modalities):
+    if columns:
+        positions = list(_get_column_indices(X, columns[0](X) if callable(columns[0]) else columns[0]))
+    else:
+        positions = columns_of(X, name)
+        if not positions and n_modalities == 1 and not prefixes(X):
+            positions = list(range(X.shape[1]))
+    if not positions:
+        raise ValueError(
+            f"Modality {name!r} is not in X: no column is named '{name}{SEPARATOR}...'. The modalities in X are "
+            f"{shorten(prefixes(X)) or 'unnamed'}."
+        )
+    return positions
+
+
+def describe(X, named_columns):
+    """Make the `Modality` of each name and its columns; refuse columns that are neither bags nor numbers."""
+    return [_describe(X, name, columns) for name, columns in named_columns]
+
+
+def _describe(X, name, columns):
+    dtypes = X.dtypes.iloc[columns]
+    is_bag = [isinstance(dtype, BagDtype) for dtype in dtypes]
+    if any(is_bag):
+        if len(columns) > 1:
+            raise ValueError(
+                f"Modality {name!r} mixes a bag column with others: {shorten(X.columns[columns])}. A bag modality is a "
+                "single column; give the others a modality of their own."
+            )
+        return Modality(name, columns, True, bags_of(X, columns).n_features, [])
+    check_numeric(X, name, columns)
+    feature_names = [str(column).removeprefix(f"{name}{SEPARATOR}") for column in X.columns[columns]]
+    return Modality(name, columns, False, len(columns), feature_names)
+
+
+def check_numeric(X, name, columns):
+    for column, dtype in X.dtypes.iloc[columns].drop_duplicates().items():
+        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
+            raise ValueError(
+                f"Column {column!r} of modality {name!r} has dtype {dtype}, but numbers or bags are expected. Encode "
+                "categories first, for example with sksurv.preprocessing.OneHotEncoder; convert a column of tile "
+                "arrays with astype('bag')."
+            )
+
+
+def bags_of(X, columns) -> BagArray:
+    return X.iloc[:, columns[0]].array
+
+
+def check_reads(encoder, modality):
+    """Refuse an encoder for bags on a numeric block and the reverse."""
+    if encoder.reads not in ("bag", "vector"):
+        raise ValueError(f"{type(encoder).__name__}.reads must be 'bag' or 'vector', got {encoder.reads!r}.")
+    if (encoder.reads == "bag") != modality.is_bag:
+        kinds = {"bag": "a bag column", "vector": "numeric columns"}
+        found = kinds["bag" if modality.is_bag else "vector"]
+        fitting = "AttentionMIL, MeanMIL or TileTokens" if modality.is_bag else "SNN, MLP, PathwaySNN or Identity"
+        raise ValueError(
+            f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
+            f"{fitting}."
+        )

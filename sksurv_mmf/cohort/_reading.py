@@ -1,0 +1,91 @@
+"""From X to patients as arrays, and every error about its values."""
+
+import numpy as np
+
+from ..bags._array import BagDtype
+from ..training._patients import BagColumn, Patients, VectorColumn
+from ..utils._validation import shorten, subject
+from ._columns import bags_of, check_numeric
+
+
+def read_patients(X, layout, target=None):
+    """Check the values of X and view them as `Patients`, modality by modality.
+
+    Parameters
+    ----------
+    X : DataFrame
+        The cohort.
+    layout : list of Modality
+        What the columns mean.
+    target : tuple of Tensor, default=None
+        What is to be learnt, one row per patient.
+
+    Returns
+    -------
+    patients : Patients
+        Numeric blocks as float32 arrays; bags as they are, read when needed.
+    """
+    if len(X) == 0:
+        raise ValueError("X has no patients (0 sample(s)), while a minimum of 1 is required.")
+    columns, present = [], np.empty((len(X), len(layout)), dtype=bool)
+    for m, modality in enumerate(layout):
+        read = _read_bags if modality.is_bag else _read_block
+        column, present[:, m] = read(X, modality)
+        columns.append(column)
+    check_has_any(present, X.index, [modality.name for modality in layout])
+    return Patients(columns, present, target)
+
+
+def _read_bags(X, modality):
+    dtype = X.dtypes.iloc[modality.columns[0]]
+    if not isinstance(dtype, BagDtype):
+        raise ValueError(f"Modality {modality.name!r} was a bag column in fit and now has dtype {dtype}.")
+    bags = bags_of(X, modality.columns)
+    present = ~np.asarray(bags.isna())
+    if present.any() and bags.n_features != modality.n_features:
+        raise ValueError(
+            f"The tiles of modality {modality.name!r} have {bags.n_features} features, but the model was fitted on "
+            f"{modality.n_features}. Use the feature extractor of the training cohort."
+        )
+    return BagColumn(modality.name, bags, X.index), present
+
+
+def _read_block(X, modality):
+    check_numeric(X, modality.name, modality.columns)
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which the next lines report
+        values = X.iloc[:, modality.columns].to_numpy(dtype=np.float32, na_value=np.nan)
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(
+            f"Patient {X.index[row]!r} has an infinite value (infinity, or beyond float32) in column "
+            f"{X.columns[modality.columns[column]]!r}. Clip the values or repair the table."
+        )
+    is_nan = np.isnan(values)
+    present = ~is_nan.all(axis=1)
+    partial = is_nan.any(axis=1) & present
+    if partial.any():
+        row = np.flatnonzero(partial)[0]
+        raise ValueError(
+            f"{subject(X.index[partial], 'Patient', 'has', 'have')} NaN in some columns of modality {modality.name!r}, "
+            f"for example {X.columns[modality.columns[is_nan[row].argmax()]]!r}. Impute them, for example with "
+            "SimpleImputer in make_modality_transformer; NaN in all columns of a modality means that the patient lacks "
+            "it."
+        )
+    return VectorColumn(values), present
+
+
+def check_has_any(present, patients, names):
+    """Refuse patients who have none of the modalities `names`."""
+    nothing = patients[~present.any(axis=1)]
+    if len(nothing):
+        raise ValueError(
+            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities {shorten(names)} that the model "
+            "reads. Drop such patients from X and y."
+        )
+
+
+def check_present(present, names):
+    """Refuse to train on a modality that nobody has."""
+    for name, has_any in zip(names, present.any(axis=0)):
+        if not has_any:
+            raise ValueError(f"No patient has modality {name!r}, so it cannot be learnt. Leave it out.")

@@ -1,0 +1,52 @@
+"""Attention of single tiles as a table."""
+
+import numpy as np
+import pandas as pd
+
+from ..utils._validation import shorten
+
+
+def weighed_modality(name, encoders, weighs):
+    """Position of the modality whose tiles have weights.
+
+    Parameters
+    ----------
+    name : str or None
+        The modality that the user asks for.
+    encoders : dict of str to str
+        The encoder of each modality.
+    weighs : list of bool
+        Whether these weigh tiles.
+    """
+    if name is not None and name not in encoders:
+        raise ValueError(f"modality={name!r} is not one of {shorten(encoders)}.")
+    weighed = [one for one, has_weights in zip(encoders, weighs) if has_weights]
+    if name is None and len(weighed) > 1:
+        raise ValueError(f"Several modalities have weights of tiles: pass modality={' or '.join(map(repr, weighed))}.")
+    if name is None and weighed:
+        (name,) = weighed
+    if name not in weighed:
+        asked = [f"{encoder} ({one!r})" for one, encoder in encoders.items() if name in (None, one)]
+        raise ValueError(
+            f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} not weigh tiles. AttentionMIL, DeepAttnMISL "
+            f"and TransformerMIL do. Modalities of this model that have weights of tiles: {shorten(weighed) or 'none'}."
+        )
+    return list(encoders).index(name)
+
+
+def tile_table(bags, weights):
+    """Attention and, where all bags know them, slide and coordinates of all tiles, indexed by patient and tile."""
+    n_tiles = bags.array.n_tiles
+    tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
+    index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
+    table = pd.DataFrame({"attention": weights}, index=index)
+    slides = [bag.slides for bag in bags]
+    if slides and all(one is not None for one in slides):
+        table["slide"] = [name for one in slides for name, n in one.items() for _ in range(n)]
+    coords = [bag.coords for bag in bags]
+    if coords and all(one is not None for one in coords):
+        table[["x", "y"]] = np.concatenate(coords)
+        units = [bag.coord_unit for bag in bags]
+        if any(units):
+            table["coord_unit"] = np.repeat(np.array(units, dtype=object), n_tiles)
+    return table
