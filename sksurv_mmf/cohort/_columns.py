@@ -9,16 +9,14 @@ from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from ..bags._array import BagArray, BagDtype
+from ..utils._frames import as_frame, check_is_table
 from ..utils._validation import SEPARATOR, belongs_to, shorten, subject
 
 
 def check_table(estimator, X, reset):
     """X as a frame, after comparing its columns with those of `fit` or, if `reset`, remembering them."""
-    if isinstance(X, pd.Series):
-        raise ValueError(
-            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
-            "column 'a'."
-        )
+    check_is_table(X)
+    X = as_frame(X)
     if not isinstance(X, pd.DataFrame):
         # float64 keeps values apart that float32 would turn into infinity without a word.
         X = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")

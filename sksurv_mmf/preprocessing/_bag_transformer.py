@@ -9,9 +9,11 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagArray, BagDtype
+from ..utils._frames import as_frame
 
 MIN_BATCH = 1000  # tiles; so that small bags do not make batches with fewer tiles than components or clusters
 
@@ -110,6 +112,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If a column holds no bag at all.
         """
         self._validate_params()
+        refuse_polars(self)
         X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True)
         random_state = check_random_state(self.random_state)
@@ -145,6 +148,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If tiles have another number of features than in `fit`, or the transformer refuses a bag.
         """
         check_is_fitted(self)
+        refuse_polars(self)
         X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True, reset=False)
         return pd.DataFrame({name: self._transform_column(name, column) for name, column in X.items()}, index=X.index)
@@ -173,6 +177,16 @@ class OnTiles:
         return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
 
 
+def refuse_polars(transformer):
+    """Refuse to return bags if the output was asked to be polars'."""
+    if _get_output_config("transform", transformer)["dense"] == "polars":
+        raise ValueError(
+            f"{type(transformer).__name__} returns bags of tiles, which a polars frame cannot hold, but "
+            "transform_output='polars' asks for one (in sklearn.set_config or set_output). Use "
+            "set_output(transform='pandas')."
+        )
+
+
 def as_frame_of_bags(X, transformer):
     """Return columns of bags as a frame, or say what `transformer` was given instead."""
     name = type(transformer).__name__
@@ -180,6 +194,7 @@ def as_frame_of_bags(X, transformer):
         X = pd.Series(X)
     if isinstance(X, pd.Series):
         X = X.to_frame(X.name if X.name is not None else "tiles")
+    X = as_frame(X)
     if not isinstance(X, pd.DataFrame):
         raise TypeError(
             f"{name} works on columns of bags; got {type(X).__name__}. Pass a DataFrame, a Series of dtype 'bag' or a "

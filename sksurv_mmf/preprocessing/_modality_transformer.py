@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.utils.validation import validate_data
 
-from ..utils._validation import SEPARATOR, belongs_to
+from ..bags._array import BagDtype
+from ..utils._frames import as_frame, check_one_level, column_names
+from ..utils._validation import SEPARATOR, belongs_to, count_by_modality
+from ._bag_transformer import refuse_polars
 from ._present_patients import PresentPatients
 
 
@@ -45,8 +49,8 @@ def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalit
 
     Notes
     -----
-    Each transformer sees only the patients who have its modality; for the others the modality stays missing. The
-    parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
+    Each transformer sees only the patients who have its modality; for the others the modality stays missing. Columns
+    that a transformer does not name are ``<modality>__0``, ``<modality>__1``, and so on. The parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
     ``rna__transformer__with_mean``.
 
     Examples
@@ -69,18 +73,36 @@ def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalit
             f"remainder must be 'passthrough' or 'drop', got {remainder!r}; name the modalities one by one."
         )
     return ColumnTransformer(
-        [
-            (
-                modality,
-                transformer if isinstance(transformer, str) else PresentPatients(transformer),
-                ColumnsOf(modality),
-            )
-            for modality, transformer in modalities.items()
-        ],
-        remainder=remainder,
+        [(modality, _of_present(transformer), ColumnsOf(modality)) for modality, transformer in modalities.items()],
+        remainder=Unchanged() if remainder == "passthrough" else remainder,
         n_jobs=n_jobs,
         verbose_feature_names_out=name_with_modality,
     ).set_output(transform="pandas")
+
+
+def _of_present(transformer):
+    if isinstance(transformer, str):
+        return Unchanged() if transformer == "passthrough" else transformer
+    return PresentPatients(transformer)
+
+
+class Unchanged(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Returns what it is given, bags and columns of any type included; scikit-learn's "passthrough" knows no bags."""
+
+    def fit(self, X, y=None):
+        """Remember the columns."""
+        self._check_X(X, reset=True)
+        return self
+
+    def transform(self, X):
+        """Return X as a frame of pandas."""
+        return self._check_X(X, reset=False)
+
+    def _check_X(self, X, reset):
+        X = as_frame(X)
+        if any(isinstance(dtype, BagDtype) for dtype in X.dtypes):
+            refuse_polars(self)
+        return validate_data(self, X, skip_check_array=True, reset=reset)
 
 
 def name_with_modality(modality, feature):
@@ -97,16 +119,17 @@ class ColumnsOf:
     modality: str
 
     def __call__(self, X):
-        if not isinstance(X, pd.DataFrame):
+        names = column_names(X)
+        if names is None:
             raise TypeError(
                 f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
             )
+        check_one_level(names)
         # A mask, because scikit-learn looks up each of a list of names among all names: seconds for 20,000 genes.
-        chosen = np.array([belongs_to(name, self.modality) for name in X.columns])
+        chosen = np.array([belongs_to(name, self.modality) for name in names])
         if not chosen.any():
-            present = list(dict.fromkeys(name.split(SEPARATOR)[0] for name in X.columns if SEPARATOR in name))
             raise ValueError(
                 f"X has no column of the modality {self.modality!r}: none is named "
-                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {present}."
+                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {list(count_by_modality(names))}."
             )
         return chosen

@@ -8,9 +8,18 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from ..bags._array import BagDtype
+from ..utils._frames import as_frame
+from ..utils._validation import shorten
+from ._bag_transformer import refuse_polars
+from ._names_out import names_out
 
 
 class PresentPatients(TransformerMixin, BaseEstimator):
@@ -80,10 +89,10 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         ValueError
             If no patient has the modality.
         """
-        X, y, _ = self._start_fit(X, y)
+        X, y, _ = self._start_fit(as_frame(X), y)
         with _hint_at_bags(self.transformer, X):
             self.transformer_.fit(X, y)
-        self._remember_columns(self._apply(_safe_indexing(X, [0])))
+        self._remember_columns(self._apply(_safe_indexing(X, [0])), X)
         return self
 
     def fit_transform(self, X, y=None):
@@ -107,11 +116,12 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         ValueError
             If no patient has the modality.
         """
+        X = as_frame(X)
         index = getattr(X, "index", None)
         X, y, present = self._start_fit(X, y)
         with _hint_at_bags(self.transformer, X):
-            transformed = _as_dense(self.transformer_.fit_transform(X, y))
-        self._remember_columns(transformed)
+            transformed = _as_table(self.transformer_.fit_transform(X, y), X, self.transformer)
+        self._remember_columns(transformed, X)
         return _spread(transformed, present, index)
 
     def transform(self, X):
@@ -128,13 +138,14 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             What the transformer returns, with missing rows for the patients who lack the modality.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
+        X = self._check_X(as_frame(X), reset=False)
         present = is_present(X)
         transformed = self._apply(_safe_indexing(X, present)) if present.any() else self._nobody()
+        self._check_columns(transformed)
         return _spread(transformed, present, getattr(X, "index", None))
 
     def get_feature_names_out(self, input_features=None):
-        """Return the names that the fitted transformer gives its columns.
+        """Return the names of the columns that come out.
 
         Parameters
         ----------
@@ -144,12 +155,14 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
-            Names of the columns that come out.
+            The names that the fitted transformer gives its columns or leaves them, step by step if it is a pipeline;
+            "0", "1", and so on where it tells none.
         """
         check_is_fitted(self)
-        if self._names is not None:
+        names_in = _check_feature_names_in(self, input_features)
+        if self._is_frame or hasattr(self, "feature_names_in_") or input_features is None:
             return np.array(self._names, dtype=object)
-        return self.transformer_.get_feature_names_out(input_features)
+        return np.array(names_out(self.transformer_, list(names_in), len(self._names)), dtype=object)
 
     def _check_X(self, X, reset):
         if isinstance(X, pd.DataFrame):
@@ -170,22 +183,43 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         self.transformer_ = clone(self.transformer)
         return _safe_indexing(X, present), None if y is None else _safe_indexing(y, present), present
 
-    def _remember_columns(self, transformed):
+    def _remember_columns(self, transformed, X):
         # As names and not as an empty frame, because saved models hold lists and words only.
-        is_frame = isinstance(transformed, pd.DataFrame)
-        self._names = transformed.columns.tolist() if is_frame else None
-        self._dtypes = [str(dtype) for dtype in (transformed.dtypes if is_frame else [transformed.dtype])]
-        self._n_columns = transformed.shape[1]
+        self._is_frame = isinstance(transformed, pd.DataFrame)
+        if self._is_frame:
+            self._names = transformed.columns.tolist()
+        else:
+            self._names = names_out(self.transformer_, getattr(X, "columns", None), transformed.shape[1])
+        self._dtypes = [str(dtype) for dtype in (transformed.dtypes if self._is_frame else [transformed.dtype])]
+        self._check_columns(transformed)
+
+    def _check_columns(self, transformed):
+        """Refuse columns that are not those of the fit, no column, and bags for polars."""
+        n_columns = transformed.shape[1]
+        is_same = transformed.columns.tolist() == self._names if self._is_frame else n_columns == len(self._names)
+        if not is_same:
+            now = shorten(getattr(transformed, "columns", range(n_columns)))
+            raise ValueError(
+                f"{self.transformer} returns the columns {now}, but in fit it returned {shorten(self._names)}. Use a "
+                "transformer that learns its columns in fit, such as OneHotEncoder in place of pandas.get_dummies."
+            )
+        if n_columns == 0:
+            raise ValueError(
+                f"{self.transformer} leaves no column of {shorten(getattr(self, 'feature_names_in_', 'X'), 3)}. Keep "
+                "at least one, or leave the modality out with 'drop'."
+            )
+        if "bag" in self._dtypes:
+            refuse_polars(self)
 
     def _nobody(self):
         """What the transformer makes of no patient at all."""
-        if self._names is None:
-            return np.empty((0, self._n_columns), dtype=self._dtypes[0])
+        if not self._is_frame:
+            return np.empty((0, len(self._names)), dtype=self._dtypes[0])
         columns = {i: pd.Series([], dtype=dtype) for i, dtype in enumerate(self._dtypes)}
         return pd.DataFrame(columns).set_axis(self._names, axis=1)
 
     def _apply(self, X):
-        return _as_dense(self.transformer_.transform(X))
+        return _as_table(self.transformer_.transform(X), X, self.transformer)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -198,8 +232,43 @@ def is_present(X):
     return ~np.asarray(pd.isna(X)).all(axis=1)
 
 
-def _as_dense(transformed):
-    return transformed.toarray() if issparse(transformed) else transformed
+def _as_table(transformed, X, transformer):
+    """What a transformer returned, as a dense array or pandas frame that has a row for each row of X, in this order."""
+    if issparse(transformed):
+        transformed = transformed.toarray()
+    if isinstance(transformed, pd.Series):
+        transformed = transformed.to_frame()
+    elif isinstance(transformed, pd.DataFrame):
+        transformed = transformed.set_axis(map(_as_name, transformed.columns), axis=1)
+    transformed = as_frame(transformed)
+    shape = getattr(transformed, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != len(X):
+        raise ValueError(
+            f"{transformer} was given {len(X)} patients and returned a {type(transformed).__name__} of shape {shape}. "
+            "It must return one row for each patient; patients are left out in X and y, before the fit."
+        )
+    if isinstance(transformed, pd.DataFrame):
+        _check_frame(transformed, X, transformer)
+    return transformed
+
+
+def _check_frame(frame, X, transformer):
+    """Refuse a frame that has other patients than X, or several columns of one name."""
+    index = getattr(X, "index", None)
+    # Rows that are numbered from 0 are those of an array, in the order of X.
+    if index is not None and not frame.index.equals(index) and not frame.index.equals(pd.RangeIndex(len(frame))):
+        raise ValueError(
+            f"{transformer} was given the patients {shorten(index, 3)} and returned the rows {shorten(frame.index, 3)}. "
+            "It must keep the index of X and its order."
+        )
+    repeated = frame.columns[frame.columns.duplicated()].unique()
+    if len(repeated):
+        raise ValueError(f"{transformer} returns several columns of the name {shorten(repeated, 2)}. Rename them.")
+
+
+def _as_name(column):
+    """Name of a column that may have several levels or be a number."""
+    return "_".join(map(str, column)) if isinstance(column, tuple) else str(column)
 
 
 def _spread(transformed, present, index):

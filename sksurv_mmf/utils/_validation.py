@@ -1,5 +1,6 @@
 """Constraints and messages that several parts share."""
 
+from collections import Counter
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval
@@ -14,6 +15,12 @@ PROBABILITY = Interval(Real, 0, 1, closed="left")
 def belongs_to(column, modality):
     """Whether a column is named ``<modality>__<feature>``."""
     return isinstance(column, str) and column.startswith(modality + SEPARATOR)
+
+
+def count_by_modality(columns):
+    """Number of the columns named ``<modality>__<feature>`` of each modality, in order of appearance."""
+    parts = [column.partition(SEPARATOR) for column in columns if isinstance(column, str)]
+    return Counter(name for name, separator, _ in parts if name and separator)
 
 
 def shorten(names, most=5):

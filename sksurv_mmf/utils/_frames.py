@@ -1,0 +1,104 @@
+"""Tables from users: frames of other libraries become pandas', and what is no table is told apart."""
+
+from collections.abc import Mapping
+from os import PathLike
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from ._validation import SEPARATOR, shorten
+
+
+def as_frame(X):
+    """X as pandas' frame if it is a frame of any library, such as polars, and anything else as it is.
+
+    Frames without an index, as polars has them, get row numbers for patients.
+
+    Raises
+    ------
+    ValueError
+        If the names of columns have several levels.
+    """
+    if not isinstance(X, pd.DataFrame):
+        if not nw.dependencies.is_into_dataframe(X):
+            return X
+        columns = nw.from_native(X, eager_only=True)
+        X = pd.DataFrame({name: _values(columns[name]) for name in columns.columns}, index=range(len(columns)))
+    check_one_level(X.columns)
+    return X
+
+
+def _values(column):
+    """Values for a column of a pandas frame; this needs no pyarrow, which polars' own conversion does."""
+    if column.dtype == nw.Boolean and column.null_count():
+        column = column.cast(nw.Float64)
+    return column.to_numpy() if column.dtype.is_numeric() or column.dtype == nw.Boolean else column.to_list()
+
+
+def check_one_level(columns):
+    """Refuse names of columns that are tuples, as those of a MultiIndex are."""
+    levels = [column for column in columns if isinstance(column, tuple)]
+    if levels:
+        raise ValueError(
+            f"The columns have several levels (a MultiIndex): {shorten(levels, 2)}. Modalities are told by names "
+            f"such as 'rna{SEPARATOR}TP53'; join the levels: "
+            f"X.columns = ['{SEPARATOR}'.join(map(str, column)) for column in X.columns]."
+        )
+
+
+def column_names(X):
+    """Names of the columns of a frame of any library; None if X is no frame."""
+    if isinstance(X, pd.DataFrame):
+        return X.columns
+    return nw.from_native(X).columns if nw.dependencies.is_into_dataframe(X) else None
+
+
+def check_is_table(X):
+    """Refuse what is neither a frame nor a numeric array, and say how to make a frame of it."""
+    if X is None:
+        raise ValueError("X is None, but a frame is expected: one row per patient, as join_modalities makes it.")
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
+            "column 'a', and a Series of bags becomes a column by join_modalities({'wsi': series})."
+        )
+    if isinstance(X, str | bytes | PathLike):
+        raise ValueError(
+            f"X is the text {X!r:.80}, but a frame is expected. Read the file first, for example with "
+            "pd.read_csv(path, index_col='patient')."
+        )
+    if isinstance(X, Mapping):
+        raise ValueError(
+            f"X is a {type(X).__name__} with the keys {shorten(X, 3)}, but a frame is expected. Tables by modality "
+            "are joined by join_modalities(X); columns by name make pd.DataFrame(X, index=patients)."
+        )
+    if nw.dependencies.is_polars_lazyframe(X):
+        raise ValueError("X is a LazyFrame, but a frame is expected: X.collect().")
+    _check_is_plain(X)
+
+
+def _check_is_plain(X):
+    """Refuse records and bags."""
+    fields = getattr(getattr(X, "dtype", None), "names", None)
+    records = isinstance(X, list | tuple) and len(X) and isinstance(X[0], Mapping)
+    if fields or records:
+        names = shorten(fields or X[0], 3)
+        raise ValueError(
+            f"X holds records with the fields {names}, but a frame is expected: pd.DataFrame(X, index=patients)."
+        )
+    if _holds_bags(X):
+        raise ValueError(
+            f"X is a {type(X).__name__} of bags of tiles, but a frame is expected in which bags are a column: "
+            "pd.DataFrame({'wsi__tiles': pd.Series(list(X), index=patients, dtype='bag')})."
+        )
+
+
+def _holds_bags(X):
+    """Whether X looks like a sequence of arrays of tiles rather than of rows."""
+    if getattr(X, "ndim", None) == 3 or getattr(getattr(X, "dtype", None), "name", None) == "bag":
+        return True
+    if not (isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)):
+        return False
+    cells = np.ravel(X) if isinstance(X, np.ndarray) else X
+    return any(getattr(cell, "ndim", 0) == 2 or hasattr(cell, "n_tiles") for cell in cells)
