@@ -12,6 +12,7 @@ from sksurv.base import SurvivalAnalysisMixin
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from .cohort._columns import check_table, select_columns
+from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._outcome import check_outcome
 from .cohort._reading import check_has_any, check_present
 from .utils._modality_composition import ModalityComposition
@@ -141,6 +142,7 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._columns = select_columns(X, self.modalities)
+        warn_of_merged_modalities(X, self._columns, self.modalities)
         check_present(self._present(X), [name for name, _ in self._columns])
         held_out = np.full((len(X), len(self._columns)), np.nan)
         for train, test in self._folds(X, y, event, time):

@@ -14,6 +14,7 @@ from sksurv.functions import StepFunction
 from torch import nn
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
+from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._outcome import check_outcome
 from .cohort._reading import check_present, read_patients
 from .cohort._tiles import tile_table, weighed_modality
@@ -263,6 +264,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._layout, encoders = self._plan(X)
+        warn_of_merged_modalities(X, [(one.name, one.columns) for one in self._layout], self.modalities)
         objective = self._objective().fit(event, time)
         patients = read_patients(X, self._layout, objective.encode(event, time))
         check_present(patients.present, [modality.name for modality in self._layout])

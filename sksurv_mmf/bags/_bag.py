@@ -212,6 +212,13 @@ class Bag:
         _check_mapped(features, (self.n_tiles, width), function, self.source)
         return self._from_content(_Arrays(features, self.coords, self._content.slides, self.coord_unit), self.source)
 
+    def __float__(self):
+        # Whatever wants numbers, such as scikit-learn's transformers, comes here with a column of bags.
+        raise TypeError(
+            "A bag of tiles is no number. Summarise its tiles with BagPooling, or transform them with "
+            "BagTransformer(...); make_modality_transformer(<modality>=...) chooses the columns for a transformer."
+        )
+
     def __repr__(self):
         return f"Bag({self.n_tiles} tiles x {self.n_features} features)"
 

@@ -121,10 +121,19 @@ def _selected(X, name, columns, n_modalities):
             positions = list(range(X.shape[1]))
     if not positions:
         raise ValueError(
-            f"Modality {name!r} is not in X: no column is named '{name}{SEPARATOR}...'. The modalities in X are "
-            f"{shorten(prefixes(X)) or 'unnamed'}."
+            f"Modality {name!r} is not in X: no column is named '{name}{SEPARATOR}...'. {_modalities_in(X)}"
         )
     return positions
+
+
+def _modalities_in(X):
+    names = prefixes(X)
+    if names:
+        return f"The modalities in X are {shorten(names)}."
+    return (
+        f"The columns of X name no modality: {shorten(X.columns, 3)}. In a Pipeline, steps keep names after "
+        "pipeline.set_output(transform='pandas'); otherwise say which columns: (name, ..., columns)."
+    )
 
 
 def describe(X, named_columns):

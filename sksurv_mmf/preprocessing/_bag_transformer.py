@@ -9,11 +9,11 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagArray, BagDtype
 from ..utils._frames import as_frame
+from ._checks import refuse_polars
 
 MIN_BATCH = 1000  # tiles; so that small bags do not make batches with fewer tiles than components or clusters
 
@@ -175,16 +175,6 @@ class OnTiles:
     def __call__(self, features):
         tiles = self.transformer.transform(_at_least_float32(features))
         return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
-
-
-def refuse_polars(transformer):
-    """Refuse to return bags if the output was asked to be polars'."""
-    if _get_output_config("transform", transformer)["dense"] == "polars":
-        raise ValueError(
-            f"{type(transformer).__name__} returns bags of tiles, which a polars frame cannot hold, but "
-            "transform_output='polars' asks for one (in sklearn.set_config or set_output). Use "
-            "set_output(transform='pandas')."
-        )
 
 
 def as_frame_of_bags(X, transformer):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, chec
 from sksurv.util import check_array_survival
 
 from ..utils._validation import shorten
+from ._checks import numbers
 from ._cox_path import cox_path, cross_validated_deviance, interpolate_path
 
 
@@ -267,6 +268,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
 
     def _check_X(self, X, reset, dtype=FLOAT_DTYPES, **checks):
         """X as an array and who has the genes; refuses half-missing patients and infinite values by name."""
+        X = numbers(X, self)
         patients = getattr(X, "index", None)
         X = validate_data(self, X, reset=reset, dtype=dtype, ensure_all_finite=False, **checks)
         if np.isfinite(X).all():

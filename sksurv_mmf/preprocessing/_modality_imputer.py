@@ -5,7 +5,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..utils._validation import SEPARATOR
+from ..utils._validation import SEPARATOR, shorten
+from ._checks import frame_with_names, numbers
 
 
 class ModalityImputer(TransformerMixin, BaseEstimator):
@@ -121,10 +122,10 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
         return np.array([*self.feature_names_in_, *indicators], dtype=object)
 
     def _check_X(self, X, reset):
-        if not isinstance(X, pd.DataFrame):
-            raise TypeError(
-                f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
-            )
+        X = numbers(frame_with_names(X), self)
+        unnamed = [name for name in X.columns if not isinstance(name, str)]
+        if unnamed:
+            raise TypeError(f"Columns must be named <modality>{SEPARATOR}<feature>; {shorten(unnamed)} are no names.")
         validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
         return X.astype(np.float64)
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn import compose
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.compose import ColumnTransformer
 from sklearn.utils.validation import validate_data
 
 from ..bags._array import BagDtype
-from ..utils._frames import as_frame, check_one_level, column_names
-from ..utils._validation import SEPARATOR, belongs_to, count_by_modality
-from ._bag_transformer import refuse_polars
+from ..utils._frames import as_frame
+from ..utils._validation import SEPARATOR, belongs_to, columns_by_modality
+from ._checks import frame_with_names, refuse_polars
 from ._present_patients import PresentPatients
 
 
@@ -105,6 +105,18 @@ class Unchanged(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return validate_data(self, X, skip_check_array=True, reset=reset)
 
 
+class ColumnTransformer(compose.ColumnTransformer):
+    """scikit-learn's, of whose name pipelines and searches make names; it refuses what is no frame of a cohort."""
+
+    def fit_transform(self, X, y=None, **params):
+        """Fit all transformers, and transform and join the columns."""
+        return super().fit_transform(frame_with_names(X), y, **params)
+
+    def transform(self, X, **params):
+        """Transform and join the columns."""
+        return super().transform(frame_with_names(X), **params)
+
+
 def name_with_modality(modality, feature):
     """Return ``<modality>__<feature>``, without repeating a prefix that is there; other columns keep their name."""
     if modality == "remainder" or belongs_to(feature, modality):
@@ -119,17 +131,11 @@ class ColumnsOf:
     modality: str
 
     def __call__(self, X):
-        names = column_names(X)
-        if names is None:
-            raise TypeError(
-                f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
-            )
-        check_one_level(names)
         # A mask, because scikit-learn looks up each of a list of names among all names: seconds for 20,000 genes.
-        chosen = np.array([belongs_to(name, self.modality) for name in names])
+        chosen = np.array([belongs_to(name, self.modality) for name in X.columns])
         if not chosen.any():
             raise ValueError(
                 f"X has no column of the modality {self.modality!r}: none is named "
-                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {list(count_by_modality(names))}."
+                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {list(columns_by_modality(X.columns))}."
             )
         return chosen

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
 from ..utils._validation import shorten
-from ._bag_transformer import refuse_polars
+from ._checks import refuse_polars
 from ._names_out import names_out
 
 
@@ -196,11 +196,10 @@ class PresentPatients(TransformerMixin, BaseEstimator):
     def _check_columns(self, transformed):
         """Refuse columns that are not those of the fit, no column, and bags for polars."""
         n_columns = transformed.shape[1]
-        is_same = transformed.columns.tolist() == self._names if self._is_frame else n_columns == len(self._names)
-        if not is_same:
-            now = shorten(getattr(transformed, "columns", range(n_columns)))
+        now = list(getattr(transformed, "columns", range(n_columns)))
+        if now != (self._names if self._is_frame else list(range(len(self._names)))):
             raise ValueError(
-                f"{self.transformer} returns the columns {now}, but in fit it returned {shorten(self._names)}. Use a "
+                f"{self.transformer} returns the columns {shorten(now)}, but in fit it returned {shorten(self._names)}. Use a "
                 "transformer that learns its columns in fit, such as OneHotEncoder in place of pandas.get_dummies."
             )
         if n_columns == 0:
@@ -238,7 +237,7 @@ def _as_table(transformed, X, transformer):
         transformed = transformed.toarray()
     if isinstance(transformed, pd.Series):
         transformed = transformed.to_frame()
-    elif isinstance(transformed, pd.DataFrame):
+    if isinstance(transformed, pd.DataFrame):
         transformed = transformed.set_axis(map(_as_name, transformed.columns), axis=1)
     transformed = as_frame(transformed)
     shape = getattr(transformed, "shape", None)

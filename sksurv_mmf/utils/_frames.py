@@ -1,6 +1,7 @@
 """Tables from users: frames of other libraries become pandas', and what is no table is told apart."""
 
 from collections.abc import Mapping
+from functools import partial
 from os import PathLike
 
 import narwhals.stable.v2 as nw
@@ -48,50 +49,45 @@ def check_one_level(columns):
 
 
 def column_names(X):
-    """Names of the columns of a frame of any library; None if X is no frame."""
+    """Names of the columns of a frame of any library; none if X is no frame."""
     if isinstance(X, pd.DataFrame):
         return X.columns
-    return nw.from_native(X).columns if nw.dependencies.is_into_dataframe(X) else None
+    return nw.from_native(X).columns if nw.dependencies.is_into_dataframe(X) else []
 
 
 def check_is_table(X):
     """Refuse what is neither a frame nor a numeric array, and say how to make a frame of it."""
+    what, way_out = _describe(X)
+    if what:
+        raise ValueError(f"X is {what}, but a frame is expected, with one row per patient.{way_out and f' {way_out}'}")
+
+
+def _describe(X):
+    """What X is and how it becomes a frame; nothing if it may be a table."""
     if X is None:
-        raise ValueError("X is None, but a frame is expected: one row per patient, as join_modalities makes it.")
+        return "None", "join_modalities makes one."
     if isinstance(X, pd.Series):
-        raise ValueError(
-            f"X is the Series {X.name!r}, but a frame is expected: X.iloc[[0]] selects the first patient, X[['a']] the "
-            "column 'a', and a Series of bags becomes a column by join_modalities({'wsi': series})."
+        return f"the Series {X.name!r}", (
+            "X.iloc[[0]] selects the first patient, X[['a']] the column 'a'; join_modalities({'wsi': series}) makes a "
+            "column of a Series."
         )
     if isinstance(X, str | bytes | PathLike):
-        raise ValueError(
-            f"X is the text {X!r:.80}, but a frame is expected. Read the file first, for example with "
-            "pd.read_csv(path, index_col='patient')."
-        )
+        return f"the text {str(X)!r:.80}", "Read the file first, for example with pd.read_csv(path, index_col='patient')."
     if isinstance(X, Mapping):
-        raise ValueError(
-            f"X is a {type(X).__name__} with the keys {shorten(X, 3)}, but a frame is expected. Tables by modality "
-            "are joined by join_modalities(X); columns by name make pd.DataFrame(X, index=patients)."
-        )
-    if nw.dependencies.is_polars_lazyframe(X):
-        raise ValueError("X is a LazyFrame, but a frame is expected: X.collect().")
-    _check_is_plain(X)
-
-
-def _check_is_plain(X):
-    """Refuse records and bags."""
+        way_out = "Make one with join_modalities(X) of tables by modality, or with pd.DataFrame(X, index=patients)."
+        return f"a {type(X).__name__} with the keys {shorten(X, 3)}", way_out
     fields = getattr(getattr(X, "dtype", None), "names", None)
-    records = isinstance(X, list | tuple) and len(X) and isinstance(X[0], Mapping)
-    if fields or records:
-        names = shorten(fields or X[0], 3)
-        raise ValueError(
-            f"X holds records with the fields {names}, but a frame is expected: pd.DataFrame(X, index=patients)."
-        )
+    if fields or (isinstance(X, list | tuple) and len(X) and isinstance(X[0], Mapping)):
+        fields = shorten(fields or X[0], 3)
+        return f"a {type(X).__name__} of records with the fields {fields}", "Make one: pd.DataFrame(X, index=patients)."
+    if nw.dependencies.is_polars_lazyframe(X):
+        return "a LazyFrame", "Make one: X.collect()."
     if _holds_bags(X):
-        raise ValueError(
-            f"X is a {type(X).__name__} of bags of tiles, but a frame is expected in which bags are a column: "
-            "pd.DataFrame({'wsi__tiles': pd.Series(list(X), index=patients, dtype='bag')})."
+        return f"a {type(X).__name__} of bags of tiles", (
+            "Bags are a column of it: pd.DataFrame({'wsi__tiles': pd.Series(list(X), index=patients, dtype='bag')})."
         )
+    is_array = isinstance(X, list | tuple) or any(map(partial(hasattr, X), ("__array__", "toarray", "columns")))
+    return (None, None) if is_array else (f"of the type {type(X).__name__}", "")
 
 
 def _holds_bags(X):
@@ -100,5 +96,5 @@ def _holds_bags(X):
         return True
     if not (isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)):
         return False
-    cells = np.ravel(X) if isinstance(X, np.ndarray) else X
+    cells = X.ravel() if isinstance(X, np.ndarray) else X
     return any(getattr(cell, "ndim", 0) == 2 or hasattr(cell, "n_tiles") for cell in cells)

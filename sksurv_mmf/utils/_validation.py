@@ -1,6 +1,6 @@
 """Constraints and messages that several parts share."""
 
-from collections import Counter
+from collections import defaultdict
 from numbers import Real
 
 from sklearn.utils._param_validation import Interval
@@ -17,10 +17,14 @@ def belongs_to(column, modality):
     return isinstance(column, str) and column.startswith(modality + SEPARATOR)
 
 
-def count_by_modality(columns):
-    """Number of the columns named ``<modality>__<feature>`` of each modality, in order of appearance."""
-    parts = [column.partition(SEPARATOR) for column in columns if isinstance(column, str)]
-    return Counter(name for name, separator, _ in parts if name and separator)
+def columns_by_modality(columns):
+    """The columns that are named ``<modality>__<feature>`` of each modality, in order of appearance."""
+    found = defaultdict(list)
+    for column in columns:
+        name, separator, _ = column.partition(SEPARATOR) if isinstance(column, str) else ("", "", "")
+        if name and separator:
+            found[name].append(column)
+    return found
 
 
 def shorten(names, most=5):

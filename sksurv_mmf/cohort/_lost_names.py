@@ -1,0 +1,82 @@
+"""Modalities that a pipeline was given, and that its steps have merged by losing names of columns."""
+
+import sys
+import warnings
+from traceback import walk_stack
+
+from sklearn.pipeline import Pipeline
+
+from ..utils._frames import column_names
+from ..utils._validation import SEPARATOR, belongs_to, columns_by_modality
+
+
+def warn_of_merged_modalities(X, layout, modalities):
+    """Warn if a modality that the user did not define holds several of those that a surrounding pipeline was given.
+
+    Parameters
+    ----------
+    X : DataFrame
+        The cohort as it reaches the estimator.
+    layout : list of tuple
+        Name and positions of the columns of each modality.
+    modalities : list of tuple or None
+        What the user said about modalities.
+    """
+    columns_said = {name for name, _, *columns in modalities or [] if columns}
+    doubtful = [
+        (name, X.columns[columns])
+        for name, columns in layout
+        if name not in columns_said and (modalities is None or not belongs_to(X.columns[columns[0]], name))
+    ]
+    if not doubtful:
+        return
+    given = _given_to_pipeline()
+    for name, columns in doubtful:
+        merged = _merged(name, columns, given, named_by_user=modalities is not None)
+        if len(merged) > 1:
+            _warn(name, len(columns), merged)
+
+
+def _merged(name, columns, given, named_by_user):
+    """Columns of a pipeline, by modality, that are or may be in the modality `name` with these columns."""
+    if not belongs_to(columns[0], name):  # without names, nobody knows what it holds
+        is_meant = named_by_user and name not in given
+        return {} if is_meant else given
+    if name in given:
+        return {}
+    # ColumnTransformer puts names of its own in front: "remainder__rna__TP53".
+    found = columns_by_modality(column.removeprefix(f"{name}{SEPARATOR}") for column in columns)
+    return {one: found[one] for one in found if one in given}
+
+
+def _given_to_pipeline():
+    """Columns by modality of the X of the innermost Pipeline with modalities among those that are being fitted.
+
+    An estimator is not told that it is a step of a pipeline, and to be given a table without names is no mistake by
+    itself: arrays are welcome. Only the pipeline's own X tells the two apart, and only the call stack leads there.
+    Nothing but this warning depends on it.
+    """
+    for frame, _ in walk_stack(sys._getframe()):
+        if not frame.f_code.co_name.startswith("fit"):
+            continue
+        pipeline, X = frame.f_locals.get("self"), frame.f_locals.get("X")
+        given = columns_by_modality(column_names(X)) if isinstance(pipeline, Pipeline) else {}
+        if given:
+            return given
+    return {}
+
+
+def _warn(name, n_columns, merged):
+    several = ", ".join(
+        f"{one!r} ({len(columns)} column{'s' * (len(columns) > 1)}, such as {columns[0]!r})"
+        for one, columns in list(merged.items())[:2]
+    )
+    more = f" and {len(merged) - 2} more" if len(merged) > 2 else ""
+    warnings.warn(
+        f"The pipeline was given the modalities {several}{more}, but its steps lost their names: its last step is given "
+        f"{n_columns} columns that count as one modality, {name!r}. Prepare modalities by make_modality_transformer, or "
+        "keep names with pipeline.set_output(transform='pandas') and, in a ColumnTransformer, "
+        "verbose_feature_names_out=False. If one modality is meant, say so with a name that is not in X: "
+        "modalities=[('features', SNN())].",
+        stacklevel=4,
+    )
