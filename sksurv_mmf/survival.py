@@ -14,13 +14,12 @@ from sksurv.functions import StepFunction
 from torch import nn
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
+from .cohort._encoders import check_encoders, encoders_of
 from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._outcome import check_outcome
 from .cohort._reading import check_present, read_patients
 from .cohort._tiles import tile_table, weighed_modality
-from .encoders._attention_mil import AttentionMIL
 from .encoders._base import Encoder
-from .encoders._snn import SNN
 from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .objectives._base import Objective
@@ -34,12 +33,12 @@ from .training._net import (
     train,
     training_history,
 )
-from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales
+from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales, width_of
 from .training._patients import hold_out
 from .training._seeds import draw_seed, torch_seed
 from .utils._available_if import available_if
 from .utils._device import resolve_device
-from .utils._modality_composition import ModalityComposition
+from .utils._modality_composition import InferredComposition
 from .utils._validation import PROBABILITY, check_part
 
 
@@ -52,7 +51,7 @@ def _check_fusion_weighs(estimator):
         )
 
 
-class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityComposition):
+class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredComposition):
     """Predict survival from several kinds of data by a network that fuses them.
 
     Each modality of the cohort table is encoded into a vector, the vectors are fused into one, and the fused vector
@@ -69,6 +68,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         How the modality vectors become one. None is :class:`~sksurv_mmf.fusions.CrossModalAttention`.
     objective : Objective, default=None
         What is learnt. None is :class:`~sksurv_mmf.objectives.DiscreteHazard`.
+    encoders : dict of str to (Encoder or dict), default=None
+        If `modalities` is None: the encoder, or parameters of the default encoder, of modalities by name, for example
+        ``{"wsi": {"hidden_dim": 64}, "rna": MLP()}``. ``set_params(wsi__hidden_dim=64)`` sets them, and so does a grid
+        search.
     embedding_dim : int, default=32
         Width of the modality vectors.
     standardize : bool, default=True
@@ -160,10 +163,13 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     [1.0]
     """
 
+    default_parts = {"fusion": CrossModalAttention, "objective": DiscreteHazard}
+
     _parameter_constraints = {
         "modalities": [list, None],
         "fusion": [Fusion, None],
         "objective": [Objective, None],
+        "encoders": [dict, None],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
@@ -191,6 +197,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         fusion=None,
         objective=None,
         *,
+        encoders=None,
         embedding_dim=32,
         standardize=True,
         normalization="layer",
@@ -214,6 +221,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         self.modalities = modalities
         self.fusion = fusion
         self.objective = objective
+        self.encoders = encoders
         self.embedding_dim = embedding_dim
         self.standardize = standardize
         self.normalization = normalization
@@ -284,13 +292,14 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         check_part("objective", self.objective, Objective)
         self._check_modalities("encoder", "from sksurv_mmf.encoders", lambda part: isinstance(part, Encoder))
         self._validate_params()
-        check_callbacks(self.callbacks)
+        check_encoders(self.encoders, self.modalities)
+        check_callbacks(self.callbacks, self.early_stopping)
 
     def _fusion(self):
-        return CrossModalAttention() if self.fusion is None else clone(self.fusion)
+        return self.default_parts["fusion"]() if self.fusion is None else clone(self.fusion)
 
     def _objective(self):
-        objective = DiscreteHazard() if self.objective is None else clone(self.objective)
+        objective = self.default_parts["objective"]() if self.objective is None else clone(self.objective)
         objective._validate_params()
         return objective
 
@@ -298,9 +307,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         """Which columns form a modality, and which encoder reads them."""
         if self.modalities is None:
             layout = describe(X, infer_columns(X))
-            return layout, [AttentionMIL() if modality.is_bag else SNN() for modality in layout]
-        layout = describe(X, select_columns(X, self.modalities))
-        encoders = [clone(encoder) for _, encoder in self._parts]
+            encoders = encoders_of(layout, self.encoders)
+        else:
+            layout = describe(X, select_columns(X, self.modalities))
+            encoders = [clone(encoder) for _, encoder in self._parts]
         for modality, encoder in zip(layout, encoders):
             encoder._validate_params()
             check_reads(encoder, modality)
@@ -318,7 +328,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         return FusionNetwork(
             modules,
             fusion.build(
-                {name: module[-1].out_dim for name, module in zip(names, modules)},
+                {name: width_of(module[-1]) for name, module in zip(names, modules)},
                 bags=[modality.name for modality in self._layout if modality.is_bag],
             ),
             objective.n_outputs_,

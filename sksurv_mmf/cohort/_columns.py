@@ -172,8 +172,9 @@ def bags_of(X, columns) -> BagArray:
 
 def check_reads(encoder, modality):
     """Refuse an encoder for bags on a numeric block and the reverse."""
-    if encoder.reads not in ("bag", "vector"):
-        raise ValueError(f"{type(encoder).__name__}.reads must be 'bag' or 'vector', got {encoder.reads!r}.")
+    reads = getattr(encoder, "reads", None)
+    if reads not in ("bag", "vector"):
+        raise ValueError(f"{type(encoder).__name__}.reads must be 'bag' or 'vector', got {reads!r}.")
     if (encoder.reads == "bag") != modality.is_bag:
         kinds = {"bag": "a bag column", "vector": "numeric columns"}
         found = kinds["bag" if modality.is_bag else "vector"]

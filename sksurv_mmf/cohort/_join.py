@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..bags._array import BagDtype
+from ..utils._frames import check_one_level
 from ..utils._validation import SEPARATOR, shorten, subject
 
 
@@ -80,10 +81,12 @@ def _prefixed(name, table):
         default = "tiles" if isinstance(table.dtype, BagDtype) else "value"
         table = table.to_frame(default if default == "tiles" or table.name is None else table.name)
     if not isinstance(table, pd.DataFrame):
+        way_out = " Convert it: table.to_pandas().set_index('patient')." if hasattr(table, "to_pandas") else ""
         raise TypeError(
             f"Modality {name!r} is a {type(table).__name__} without patients to match by. Pass a DataFrame or Series "
-            "whose index is the patient."
+            f"whose index is the patient.{way_out}"
         )
+    check_one_level(table.columns)
     if table.index.name is None and pd.api.types.is_integer_dtype(table.index.dtype):
         raise ValueError(
             f"The index of modality {name!r} looks like a row number: whole numbers without a name. Pairing rows by "

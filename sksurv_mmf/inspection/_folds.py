@@ -9,6 +9,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from ..utils._frames import as_frame
+
 CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 """What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
 
@@ -25,6 +27,7 @@ def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verb
 
     With `seeds`, one per fold, `look` gets its seed as the fourth argument.
     """
+    X = as_frame(X)
     arguments = repeat(()) if seeds is None else zip(seeds)
     jobs = [delayed(_fit_and_look)(look, estimator, X, y, *fold, *more) for fold, more in zip(folds, arguments)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)

@@ -126,9 +126,14 @@ def modality_importance(
     >>> importance.table["drop"].idxmax()
     'rna'
     """
-    names = prefixes(X)
+    check_is_table(X)
+    X = as_frame(X)
+    names = prefixes(X) if isinstance(X, pd.DataFrame) else []
     if not names:
-        raise ValueError(f"X has no modalities: no column is named '<modality>__<feature>', but {X.columns[0]!r}, ...")
+        what = (
+            f"its columns are {shorten(X.columns, 3)}" if isinstance(X, pd.DataFrame) else f"it is a {type(X).__name__}"
+        )
+        raise ValueError(f"X has no modalities: columns named '<modality>__<feature>' are expected, but {what}.")
     random_state = check_random_state(random_state)
     folds = split(cv, X, y)
     blocks = {name: columns_of(X, name) for name in names}

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from ..bags._checks import COORD_UNITS
 from ..slides._slide import Slide
 from ..slides._tiling import level0_side
+from ..utils._frames import as_frame
 from ..utils._validation import shorten
 from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
@@ -152,6 +153,7 @@ class TileAttentionDisplay:
         ValueError
             If the patient is not in X or has no tiles, or has several slides with coordinates and none is named.
         """
+        X = as_frame(X)
         if patient is not None and patient not in X.index:
             raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
         estimator, X = last_step(estimator, X if patient is None else X.loc[[patient]])

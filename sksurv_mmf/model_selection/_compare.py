@@ -9,6 +9,7 @@ from joblib import Memory
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from ..cohort._outcome import check_outcome
+from ..utils._frames import as_frame, check_is_table
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
@@ -186,7 +187,9 @@ def check_models(models):
 
 def check_patients(X, y):
     """X, y and the Index of the patients."""
-    if not hasattr(X, "iloc"):
+    check_is_table(X)
+    X = as_frame(X)
+    if not isinstance(X, pd.DataFrame):
         X = np.asarray(X)
     patients = X.index if hasattr(X, "iloc") else pd.RangeIndex(len(X))
     if patients.has_duplicates:

@@ -148,14 +148,22 @@ def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     return params
 
 
-def check_callbacks(callbacks: list | None) -> None:
-    """Refuse callbacks that skorch could not call."""
-    for callback in callbacks or []:
-        named = isinstance(callback, tuple) and len(callback) == 2
-        if not isinstance(callback[1] if named else callback, Callback):
+def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
+    """Refuse callbacks that skorch could not call, and those that monitor validation patients where there are none."""
+    for entry in callbacks or []:
+        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        if not isinstance(callback, Callback):
             raise ValueError(
                 "callbacks must be a list of objects of skorch.callbacks.Callback, such as "
-                f"[GradientNormClipping(1.0)], but holds {callback!r}."
+                f"[GradientNormClipping(1.0)], but holds {entry!r}."
+            )
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid_") and not has_validation:
+            name = type(callback).__name__
+            raise ValueError(
+                f"The callback {name} monitors {monitor!r}, but early_stopping=False holds out no patients to compute it "
+                "of. Set early_stopping=True, which stops after `patience` epochs by itself, or monitor the training "
+                f"loss: {name}(monitor={monitor.replace('valid', 'train')!r})."
             )
 
 

@@ -1,6 +1,6 @@
 """The whole network: encoders, normalisation, fusion, and the outputs."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -97,6 +97,48 @@ def as_tokens(embedding: Embedding) -> PackedBags:
 READERS = {"vectors": as_vectors, "tokens": as_tokens}
 
 
+def width_of(module: nn.Module) -> int:
+    """The ``out_dim`` of a module that a part built."""
+    width = getattr(module, "out_dim", None)
+    if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        what = "has no out_dim" if width is None else f"has out_dim={width!r}"
+        raise ValueError(
+            f"The module {type(module).__name__} {what}. A module that `build` returns must say, as a whole number, how "
+            "wide the vectors are that it makes: set module.out_dim."
+        )
+    return int(width)
+
+
+# Tensors of other shapes would be broadcast further on, and a model would learn from them without a word.
+def check_embedding(module: nn.Module, embedding: Embedding, n_patients: int) -> None:
+    """Refuse what an encoder's module returns if it is not one vector, or tokens, of its width for each patient."""
+    packed = isinstance(embedding, PackedBags)
+    values = embedding.values if packed else embedding
+    is_table = isinstance(values, Tensor) and values.ndim == 2 and values.shape[1] == module.out_dim
+    if not is_table or len(embedding) != n_patients:
+        raise ValueError(
+            f"The encoder's module {type(module).__name__} was given {n_patients} patients and returned {shape_of(values)}"
+            f"{f' for {len(embedding)} patients' if packed else ''}. Expected is a tensor of shape (n_patients, out_dim) = "
+            f"({n_patients}, {module.out_dim}), or PackedBags of tokens of the width {module.out_dim}."
+        )
+
+
+def check_fused(module: nn.Module, fused, n_patients: int) -> None:
+    """Refuse what a fusion's module returns if it is not a pair with one vector of its width for each patient."""
+    is_pair = isinstance(fused, tuple | list) and len(fused) == 2
+    if not is_pair or getattr(fused[0], "shape", None) != (n_patients, module.out_dim):
+        raise ValueError(
+            f"The fusion's module {type(module).__name__} was given {n_patients} patients and returned "
+            f"{shape_of(fused[0]) + ' first' if is_pair else shape_of(fused)}. Expected is a pair: a tensor of shape "
+            f"(n_patients, out_dim) = ({n_patients}, {module.out_dim}), and the weights of the modalities or None."
+        )
+
+
+def shape_of(value) -> str:
+    """A tensor by its shape, anything else by its type."""
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
 def normalize(normalization: str | None, embeddings: list[Embedding]) -> list[Embedding]:
     """Rescale every vector or token by itself; zeros, which a lacking patient has, stay zeros."""
     if normalization is None:
@@ -172,10 +214,10 @@ class FusionNetwork(nn.Module):
     ):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
-        self.dims = [encoder[-1].out_dim for encoder in encoders]
+        self.dims = [width_of(encoder[-1]) for encoder in encoders]
         self.fusion = fusion
         self.penalty = getattr(fusion, "penalty", None)  # asked once: a module is slow to say what it does not have
-        self.head = nn.Linear(fusion.out_dim, n_outputs)
+        self.head = nn.Linear(width_of(fusion), n_outputs)
         with torch.no_grad():
             self.head.bias.copy_(torch.as_tensor(initial_outputs).expand(n_outputs))
         self.reads = reads
@@ -203,12 +245,19 @@ class FusionNetwork(nn.Module):
             return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])
-        embedding = READERS[self.reads](self.encoders[m](inputs))
+        embedding = self.encoders[m](inputs)
+        check_embedding(self.encoders[m][-1], embedding, len(inputs))
+        embedding = READERS[self.reads](embedding)
         return embedding if rows is None else spread(embedding, rows, len(batch))
 
     def fuse(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The fused (n_patients, out_dim) tensor and the weights of the modalities, if the fusion has them."""
-        return self.fusion(*self.embed(batch))
+        return self._fuse(*self.embed(batch))
+
+    def _fuse(self, embeddings, present):
+        fused = self.fusion(embeddings, present)
+        check_fused(self.fusion, fused, len(present))
+        return fused
 
     def forward(self, batch: Batch) -> Tensor:
         return self.head(self.fuse(batch)[0])
@@ -216,5 +265,5 @@ class FusionNetwork(nn.Module):
     def outputs_and_penalty(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """The outputs, and the term that the fusion adds to the loss in training, if it has one."""
         embeddings, present = self.embed(batch)
-        outputs = self.head(self.fusion(embeddings, present)[0])
+        outputs = self.head(self._fuse(embeddings, present)[0])
         return outputs, None if self.penalty is None else self.penalty(embeddings, present)

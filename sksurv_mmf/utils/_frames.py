@@ -72,7 +72,10 @@ def _describe(X):
             "column of a Series."
         )
     if isinstance(X, str | bytes | PathLike):
-        return f"the text {str(X)!r:.80}", "Read the file first, for example with pd.read_csv(path, index_col='patient')."
+        return (
+            f"the text {str(X)!r:.80}",
+            "Read the file first, for example with pd.read_csv(path, index_col='patient').",
+        )
     if isinstance(X, Mapping):
         way_out = "Make one with join_modalities(X) of tables by modality, or with pd.DataFrame(X, index=patients)."
         return f"a {type(X).__name__} with the keys {shorten(X, 3)}", way_out

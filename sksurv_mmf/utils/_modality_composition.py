@@ -64,3 +64,74 @@ class ModalityComposition(_BaseComposition):
         self.modalities = params.pop("modalities", self.modalities)
         self._set_params("_parts", **params)
         return self
+
+
+class InferredComposition(ModalityComposition):
+    """Base of estimators that infer their modalities if `modalities` is None, and whose parts are set by name even so.
+
+    What is known of parts before there is a table is kept in the parameter `encoders`, a dict of the name of a modality
+    to its part or to parameters of it. Parts of `default_parts` that are None are made when a parameter of theirs is
+    set.
+    """
+
+    default_parts: dict
+
+    def get_params(self, deep=True):
+        """Get the parameters of this estimator and, by ``<part>__<parameter>``, of its parts.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of parts. Of modalities that are inferred, these are those that were set.
+
+        Returns
+        -------
+        params : dict
+            Parameter names mapped to their values.
+        """
+        params = super().get_params(deep=deep)
+        if not deep or self.modalities is not None or not isinstance(self.encoders, dict):
+            return params
+        for name, part in self.encoders.items():
+            if hasattr(part, "get_params"):
+                params[name], part = part, part.get_params()
+            if isinstance(part, dict):
+                params |= {f"{name}__{key}": value for key, value in part.items()}
+        return params
+
+    def set_params(self, **params):
+        """Set parameters of this estimator or of its parts.
+
+        Parameters
+        ----------
+        **params : dict
+            Of the estimator by name, of its parts for example ``wsi__hidden_dim=128`` or ``fusion__activation="relu"``;
+            ``wsi=MeanMIL()`` replaces a part. Modalities that are inferred from X are set in the same way; whether
+            X has them turns out in `fit`.
+
+        Returns
+        -------
+        self : estimator instance
+            This estimator.
+        """
+        own = self.get_params(deep=False)
+        super().set_params(**{name: params.pop(name) for name in list(params) if name in own})
+        for name, default in self.default_parts.items():
+            if getattr(self, name) is None and any(key.startswith(f"{name}__") for key in params):
+                setattr(self, name, default())
+        if self.modalities is None:
+            for key in sorted(params, key=lambda key: "__" in key):  # parts before their parameters
+                name, _, parameter = key.partition("__")
+                if name not in own and (parameter or hasattr(params[key], "get_params")):
+                    self._set_part(name, parameter, params.pop(key))
+        return super().set_params(**params)
+
+    def _set_part(self, name, parameter, value):
+        part = (self.encoders or {}).get(name, {})
+        if not parameter:
+            part = value
+        elif hasattr(part, "set_params"):
+            part.set_params(**{parameter: value})
+        else:
+            part = {**part, parameter: value}
+        self.encoders = {**(self.encoders or {}), name: part}
