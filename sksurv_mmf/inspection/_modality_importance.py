@@ -13,14 +13,15 @@ from sksurv.util import check_y_survival
 from ..cohort._columns import columns_of, prefixes
 from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
+from ..utils._frames import as_frame, check_is_table
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
+from ..utils._validation import shorten
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
 
 @validate_params(
     {
-        "X": [pd.DataFrame],
         "cv": CV_OBJECT,
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
@@ -130,10 +131,8 @@ def modality_importance(
     X = as_frame(X)
     names = prefixes(X) if isinstance(X, pd.DataFrame) else []
     if not names:
-        what = (
-            f"its columns are {shorten(X.columns, 3)}" if isinstance(X, pd.DataFrame) else f"it is a {type(X).__name__}"
-        )
-        raise ValueError(f"X has no modalities: columns named '<modality>__<feature>' are expected, but {what}.")
+        found = f"the columns {shorten(X.columns, 3)}" if isinstance(X, pd.DataFrame) else f"a {type(X).__name__}"
+        raise ValueError(f"X has no modalities: columns named '<modality>__<feature>' are expected, got {found}.")
     random_state = check_random_state(random_state)
     folds = split(cv, X, y)
     blocks = {name: columns_of(X, name) for name in names}

@@ -50,7 +50,10 @@ def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalit
     Notes
     -----
     Each transformer sees only the patients who have its modality; for the others the modality stays missing. Columns
-    that a transformer does not name are ``<modality>__0``, ``<modality>__1``, and so on. The parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
+    that a transformer does not name are ``<modality>__0``, ``<modality>__1``, and so on; a column that a function such
+    as ``numpy.log1p`` changes by itself keeps its name.
+
+    The parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
     ``rna__transformer__with_mean``.
 
     Examples

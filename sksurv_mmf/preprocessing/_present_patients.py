@@ -199,8 +199,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         now = list(getattr(transformed, "columns", range(n_columns)))
         if now != (self._names if self._is_frame else list(range(len(self._names)))):
             raise ValueError(
-                f"{self.transformer} returns the columns {shorten(now)}, but in fit it returned {shorten(self._names)}. Use a "
-                "transformer that learns its columns in fit, such as OneHotEncoder in place of pandas.get_dummies."
+                f"{self.transformer} returns the columns {shorten(now)}, but in fit it returned "
+                f"{shorten(self._names)}. Use a transformer that learns its columns in fit, such as OneHotEncoder in place of pandas.get_dummies."
             )
         if n_columns == 0:
             raise ValueError(
@@ -257,8 +257,8 @@ def _check_frame(frame, X, transformer):
     # Rows that are numbered from 0 are those of an array, in the order of X.
     if index is not None and not frame.index.equals(index) and not frame.index.equals(pd.RangeIndex(len(frame))):
         raise ValueError(
-            f"{transformer} was given the patients {shorten(index, 3)} and returned the rows {shorten(frame.index, 3)}. "
-            "It must keep the index of X and its order."
+            f"{transformer} was given the patients {shorten(index, 3)} and returned the rows "
+            f"{shorten(frame.index, 3)}. It must keep the index of X and its order."
         )
     repeated = frame.columns[frame.columns.duplicated()].unique()
     if len(repeated):

@@ -103,8 +103,8 @@ def width_of(module: nn.Module) -> int:
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         what = "has no out_dim" if width is None else f"has out_dim={width!r}"
         raise ValueError(
-            f"The module {type(module).__name__} {what}. A module that `build` returns must say, as a whole number, how "
-            "wide the vectors are that it makes: set module.out_dim."
+            f"The module {type(module).__name__} {what}. A module that `build` returns must say how wide the vectors are "
+            "that it makes: set module.out_dim to a whole number."
         )
     return int(width)
 
@@ -117,9 +117,10 @@ def check_embedding(module: nn.Module, embedding: Embedding, n_patients: int) ->
     is_table = isinstance(values, Tensor) and values.ndim == 2 and values.shape[1] == module.out_dim
     if not is_table or len(embedding) != n_patients:
         raise ValueError(
-            f"The encoder's module {type(module).__name__} was given {n_patients} patients and returned {shape_of(values)}"
-            f"{f' for {len(embedding)} patients' if packed else ''}. Expected is a tensor of shape (n_patients, out_dim) = "
-            f"({n_patients}, {module.out_dim}), or PackedBags of tokens of the width {module.out_dim}."
+            f"The encoder's module {type(module).__name__} was given {n_patients} patients and returned "
+            f"{shape_of(values)}{f' for {len(embedding)} patients' if packed else ''}. Expected is a tensor of shape "
+            f"(n_patients, out_dim) = ({n_patients}, {module.out_dim}), or PackedBags of tokens of the width "
+            f"{module.out_dim}."
         )
 
 
