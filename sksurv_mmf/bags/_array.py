@@ -11,7 +11,7 @@ from pandas.api.types import is_list_like, is_scalar
 
 from ._bag import Bag
 from ._checks import describe_widths
-from ._tiling import WAY_OUT, Tiling, disagreement, join_tilings
+from ._tiling import UNKNOWN, WAY_OUT, disagreement, join_tilings
 
 
 @register_extension_dtype
@@ -155,7 +155,7 @@ class BagArray(ExtensionArray):
     @property
     def tiling(self):
         """What is known of the feature extractor and the size of the tiles, a `Tiling`."""
-        return join_tilings({bag.tiling for bag in self._present()} or {Tiling()})
+        return join_tilings({bag.tiling for bag in self._present()} or {UNKNOWN})
 
     def _present(self):
         return (bag for bag in self._bags if bag is not pd.NA)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ._checks import COORD_UNITS, check_coords, check_features, check_numbers
 from ._files import open_feature_file
-from ._tiling import Tiling
+from ._tiling import UNKNOWN, Tiling
 
 
 class Bag:
@@ -80,7 +80,7 @@ class Bag:
         features = _as_features(features)
         n_tiles = len(features)
         places, slides = _as_coords(coords, n_tiles), _as_slides(slides, n_tiles)
-        self._content = _Arrays(features, places, slides, coord_unit, tiling or Tiling())
+        self._content = _Arrays(features, places, slides, coord_unit, UNKNOWN if tiling is None else tiling)
         self._source = source
 
     @classmethod
@@ -284,7 +284,7 @@ class _Arrays:
         return self._coords
 
 
-def _unpickle_arrays(features, coords, slides, coord_unit, tiling=Tiling()):  # of earlier releases, without it
+def _unpickle_arrays(features, coords, slides, coord_unit, tiling=UNKNOWN):  # of earlier releases, without it
     return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides, coord_unit, tiling)
 
 

@@ -11,7 +11,7 @@ from ._checks import check_coords, check_features
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
-from ._tiling import Tiling, join_tilings
+from ._tiling import UNKNOWN, Tiling, join_tilings
 from ._tiling_attributes import complete
 from ._torch_files import SavedTensor, read_torch_headers
 from ._zarr_files import ZarrArray, read_zarr_headers
@@ -41,7 +41,7 @@ class FeatureFile:
     stamp: tuple
     features: StoredMatrix
     coords: StoredMatrix | None
-    tiling: Tiling = Tiling()
+    tiling: Tiling = UNKNOWN
 
     @property
     def shape(self):
@@ -158,7 +158,7 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None, t
         if coords is not None:
             check_coords(coords.shape, n_tiles=features.shape[0])
         if tiling is None:
-            tiling = complete(features.tiling if isinstance(features, Hdf5Array) else Tiling(), path)
+            tiling = complete(features.tiling if isinstance(features, Hdf5Array) else UNKNOWN, path)
     except ImportError:
         raise
     # A damaged or hostile file can make the libraries raise nearly anything; the user needs to know which file

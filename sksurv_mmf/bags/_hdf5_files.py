@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..utils._optional import import_optional
 from ._checks import COORD_UNITS, check_announced, check_numbers, choose_coords, choose_features
-from ._tiling import Tiling
+from ._tiling import UNKNOWN, Tiling
 from ._tiling_attributes import read_tiling
 
 # In bytes. A hostile file could announce a text of gigabytes.
@@ -20,7 +20,7 @@ class Hdf5Array:
     key: str
     shape: tuple
     unit: str | None = None
-    tiling: Tiling = Tiling()
+    tiling: Tiling = UNKNOWN
     side: float | None = None
 
     def read(self, path):

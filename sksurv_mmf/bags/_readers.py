@@ -1,6 +1,7 @@
 """From feature files to one bag per patient."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -26,7 +27,7 @@ from ._selection import (
 )
 from ._store import MANIFEST
 from ._tcga import read_barcode
-from ._tiling import WAY_OUT, Tiling, disagreement
+from ._tiling import WAY_OUT, Tiling, disagreement, same_length
 
 _REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coords", "path"]
 
@@ -128,7 +129,8 @@ def read_bags(
     UserWarning
         If slides have no patient or no file or are of normal tissue, or patients are left without a slide, and the
         report was not asked for; if diagnostic slides are mixed with frozen sections, or slides of several sample types
-        (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function.
+        (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function; or if tiles have several sides in
+        pixels of the finest level and files do not tell the resolution, as those of CLAM.
 
     See Also
     --------
@@ -151,8 +153,8 @@ def read_bags(
     NaN in the tiles is found when they are read. Estimators refuse it and name the file.
 
     The extractor and the size of the tiles, `Bag.tiling`, are read from the attributes of ``.h5`` files: "extractor",
-    "tile_size_um" and "tile_size_px" of STAMP, "patch_size" and "target_magnification" of TRIDENT, whose extractor is in
-    the name of the folder of the features, "patch_size" of CLAM where it is there, and all of them of
+    "tile_size_um" and "tile_size_px" of STAMP, "patch_size" and "target_magnification" of TRIDENT, whose extractor is
+    in the name of the folder of the features, "patch_size" of CLAM where it is there, and all of them of
     :func:`~sksurv_mmf.slides.extract_features`. Files of any format in folders as TRIDENT names them,
     ``20x_256px_0px_overlap/features_uni_v1``, are known by these. A magnification of 20 counts as 0.5 um per pixel. Two
     lengths are the same up to 1 percent.
@@ -201,6 +203,8 @@ def read_bags(
     table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
     bags = _one_bag_per_patient(files, table["patient"][matched])
     warn_mixed(table, slides)
+    if tiling is None:
+        _warn_sides(files)
     if return_report:
         return bags, table.set_index("slide")[_REPORT]
     warn_left_out(table)
@@ -390,6 +394,25 @@ def _check_tilings(files):
         raise ValueError(
             f"All files must be of one feature extractor and have tiles of one size, but there are {found}. Read them "
             f"apart, as lists of files. {WAY_OUT}"
+        )
+
+
+def _warn_sides(files):
+    """Warn if tiles have several sizes in pixels of the slides, and nobody says how large these pixels are."""
+    names_of = {}
+    for file in files:
+        (side,) = file.sides
+        if side is not None and file.tiling.width is None:
+            known = next((one for one in names_of if same_length(one, side)), side)
+            names_of.setdefault(known, []).append(file.path)
+    if len(names_of) > 1:
+        groups = "; ".join(f"{len(own)} with {side:g}: {shorten(own, 2)}" for side, own in names_of.items())
+        warnings.warn(
+            f"Files have tiles of several sizes in pixels of level 0: {groups}. They do not say how large these pixels "
+            "are; the tiles are of one size only if the slides were scanned at magnifications that make up for it. If "
+            "they are, say so with tiling=Tiling(tile_size=..., mpp=...), with Tiling of sksurv_mmf.bags.",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -21,13 +21,13 @@ from ._bag import Bag
 from ._checks import COORD_UNITS, check_numbers
 from ._files import check_unchanged, stamp_of
 from ._numpy_files import StoredArray, read_npy_header
-from ._tiling import Tiling, is_known
+from ._tiling import UNKNOWN, Tiling
 
 MANIFEST = "store.json"
 _FORMAT, _VERSION = "sksurv_mmf bags", 1
 _ARRAYS = ("features", "coords", "offsets", "ids", "slide_offsets", "slide_ids", "has_coords", "bag_crc32")
 _LARGE = ("features", "coords")
-_OPTIONAL = "slide_tile_sides"  # since a later release; stores without it stay as they are
+_OPTIONAL = "tile_sides"  # since a later release; stores without it stay as they are
 # A manifest has a few hundred bytes; a larger file is none.
 _MAX_MANIFEST_BYTES = 100_000
 _CHUNK_BYTES = 1 << 20
@@ -56,7 +56,7 @@ class _StoredBag:
     stop: int
     tiles_of_slides: tuple
     coord_unit: str | None
-    tiling: Tiling = Tiling()
+    tiling: Tiling = UNKNOWN
     sides: tuple | None = None
 
     @property
@@ -140,8 +140,8 @@ def pack_bags(bags, path, dtype="float32"):
     ``slide_ids.npy``     (n_slides,)            the slides; "" where a bag does not know its slides
     ``has_coords.npy``    (n_patients,)          whether the bag has coordinates; bool
     ``bag_crc32.npy``     (n_patients,)          CRC-32 of each bag's rows of features.npy, 0 if it is missing; uint32
-    ``slide_tile_sides.npy`` (n_slides,)         side of the tiles in the unit of the coordinates, float64; NaN where it is
-                                                 not known; absent if it is not known of any
+    ``tile_sides.npy``    (n_slides,)            side of the tiles in the unit of the coordinates, float64; NaN where it
+                                                 is not known; absent if it is not known of any
     ``store.json``                               format, version, unit of the coordinates ("px", "um" or null), size and
                                                  CRC-32 of each file, and, if anything of it is known, the `Tiling`
     ===================== ====================== =============================================================
@@ -368,7 +368,7 @@ class _MatrixWriter:
 
 def _write_manifest(folder, files, coord_unit, tiling):
     content = {"format": _FORMAT, "version": _VERSION, "coord_unit": coord_unit, "files": files}
-    if is_known(tiling):
+    if tiling != UNKNOWN:
         content["tiling"] = asdict(tiling)
     with open(os.path.join(folder, MANIFEST), "x", encoding="utf-8") as stream:
         json.dump(content | {"crc32": _json_crc32(content)}, stream, indent=1)

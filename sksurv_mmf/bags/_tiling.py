@@ -9,6 +9,8 @@ from ..utils._validation import shorten
 # Writers round resolutions, 0.2499 for 0.25.
 _SAME = 0.01
 
+_SIZES = {"tile_size": (Integral, "whole number"), "mpp": (Real, "number"), "width": (Real, "number")}
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -52,22 +54,29 @@ class Tiling:
     def __post_init__(self):
         if not (self.extractor is None or (isinstance(self.extractor, str) and self.extractor)):
             raise ValueError(f"extractor must be a name or None, got {self.extractor!r:.80}.")
-        for name, kind, noun in [("tile_size", Integral, "whole number"), *_LENGTHS]:
+        for name, (kind, noun) in _SIZES.items():
             value = getattr(self, name)
             if value is not None and not (_is_number(value, kind) and value > 0):
                 raise ValueError(f"{name} must be a positive {noun} or None, got {value!r:.80}.")
+        self._fill_in()
+
+    def _fill_in(self):
+        # A frozen dataclass is set up like this. Numbers of numpy become plain ones, which files can hold.
+        for name, plain in [("extractor", str), ("tile_size", int), ("mpp", float), ("width", float)]:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, plain(getattr(self, name)))
         if self.tile_size is None:
             return
-        # A frozen dataclass is set up like this.
         if self.width is None and self.mpp is not None:
             object.__setattr__(self, "width", self.tile_size * self.mpp)
         elif self.mpp is None and self.width is not None:
             object.__setattr__(self, "mpp", self.width / self.tile_size)
-        elif self.width is not None and not _same(self.width, self.tile_size * self.mpp):
+        elif self.width is not None and not same_length(self.width, self.tile_size * self.mpp):
             raise ValueError(f"width must be tile_size * mpp, {self.tile_size * self.mpp:g}, got {self.width:g}.")
 
 
-_LENGTHS = [("mpp", Real, "number"), ("width", Real, "number")]
+UNKNOWN = Tiling()
+
 _NAMES = [field.name for field in fields(Tiling)]
 _SAYS = {
     "extractor": "feature extractor {!r}",
@@ -80,11 +89,6 @@ _IN_ORDER = ["extractor", "tile_size", "width", "mpp"]  # which difference to na
 WAY_OUT = (
     "If it is not so, say what the tiles are with read_bags(..., tiling=Tiling(...)), with Tiling of sksurv_mmf.bags."
 )
-
-
-def is_known(tiling):
-    """Whether anything is known."""
-    return tiling != Tiling()
 
 
 def join_tilings(tilings):
@@ -132,9 +136,11 @@ def difference(one, other):
 
 def check_tiling(expected, bags, patients, where, reader):
     """Refuse bags with tiles that are known to be others than those that `reader` was fitted to."""
-    if expected is None or not is_known(expected):
+    if expected in (None, UNKNOWN):
         return
-    found = [(patient, difference(bag.tiling, expected)) for patient, bag in zip(patients, bags) if hasattr(bag, "tiling")]
+    found = [
+        (patient, difference(bag.tiling, expected)) for patient, bag in zip(patients, bags) if hasattr(bag, "tiling")
+    ]
     other = [(patient, difference) for patient, difference in found if difference is not None]
     if other:
         theirs, ours = other[0][1]
@@ -159,8 +165,13 @@ def _describe_group(attribute, value, names, noun):
     return f"{len(names)} {noun}{plural} with {_SAYS[attribute].format(value)}: {shorten(names, 2)}"
 
 
+def same_length(one, other):
+    """Whether two lengths or resolutions are the same up to rounding."""
+    return math.isclose(one, other, rel_tol=_SAME)
+
+
 def _same(one, other):
-    return one == other if isinstance(one, str | Integral) else math.isclose(one, other, rel_tol=_SAME)
+    return one == other if isinstance(one, str | Integral) else same_length(one, other)
 
 
 def _is_number(value, kind):

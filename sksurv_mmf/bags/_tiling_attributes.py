@@ -1,9 +1,9 @@
 """What feature files, and the folders that they are in, say about the tiles."""
 
 import json
-import math
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from ._tiling import Tiling
 
 # Names are shorter; a hostile file could announce a text of gigabytes. Our own settings are longer.
 _LONGEST_NAME, _LONGEST_SETTINGS = 200, 20_000
+# Lengths in pixels or um, magnifications and downsamples all lie between.
+_LEAST, _MOST = 1e-6, 1e6
 
 # Folders as TRIDENT makes them: 20x_256px_0px_overlap/features_uni_v1.
 _TRIDENT_TILES = re.compile(r"(\d+(?:\.\d+)?)x_(\d+)px_\d+px_overlap")
@@ -34,7 +36,7 @@ class _Attributes:
         if value is None:
             return None
         value = float(np.ravel(value)[0])
-        return value if math.isfinite(value) and value > 0 else None
+        return value if _LEAST <= value <= _MOST else None
 
     def text(self, name, longest=_LONGEST_NAME):
         """A text that is not empty."""
@@ -106,9 +108,9 @@ def complete(tiling, path):
     features, tiles = os.path.split(os.path.dirname(path))[::-1]
     extractor = _TRIDENT_FEATURES.fullmatch(features)
     sizes = _TRIDENT_TILES.fullmatch(os.path.basename(tiles))
-    if extractor is None or sizes is None:
+    if extractor is None or sizes is None or not all(_LEAST <= float(size) <= _MOST for size in sizes.groups()):
         return tiling
     extractor = tiling.extractor or extractor[1]
-    if (tiling.tile_size, tiling.mpp, tiling.width) != (None, None, None) or 0 in map(float, sizes.groups()):
-        return Tiling(extractor, tiling.tile_size, tiling.mpp, tiling.width)
+    if (tiling.tile_size, tiling.mpp, tiling.width) != (None, None, None):
+        return replace(tiling, extractor=extractor)
     return Tiling(extractor, int(sizes[2]), _UM_TIMES_MAGNIFICATION / float(sizes[1]))
