@@ -22,70 +22,76 @@ _UM_TIMES_MAGNIFICATION = 10  # 0.5 um per pixel at 20x
 
 
 class _Attributes:
-    """Attributes of a file, its features and its coordinates that are plain names and positive numbers.
+    """Attributes of a part of a file that are plain names and positive numbers.
 
     Files are not trusted: whatever else an attribute is counts as absent.
     """
 
-    def __init__(self, *holders):
-        self._holders = [holder.attrs for holder in holders if holder is not None]
+    def __init__(self, part):
+        self._attributes = part.attrs
+        self._names = set(self._attributes)  # at once, because asking for each name takes as long
 
     def number(self, name):
         """A positive number; the first of a pair, as of CLAM's downsamples in x and y."""
-        value = self._find(name, "iuf", [(), (1,), (2,)])
-        if value is None:
+        found = self._find(name, "iuf", [(), (1,), (2,)])
+        if found is None:
             return None
-        value = float(np.ravel(value)[0])
+        values = np.empty(found.shape, found.dtype)
+        found.read(values)
+        value = float(values.flat[0])
         return value if _LEAST <= value <= _MOST else None
 
     def text(self, name, longest=_LONGEST_NAME):
         """A text that is not empty."""
-        value = self._find(name, "OS", [()])
+        value = self._attributes[name] if self._find(name, "OS", [()]) else None
         value = value.decode(errors="replace") if isinstance(value, bytes) else value
         return str(value) if isinstance(value, str) and 0 < len(value) <= longest else None
 
     def _find(self, name, kinds, shapes):
-        for attributes in self._holders:
-            try:
-                found = attributes.get_id(name) if name in attributes else None
-                if found is not None and found.dtype.kind in kinds and found.shape in shapes:
-                    return attributes[name]
-            except (OSError, TypeError, ValueError):  # of a type that h5py does not know, or damaged
-                continue
-        return None
+        if name not in self._names:
+            return None
+        found = self._attributes.get_id(name)
+        try:
+            return found if found.dtype.kind in kinds and found.shape in shapes else None
+        except TypeError:  # of a type that numpy does not know
+            return None
 
 
 def read_tiling(file, features, coords, coord_unit):
     """Tiling of an HDF5 file, and the side of its tiles in the unit of the coordinates, each as far as it is known."""
-    known = _Attributes(coords, file)
-    um = known.number("tile_size_um") or (known.number("tile_size") if coord_unit == "um" else None)
-    pixels = known.number("tile_size_px") or known.number("patch_size")
-    magnification = known.number("target_magnification")
-    mpp = None
-    # Beside the resolution of the slide, that of the tiles. Others call the resolution of the slide "mpp".
+    of_file = _Attributes(file)
+    of_tiles = of_file if coords is None else _Attributes(coords)
+
+    def number(name):
+        return of_tiles.number(name) or of_file.number(name)
+
+    # STAMP has called it "tile_size", first in pixels and then in um.
+    um = number("tile_size_um") or (number("tile_size") if coord_unit == "um" else None)
+    pixels = number("tile_size_px") or number("patch_size") or (None if coord_unit == "um" else number("tile_size"))
+    mpp, magnification = None, number("target_magnification")
     if um is None:
-        mpp = known.number("mpp") if known.number("level0_mpp") else None
+        # Beside the resolution of the slide it is that of the tiles. Others call the resolution of the slide so.
+        mpp = number("mpp") if number("level0_mpp") else None
         mpp = mpp or (magnification and _UM_TIMES_MAGNIFICATION / magnification)
-    side = um if coord_unit == "um" else _side_at_level0(known)
-    extractor = _extractor(file, features)
-    return Tiling(extractor, None if pixels is None else max(1, round(pixels)), mpp, um), side
+    tiling = Tiling(_extractor(of_file, features), None if pixels is None else max(1, round(pixels)), mpp, um)
+    return tiling, um if coord_unit == "um" else _side_at_level0(number, pixels)
 
 
-def _side_at_level0(known):
+def _side_at_level0(number, pixels):
     """Side of the tiles in pixels of the finest level, as TRIDENT or CLAM say it."""
-    side, pixels = known.number("patch_size_level0"), known.number("patch_size")
+    side = number("patch_size_level0")
     if side is not None or pixels is None:
         return side
-    downsample = known.number("downsample")
-    return None if downsample is None else pixels * downsample * (known.number("custom_downsample") or 1)
+    downsample = number("downsample")
+    return None if downsample is None else pixels * downsample * (number("custom_downsample") or 1)
 
 
-def _extractor(file, features):
+def _extractor(of_file, features):
     """Name of the feature extractor as STAMP, TRIDENT or this package write it."""
-    name = _Attributes(file).text("extractor")
+    name = of_file.text("extractor")
     if name is not None:
         return name
-    settings = _Attributes(file).text("settings", _LONGEST_SETTINGS)
+    settings = of_file.text("settings", _LONGEST_SETTINGS)
     if settings is not None:
         return _our_extractor(settings)
     folder = _Attributes(features).text("savetodir", longest=4000)

@@ -84,6 +84,8 @@ class TestReading:
         bag = Bag.from_file(write(tmp_path / "slide.h5", attributes, feature_name="feats"))
         assert bag.tiling == Tiling("ctranspath", width=256.0)
         assert bag.tile_sides.tolist() == [256.0] * 4
+        bag = Bag.from_file(write(tmp_path / "older.h5", {"extractor": "ctranspath", "tile_size": 224}))
+        assert (bag.tiling, bag.tile_sides) == (Tiling("ctranspath", 224), None)
 
     def test_a_coarser_level_of_clam(self, tmp_path):
         bag = Bag.from_file(clam(tmp_path / "slide.h5", 256, 1, (4.0, 4.0)))
