@@ -510,9 +510,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         -------
         attention : DataFrame of shape (n_tiles_total, n_columns)
             Column "attention", which sums to one over the tiles of a patient, column "slide" if all bags know their
-            slides, columns "x" and "y" if all tiles have coordinates, and column "coord_unit" ("px" or "um") if files
-            tell their unit. The index has the levels "patient" and
-            "tile". Patients without the modality have no rows.
+            slides, columns "x" and "y" if all tiles have coordinates, and, if files tell them, "coord_unit" ("px" or
+            "um"), "tile_side" (in this unit), "tile_size" and "mpp" (pixels and um per pixel, as of `bags.Tiling`).
+            The index has the levels "patient" and "tile". Patients without the modality have no rows.
 
         Raises
         ------

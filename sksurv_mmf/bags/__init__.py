@@ -5,5 +5,6 @@ from ._bag import Bag
 from ._packed import PackedBags
 from ._readers import read_bags
 from ._store import open_bags, pack_bags
+from ._tiling import Tiling
 
-__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags", "open_bags", "pack_bags", "read_bags"]
+__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags", "Tiling", "open_bags", "pack_bags", "read_bags"]

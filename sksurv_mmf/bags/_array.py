@@ -11,6 +11,7 @@ from pandas.api.types import is_list_like, is_scalar
 
 from ._bag import Bag
 from ._checks import describe_widths
+from ._tiling import UNKNOWN, WAY_OUT, disagreement, join_tilings
 
 
 @register_extension_dtype
@@ -53,7 +54,8 @@ class BagDtype(ExtensionDtype):
 class BagArray(ExtensionArray):
     """A pandas extension array whose elements are bags of tiles, one per patient.
 
-    Taking rows from it copies references, never tiles. All bags have the same number of features.
+    Taking rows from it copies references, never tiles. All bags have the same number of features, and tiles of one
+    feature extractor and size as far as that is known.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ class BagArray(ExtensionArray):
     TypeError
         If an element is neither a bag, an array nor missing.
     ValueError
-        If an array is not a matrix of numbers, or the bags differ in their number of features.
+        If an array is not a matrix of numbers, or the bags differ in their number of features or are known to be of
+        different feature extractors or tile sizes, see `Tiling`.
 
     See Also
     --------
@@ -99,7 +102,7 @@ class BagArray(ExtensionArray):
                 self._bags[position] = _as_cell(bag)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"Element {position} cannot be a bag: {error}") from error
-        _check_n_features(self._bags)
+        _check_alike(self._bags)
 
     @classmethod
     def _wrap(cls, bags):
@@ -126,7 +129,7 @@ class BagArray(ExtensionArray):
     @classmethod
     def _concat_same_type(cls, to_concat):
         bags = np.concatenate([array._bags for array in to_concat])
-        _check_n_features(bags)
+        _check_alike(bags)
         return cls._wrap(bags)
 
     @property
@@ -148,6 +151,11 @@ class BagArray(ExtensionArray):
     def n_features(self):
         """Number of features per tile, None if all bags are missing."""
         return next((bag.n_features for bag in self._present()), None)
+
+    @property
+    def tiling(self):
+        """What is known of the feature extractor and the size of the tiles, a `Tiling`."""
+        return join_tilings({bag.tiling for bag in self._present()} or {UNKNOWN})
 
     def _present(self):
         return (bag for bag in self._bags if bag is not pd.NA)
@@ -177,7 +185,7 @@ class BagArray(ExtensionArray):
             value = _as_cell(value)
         bags = self._bags.copy()
         bags[key] = value
-        _check_n_features(bags)
+        _check_alike(bags)
         self._bags[:] = bags
 
     def __eq__(self, other):
@@ -286,10 +294,18 @@ def _checksum(bag):
     return zlib.crc32(b"".join((array + 0).tobytes() for array in (bag.features, bag.coords) if array is not None))
 
 
-def _check_n_features(bags):
+def _check_alike(bags):
+    """Refuse bags whose tiles are known to be of different kinds."""
     widths = {position: bag.n_features for position, bag in enumerate(bags) if bag is not pd.NA}
     if len(set(widths.values())) > 1:
         found = describe_widths(widths.values(), widths, "bag")
         raise ValueError(
             f"All bags of a column must have the same number of features, but there are {found} (by position)."
+        )
+    tilings = {position: bag.tiling for position, bag in enumerate(bags) if bag is not pd.NA}
+    found = disagreement(tilings.values(), tilings, "bag")
+    if found:
+        raise ValueError(
+            "All bags of a column must have tiles of one feature extractor and one size, but there are "
+            f"{found} (by position). {WAY_OUT}"
         )

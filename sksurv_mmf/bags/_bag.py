@@ -7,6 +7,7 @@ import numpy as np
 
 from ._checks import COORD_UNITS, check_coords, check_features, check_numbers
 from ._files import open_feature_file
+from ._tiling import UNKNOWN, Tiling
 
 
 class Bag:
@@ -38,6 +39,9 @@ class Bag:
         Unit of the coordinates: pixels of level 0, the finest of the slide, or micrometres. None says that it is not
         known; maps on a slide then take it for pixels.
 
+    tiling : Tiling, default=None
+        By which feature extractor the tiles were made and how large they are. None says that nothing of it is known.
+
     Raises
     ------
     ValueError
@@ -68,12 +72,15 @@ class Bag:
 
     __slots__ = ("_content", "_source")
 
-    def __init__(self, features, coords=None, source=None, slides=None, coord_unit=None):
+    def __init__(self, features, coords=None, source=None, slides=None, coord_unit=None, tiling=None):
         if coord_unit not in (None, *COORD_UNITS):
             raise ValueError(f"coord_unit must be None or one of {', '.join(COORD_UNITS)}, got {coord_unit!r}.")
+        if not isinstance(tiling, Tiling | None):
+            raise TypeError(f"tiling must be a Tiling or None, got a {type(tiling).__name__}.")
         features = _as_features(features)
         n_tiles = len(features)
-        self._content = _Arrays(features, _as_coords(coords, n_tiles), _as_slides(slides, n_tiles), coord_unit)
+        places, slides = _as_coords(coords, n_tiles), _as_slides(slides, n_tiles)
+        self._content = _Arrays(features, places, slides, coord_unit, UNKNOWN if tiling is None else tiling)
         self._source = source
 
     @classmethod
@@ -151,6 +158,19 @@ class Bag:
         return self._content.coord_unit
 
     @property
+    def tiling(self):
+        """What is known of the feature extractor and the size of the tiles, a `Tiling`."""
+        return self._content.tiling
+
+    @property
+    def tile_sides(self):
+        """Side of each tile in the unit of the coordinates, NaN where it is not known; None if none is known."""
+        sides = self._content.sides
+        if sides is None or all(side is None for side in sides):
+            return None
+        return np.repeat(np.array(sides, dtype=float), list(self._content.slides.values()))
+
+    @property
     def source(self):
         """Where the tiles come from, or None."""
         return self._source
@@ -210,7 +230,10 @@ class Bag:
         features = _as_features(function(self.features))
         width = features.shape[1] if n_features is None else n_features
         _check_mapped(features, (self.n_tiles, width), function, self.source)
-        return self._from_content(_Arrays(features, self.coords, self._content.slides, self.coord_unit), self.source)
+        same = self._content
+        return self._from_content(
+            _Arrays(features, self.coords, same.slides, self.coord_unit, same.tiling), self.source
+        )
 
     def __float__(self):
         # Whatever wants numbers, such as scikit-learn's transformers, comes here with a column of bags.
@@ -242,17 +265,20 @@ class Bag:
 class _Arrays:
     """Content of a bag in memory. Compares by identity; `Bag` compares the arrays."""
 
-    __slots__ = ("_coords", "_features", "coord_unit", "slides")
+    __slots__ = ("_coords", "_features", "coord_unit", "slides", "tiling")
 
-    def __init__(self, features, coords, slides, coord_unit):
+    sides = None
+
+    def __init__(self, features, coords, slides, coord_unit, tiling):
         self._features = features
         self._coords = coords
         self.slides = slides
         self.coord_unit = coord_unit
+        self.tiling = tiling
 
     def __reduce__(self):
         # An array that was pickled has forgotten that it was read-only.
-        return _unpickle_arrays, (self._features, self._coords, self.slides, self.coord_unit)
+        return _unpickle_arrays, (self._features, self._coords, self.slides, self.coord_unit, self.tiling)
 
     @property
     def shape(self):
@@ -265,8 +291,8 @@ class _Arrays:
         return self._coords
 
 
-def _unpickle_arrays(features, coords, slides, coord_unit):
-    return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides, coord_unit)
+def _unpickle_arrays(features, coords, slides, coord_unit, tiling=UNKNOWN):  # of earlier releases, without it
+    return _Arrays(_read_only(features), None if coords is None else _read_only(coords), slides, coord_unit, tiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +314,14 @@ class _Mapped:
     @property
     def coord_unit(self):
         return self.content.coord_unit
+
+    @property
+    def tiling(self):
+        return self.content.tiling
+
+    @property
+    def sides(self):
+        return self.content.sides
 
     def source_of(self, tile):
         return self.content.source_of(tile)

@@ -11,6 +11,8 @@ from ._checks import check_coords, check_features
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
+from ._tiling import UNKNOWN, Tiling, join_tilings
+from ._tiling_attributes import complete
 from ._torch_files import SavedTensor, read_torch_headers
 from ._zarr_files import ZarrArray, read_zarr_headers
 
@@ -39,6 +41,7 @@ class FeatureFile:
     stamp: tuple
     features: StoredMatrix
     coords: StoredMatrix | None
+    tiling: Tiling = UNKNOWN
 
     @property
     def shape(self):
@@ -54,6 +57,11 @@ class FeatureFile:
     def coord_unit(self):
         """Unit of the coordinates, or None if the file does not say."""
         return self.coords.unit if isinstance(self.coords, Hdf5Array) else None
+
+    @property
+    def sides(self):
+        """Side of the tiles of the slide in the unit of the coordinates, None if the file does not say."""
+        return (self.features.side if isinstance(self.features, Hdf5Array) else None,)
 
     def source_of(self, tile):
         """Path of the file that has the tile."""
@@ -104,6 +112,16 @@ class SlideFiles:
         return None if any(file.coords is None for file in self.files) else self.files[0].coord_unit
 
     @property
+    def tiling(self):
+        """What is known of the tiles, which are alike in all files."""
+        return join_tilings([file.tiling for file in self.files])
+
+    @property
+    def sides(self):
+        """Side of the tiles of each slide in the unit of the coordinates, None where the file does not say."""
+        return tuple(side for file in self.files for side in file.sides)
+
+    @property
     def path(self):
         """All paths, for the user to read."""
         return ", ".join(file.path for file in self.files)
@@ -129,8 +147,8 @@ def _narrow(features):
     return features if features.dtype.type in (np.float16, np.float32) else features.astype(np.float32)
 
 
-def open_feature_file(path, format="auto", features_key=None, coords_key=None):
-    """Read the headers of a feature file and return a `FeatureFile`."""
+def open_feature_file(path, format="auto", features_key=None, coords_key=None, tiling=None):
+    """Read the headers of a feature file and return a `FeatureFile`; a `tiling` replaces what the file says."""
     path = os.path.abspath(os.fsdecode(path))
     stamp = stamp_of(path)
     try:
@@ -139,6 +157,8 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None):
         check_features(features.shape)
         if coords is not None:
             check_coords(coords.shape, n_tiles=features.shape[0])
+        if tiling is None:
+            tiling = complete(features.tiling if isinstance(features, Hdf5Array) else UNKNOWN, path)
     except ImportError:
         raise
     # A damaged or hostile file can make the libraries raise nearly anything; the user needs to know which file
@@ -147,7 +167,7 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None):
         is_empty = os.path.isfile(path) and stamp[0] == 0
         reason = "it is empty (0 bytes): copy it again, or make it again." if is_empty else error
         raise ValueError(f"Feature file {path!r} cannot be used: {reason}") from error
-    return FeatureFile(path, stamp, features, coords)
+    return FeatureFile(path, stamp, features, coords, tiling)
 
 
 def slide_name(path):

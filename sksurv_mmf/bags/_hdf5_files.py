@@ -2,10 +2,12 @@
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..utils._optional import import_optional
 from ._checks import COORD_UNITS, check_announced, check_numbers, choose_coords, choose_features
+from ._tiling import UNKNOWN, Tiling
+from ._tiling_attributes import read_tiling
 
 # In bytes. A hostile file could announce a text of gigabytes.
 _LONGEST_UNIT = 16
@@ -18,6 +20,8 @@ class Hdf5Array:
     key: str
     shape: tuple
     unit: str | None = None
+    tiling: Tiling = UNKNOWN
+    side: float | None = None
 
     def read(self, path):
         """Read the dataset, without the leading axis of length one that TRIDENT may give it."""
@@ -34,7 +38,15 @@ def read_hdf5_headers(path, size, features_key, coords_key):
         names = list(file)
         features = choose_features(_with_path(names, features_key, file), features_key)
         coords = choose_coords(_with_path(names, coords_key, file), coords_key)
-        return [None if name is None else _describe(file, name, size) for name in (features, coords)]
+        described = [None if name is None else _describe(file, name, size) for name in (features, coords)]
+        return [_with_tiling(described[0], file, coords), described[1]]
+
+
+def _with_tiling(features, file, coords):
+    """Add what the file says about its tiles to the description of its features."""
+    places = None if coords is None else file[coords]
+    tiling, side = read_tiling(file, file[features.key], places, features.unit)
+    return replace(features, tiling=tiling, side=None if coords is None else side)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """From feature files to one bag per patient."""
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,15 +14,35 @@ from ._array import BagArray
 from ._bag import Bag
 from ._checks import describe_widths
 from ._files import FORMAT_OF_SUFFIX, FORMATS, SlideFiles, open_feature_file, slide_name
+from ._selection import (
+    NO_FILE,
+    NO_PATIENT,
+    OTHER_FILE,
+    READ,
+    add_barcodes,
+    check_choice,
+    select,
+    warn_left_out,
+    warn_mixed,
+)
 from ._store import MANIFEST
+from ._tcga import read_barcode
+from ._tiling import WAY_OUT, Tiling, disagreement, same_length
 
-_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])", re.IGNORECASE)
-
-READ, NO_PATIENT, NO_FILE, OTHER_FILE = "read", "no patient", "no file", "other file"
-"""What can have become of a slide, in the report."""
+_REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coords", "path"]
 
 
-def read_bags(source, patient="auto", format="auto", features_key=None, coords_key=None, return_report=False):
+def read_bags(
+    source,
+    patient="auto",
+    format="auto",
+    features_key=None,
+    coords_key=None,
+    return_report=False,
+    *,
+    slides="auto",
+    tiling=None,
+):
     """Make one lazy bag per patient from feature files, reading their headers only.
 
     The way from the output of a feature extractor to `join_modalities`. Tiles are read when a model needs them, so
@@ -67,7 +86,20 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
         Name of the coordinates in each file. None takes "coords" if it is there. Of a parquet file it is the name of a
         column of lists or of two columns; None takes "coords", or "x" and "y".
     return_report : bool, default=False
-        Whether to return the report, too. Without it, a warning tells of slides and patients that do not match.
+        Whether to return the report, too. Without it, a warning tells of slides and patients that are left out.
+    slides : str or callable, default="auto"
+        Which slides to take, by the TCGA barcodes that their names begin with:
+
+        - "tumor": all but normal tissue, whose sample types are 10 to 19; a slide without a barcode is taken,
+        - "normal": normal tissue alone,
+        - "all": all slides, whatever they show, and no warning that they differ,
+        - "DX": diagnostic slides of tumors; "TS", "MS" or "BS": frozen sections of tumors from the top, middle or
+          bottom; "frozen": all three of these. A slide whose name does not tell its kind is not taken,
+        - a function of the slide's name that returns whether to take it. It decides alone,
+        - "auto": "all" if a table tells the patients, because it names each slide, "tumor" otherwise.
+    tiling : Tiling, default=None
+        By which extractor the features were made and how large the tiles are, of all files. It replaces what the files
+        say, which None takes. `Tiling()` says that it is not known, and then nothing is compared.
 
     Returns
     -------
@@ -75,9 +107,11 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
         One file-backed bag per patient, in the order in which patients first appear; the index is named "patient".
     report : DataFrame
         Only if `return_report`. One row per slide, and per other file in the folder: "patient" (missing if unknown),
-        "status", "n_tiles", "has_coords" and "path", indexed by "slide". The status is "read", "no patient" (a file
-        that belongs to nobody: not in the table, or no barcode), "no file" (a slide of the table without a file) or
-        "other file" (of another format, or no feature file).
+        "status", "sample_type" and "slide_kind" ("01" and "DX" of ``TCGA-05-4244-01Z-00-DX1``, missing if the name has
+        no such part), "n_tiles", "has_coords" and "path", indexed by "slide". The status is "read", "normal tissue" or
+        "not selected" (left out, see `slides`), "no patient" (a file that belongs to nobody: not in the table, or no
+        barcode), "no file" (a slide of the table without a file) or "other file" (of another format, or no feature
+        file).
 
     Raises
     ------
@@ -87,13 +121,16 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
         If the files need h5py, zarr or pyarrow, and it is not installed.
     ValueError
         If files cannot be used, with each file and the reason, a folder called as a file among them; if slides differ
-        in their number of features; if a patient has two files of one slide, or slides with coordinates in different
-        units; or if no slide belongs to a patient.
+        in their number of features, their feature extractor or the size of their tiles; if a patient has two files of
+        one slide, or slides with coordinates in different units; or if no slide is left that belongs to a patient.
 
     Warns
     -----
     UserWarning
-        If slides have no patient or no file and the report was not asked for.
+        If slides have no patient or no file or are of normal tissue, or patients are left without a slide, and the
+        report was not asked for; if diagnostic slides are mixed with frozen sections, or slides of several sample types
+        (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function; or if tiles have several sides in
+        pixels of the finest level and files do not tell the resolution, as those of CLAM.
 
     See Also
     --------
@@ -114,6 +151,13 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
     library that unpacks it.
 
     NaN in the tiles is found when they are read. Estimators refuse it and name the file.
+
+    The extractor and the size of the tiles, `Bag.tiling`, are read from the attributes of ``.h5`` files: "extractor",
+    "tile_size_um" and "tile_size_px" of STAMP, "patch_size" and "target_magnification" of TRIDENT, whose extractor is
+    in the name of the folder of the features, "patch_size" of CLAM where it is there, and all of them of
+    :func:`~sksurv_mmf.slides.extract_features`. Files of any format in folders as TRIDENT names them,
+    ``20x_256px_0px_overlap/features_uni_v1``, are known by these. A magnification of 20 counts as 0.5 um per pixel. Two
+    lengths are the same up to 1 percent.
 
     Coordinates of different slides overlap. A bag has coordinates only if all its slides do. Their unit, that of
     `Bag.coord_unit`, is "um" for files of STAMP, which say so by the attribute "unit" of the file; it is not
@@ -141,21 +185,34 @@ def read_bags(source, patient="auto", format="auto", features_key=None, coords_k
     """
     if format != "auto" and format not in FORMATS:
         raise ValueError(f"format must be 'auto' or one of {', '.join(FORMATS)}, got {format!r}.")
-    slides = _find_slides(source, patient, format)
-    matched = slides["status"] == READ
+    if not isinstance(tiling, Tiling | None):
+        raise TypeError(f"tiling must be a Tiling or None, got a {type(tiling).__name__}.")
+    check_choice(slides)
+    table = _find_slides(source, patient, format)
+    add_barcodes(table)
+    select(table, slides, names_slides=_is_table(source) or _is_table(patient))
+    matched = table["status"] == READ
     if not matched.any():
-        raise ValueError(_nothing_matches(slides))
-    _check_repeated(slides[matched])
-    keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
-    files = _open_all(slides["path"][matched], keys)
+        raise ValueError(_nothing_matches(table))
+    _check_repeated(table[matched])
+    keys = {"format": format, "features_key": features_key, "coords_key": coords_key, "tiling": tiling}
+    files = _open_all(table["path"][matched], keys)
     _check_widths(files)
-    slides.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
-    slides.loc[matched, "has_coords"] = [file.coords is not None for file in files]
-    bags = _one_bag_per_patient(files, slides["patient"][matched])
+    _check_tilings(files)
+    table.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
+    table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
+    bags = _one_bag_per_patient(files, table["patient"][matched])
+    warn_mixed(table, slides)
+    if tiling is None:
+        _warn_sides(files)
     if return_report:
-        return bags, slides.set_index("slide")[["patient", "status", "n_tiles", "has_coords", "path"]]
-    _warn_unmatched(slides)
+        return bags, table.set_index("slide")[_REPORT]
+    warn_left_out(table)
     return bags
+
+
+def _is_table(source):
+    return isinstance(source, Mapping | pd.Series | pd.DataFrame)
 
 
 def _find_slides(source, patient, format):
@@ -240,14 +297,14 @@ def _match(slides, patient):
     """Fill in the patients."""
     is_slide = slides["status"] == READ
     names = slides["slide"][is_slide]
-    if isinstance(patient, Mapping | pd.Series | pd.DataFrame):
+    if _is_table(patient):
         return _match_table(slides, names, patient)
     find = patient
     if isinstance(patient, str):
         choices = {"tcga": _tcga_patient, "slide": str}
         if patient not in {"auto", *choices}:
             raise ValueError(f"patient must be 'auto', 'tcga', 'slide', a function or a table, got {patient!r}.")
-        has_barcodes = any(_BARCODE.match(name) for name in names)
+        has_barcodes = any(read_barcode(name) for name in names)
         find = choices["tcga" if patient == "auto" and has_barcodes else patient if patient != "auto" else "slide"]
     elif not isinstance(patient, Callable):
         raise TypeError(
@@ -265,8 +322,8 @@ def _call(find, name):
 
 
 def _tcga_patient(name):
-    barcode = _BARCODE.match(name)
-    return barcode and barcode.group().upper()
+    barcode = read_barcode(name)
+    return barcode and barcode.patient
 
 
 def _match_table(slides, names, table):
@@ -286,7 +343,7 @@ def _nothing_matches(slides):
     counts = ", ".join(f"{n} {status}" for status, n in slides["status"].value_counts().items()) or "no file at all"
     return (
         f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}. Check "
-        "the folder, whose sub-folders are not searched, and patient."
+        "the folder, whose sub-folders are not searched, patient and slides: slides='all' takes them all."
     )
 
 
@@ -331,6 +388,34 @@ def _check_widths(files):
         )
 
 
+def _check_tilings(files):
+    found = disagreement([file.tiling for file in files], [file.path for file in files], "file")
+    if found:
+        raise ValueError(
+            f"All files must be of one feature extractor and have tiles of one size, but there are {found}. Read them "
+            f"apart, as lists of files. {WAY_OUT}"
+        )
+
+
+def _warn_sides(files):
+    """Warn if tiles have several sizes in pixels of the slides, and nobody says how large these pixels are."""
+    names_of = {}
+    for file in files:
+        (side,) = file.sides
+        if side is not None and file.tiling.width is None:
+            known = next((one for one in names_of if same_length(one, side)), side)
+            names_of.setdefault(known, []).append(file.path)
+    if len(names_of) > 1:
+        groups = "; ".join(f"{len(own)} with {side:g}: {shorten(own, 2)}" for side, own in names_of.items())
+        warnings.warn(
+            f"Files have tiles of several sizes in pixels of level 0: {groups}. They do not say how large these pixels "
+            "are; the tiles are of one size only if the slides were scanned at magnifications that make up for it. If "
+            "they are, say so with tiling=Tiling(tile_size=..., mpp=...), with Tiling of sksurv_mmf.bags.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _one_bag_per_patient(files, patients):
     files_of = {}
     for file, patient in zip(files, patients):
@@ -342,20 +427,3 @@ def _one_bag_per_patient(files, patients):
     contents = [own[0] if len(own) == 1 else SlideFiles(tuple(own)) for own in files_of.values()]
     bags = BagArray([Bag._from_content(content, content.path) for content in contents])
     return pd.Series(bags, index=pd.Index(list(files_of), name="patient"), name="tiles")
-
-
-def _warn_unmatched(slides):
-    no_patient = slides["slide"][slides["status"] == NO_PATIENT]
-    no_file = slides[slides["status"] == NO_FILE]
-    without = pd.unique(no_file["patient"][~no_file["patient"].isin(slides["patient"][slides["status"] == READ])])
-    parts = [
-        f"{len(names)} {what}: {shorten(names)}"
-        for names, what in [
-            (no_patient, "slide(s) without a patient are left out"),
-            (no_file["slide"], "slide(s) of the table have no file"),
-            (without, "patient(s) are left without any slide"),
-        ]
-        if len(names)
-    ]
-    if parts:
-        warnings.warn("; ".join(parts) + ". return_report=True returns all of them.", UserWarning, stacklevel=3)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import zlib
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -21,11 +21,13 @@ from ._bag import Bag
 from ._checks import COORD_UNITS, check_numbers
 from ._files import check_unchanged, stamp_of
 from ._numpy_files import StoredArray, read_npy_header
+from ._tiling import UNKNOWN, Tiling
 
 MANIFEST = "store.json"
 _FORMAT, _VERSION = "sksurv_mmf bags", 1
 _ARRAYS = ("features", "coords", "offsets", "ids", "slide_offsets", "slide_ids", "has_coords", "bag_crc32")
 _LARGE = ("features", "coords")
+_OPTIONAL = "tile_sides"  # since a later release; stores without it stay as they are
 # A manifest has a few hundred bytes; a larger file is none.
 _MAX_MANIFEST_BYTES = 100_000
 _CHUNK_BYTES = 1 << 20
@@ -54,6 +56,8 @@ class _StoredBag:
     stop: int
     tiles_of_slides: tuple
     coord_unit: str | None
+    tiling: Tiling = UNKNOWN
+    sides: tuple | None = None
 
     @property
     def path(self):
@@ -136,8 +140,10 @@ def pack_bags(bags, path, dtype="float32"):
     ``slide_ids.npy``     (n_slides,)            the slides; "" where a bag does not know its slides
     ``has_coords.npy``    (n_patients,)          whether the bag has coordinates; bool
     ``bag_crc32.npy``     (n_patients,)          CRC-32 of each bag's rows of features.npy, 0 if it is missing; uint32
-    ``store.json``                               format, version, unit of the coordinates ("px", "um" or null), and size
-                                                 and CRC-32 of each file
+    ``tile_sides.npy``    (n_slides,)            side of the tiles in the unit of the coordinates, float64; NaN where it
+                                                 is not known; absent if it is not known of any
+    ``store.json``                               format, version, unit of the coordinates ("px", "um" or null), size and
+                                                 CRC-32 of each file, and, if anything of it is known, the `Tiling`
     ===================== ====================== =============================================================
 
     The checksums find damage, not forgery.
@@ -216,7 +222,9 @@ def open_bags(path, verify=False):
             raise ValueError(f"{MANIFEST} has the unknown unit of coordinates {unit!r}.")
         matrices = {name: _open_matrix(path, files, name) for name in _LARGE if name in files}
         small = {name: _read_small(path, files, name) for name in _ARRAYS if name not in _LARGE}
-        bags = _bags_of(matrices["features"], matrices.get("coords"), small, unit)
+        if _OPTIONAL in files:
+            small[_OPTIONAL] = _read_small(path, files, _OPTIONAL)
+        bags = _bags_of(matrices["features"], matrices.get("coords"), small, unit, Tiling(**manifest.get("tiling", {})))
         if verify:
             _verify(matrices, files, small)
     except FileNotFoundError:
@@ -267,6 +275,9 @@ def _write_store(folder, bags, ids, dtype):
         "slide_offsets": np.cumsum([0, *(n for each in slides for n in each.values())]).astype("<i8"),
         "slide_ids": np.array([name for each in slides for name in each], dtype="<U"),
     }
+    sides = np.array([side for bag in bags if bag is not pd.NA for side in _sides_of(bag)], dtype="<f8")
+    if not np.isnan(sides).all():
+        small[_OPTIONAL] = sides
     with ExitStack() as stack:
         features = stack.enter_context(_MatrixWriter(folder, "features", (n_tiles, n_features), dtype))
         coords = stack.enter_context(_MatrixWriter(folder, "coords", (n_tiles, 2), np.dtype("<f8")))
@@ -285,7 +296,7 @@ def _write_store(folder, bags, ids, dtype):
         with _MatrixWriter(folder, name, array.shape, array.dtype) as writer:
             writer.write(array)
         files[name] = writer.entry
-    _write_manifest(folder, files, _unit_of(bags[np.array(has_coords)]))
+    _write_manifest(folder, files, _unit_of(bags[np.array(has_coords)]), bags.tiling)
 
 
 def _unit_of(bags):
@@ -301,6 +312,12 @@ def _unit_of(bags):
 
 def _slides_of(bag):
     return bag.slides or {"": bag.n_tiles}
+
+
+def _sides_of(bag):
+    sides = bag.tile_sides
+    n_tiles = list(_slides_of(bag).values())
+    return [np.nan] * len(n_tiles) if sides is None else sides[np.cumsum([0, *n_tiles[:-1]])]
 
 
 def _write_bag(bag, patient, features, coords):
@@ -349,8 +366,10 @@ class _MatrixWriter:
         self.stream.close()
 
 
-def _write_manifest(folder, files, coord_unit):
+def _write_manifest(folder, files, coord_unit, tiling):
     content = {"format": _FORMAT, "version": _VERSION, "coord_unit": coord_unit, "files": files}
+    if tiling != UNKNOWN:
+        content["tiling"] = asdict(tiling)
     with open(os.path.join(folder, MANIFEST), "x", encoding="utf-8") as stream:
         json.dump(content | {"crc32": _json_crc32(content)}, stream, indent=1)
         stream.flush()
@@ -416,7 +435,7 @@ def _check_ids(dtype):
         raise ValueError(f"expected text or whole numbers, got dtype {dtype}.")
 
 
-def _bags_of(features, coords, small, coord_unit):
+def _bags_of(features, coords, small, coord_unit, tiling):
     """Make the bags of a store, after checking that its files agree."""
     offsets, slide_offsets = small["offsets"], small["slide_offsets"]
     n_tiles = features.array.shape[0]
@@ -429,17 +448,27 @@ def _bags_of(features, coords, small, coord_unit):
         raise ValueError(f"its files disagree on the number of patients or slides: {lengths}.")
     if coords is not None and coords.array.shape != (n_tiles, 2):
         raise ValueError(f"coords.npy has shape {coords.array.shape}, but there are {n_tiles} tiles.")
+    sides = _read_sides(small, len(slide_offsets) - 1)
     first = np.searchsorted(slide_offsets, offsets)
     slides = list(zip(small["slide_ids"].tolist(), np.diff(slide_offsets).tolist()))
     bags = np.full(len(offsets) - 1, pd.NA, dtype=object)
     for i, (start, stop) in enumerate(pairwise(offsets.tolist())):
         if start < stop:
             own = tuple(slides[first[i] : first[i + 1]])
+            lengths = None if own[0][0] == "" else sides[first[i] : first[i + 1]]
             own = None if own[0][0] == "" else own
             places, unit = (coords, coord_unit) if small["has_coords"][i] else (None, None)
-            content = _StoredBag(features, places, start, stop, own, unit)
+            content = _StoredBag(features, places, start, stop, own, unit, tiling, lengths)
             bags[i] = Bag._from_content(content, content.path)
     return BagArray(bags)
+
+
+def _read_sides(small, n_slides):
+    """Sides of the tiles of each slide, None where they are not known."""
+    sides = small.get(_OPTIONAL, np.full(n_slides, np.nan))
+    if len(sides) != n_slides or not ((sides > 0) & (sides < np.inf) | np.isnan(sides)).all():
+        raise ValueError(f"{_OPTIONAL}.npy does not give the side of the tiles of {n_slides} slides.")
+    return tuple(None if np.isnan(side) else side for side in sides.tolist())
 
 
 def _verify(matrices, files, small):

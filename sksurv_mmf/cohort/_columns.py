@@ -9,6 +9,7 @@ from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from ..bags._array import BagArray, BagDtype
+from ..bags._tiling import Tiling
 from ..utils._frames import as_frame, check_is_table
 from ..utils._validation import SEPARATOR, belongs_to, shorten, subject
 
@@ -56,6 +57,8 @@ class Modality:
         Number of columns of the block, or width of the tiles.
     feature_names : list of str
         Names of the columns of the block without the modality's prefix; empty for bags.
+    tiling : Tiling or None
+        What is known of the tiles; None for a block.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Modality:
     is_bag: bool
     n_features: int
     feature_names: list
+    tiling: Tiling | None = None
 
 
 def prefixes(X):
@@ -150,7 +154,8 @@ def _describe(X, name, columns):
                 f"Modality {name!r} mixes a bag column with others: {shorten(X.columns[columns])}. A bag modality is a "
                 "single column; give the others a modality of their own."
             )
-        return Modality(name, columns, True, bags_of(X, columns).n_features, [])
+        bags = bags_of(X, columns)
+        return Modality(name, columns, True, bags.n_features, [], bags.tiling)
     check_numeric(X, name, columns)
     feature_names = [str(column).removeprefix(f"{name}{SEPARATOR}") for column in X.columns[columns]]
     return Modality(name, columns, False, len(columns), feature_names)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..bags._array import BagDtype
+from ..bags._tiling import check_tiling
 from ..training._patients import BagColumn, Patients, VectorColumn
 from ..utils._validation import shorten, subject
 from ._columns import bags_of, check_numeric
@@ -47,6 +48,7 @@ def _read_bags(X, modality):
             f"The tiles of modality {modality.name!r} have {bags.n_features} features, but the model was fitted on "
             f"{modality.n_features}. Use the feature extractor of the training cohort."
         )
+    check_tiling(modality.tiling, bags, X.index, f"modality {modality.name!r}", "the model")
     return BagColumn(modality.name, bags, X.index), present
 
 

@@ -35,7 +35,10 @@ def weighed_modality(name, encoders, weighs):
 
 
 def tile_table(bags, weights):
-    """Attention and, where all bags know them, slide and coordinates of all tiles, indexed by patient and tile."""
+    """Attention of all tiles, indexed by patient and tile.
+
+    Where all bags know them, slide and coordinates, too; where any knows them, unit of the coordinates and sizes.
+    """
     n_tiles = bags.array.n_tiles
     tile = np.concatenate([np.arange(n) for n in n_tiles]) if len(bags) else np.empty(0, dtype=int)
     index = pd.MultiIndex.from_arrays([bags.index.repeat(n_tiles), tile], names=["patient", "tile"])
@@ -49,4 +52,15 @@ def tile_table(bags, weights):
         units = [bag.coord_unit for bag in bags]
         if any(units):
             table["coord_unit"] = np.repeat(np.array(units, dtype=object), n_tiles)
+        sides = [bag.tile_sides for bag in bags]
+        if any(one is not None for one in sides):
+            table["tile_side"] = np.concatenate([_or_nan(one, n) for one, n in zip(sides, n_tiles)])
+    for name in ("tile_size", "mpp"):
+        values = [getattr(bag.tiling, name) for bag in bags]
+        if any(value is not None for value in values):
+            table[name] = np.repeat(np.array(values, dtype=float), n_tiles)
     return table
+
+
+def _or_nan(sides, n_tiles):
+    return np.full(n_tiles, np.nan) if sides is None else sides

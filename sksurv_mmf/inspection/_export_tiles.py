@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ..slides._slide import Slide
-from ..slides._tiling import SCALE
-from ._plotting import import_pyplot
+from ..slides._tiling import KNOWN_SCALE
+from ..utils._optional import import_optional
 from ._tile_attention import attention_colors, relative_attention, tiles_on_slide
 
 
@@ -23,8 +23,9 @@ from ._tile_attention import attention_colors, relative_attention, tiles_on_slid
         "path": [str, os.PathLike],
         "slide_name": [str, None],
         "object_type": [StrOptions({"tile", "detection", "annotation"})],
+        "subtract_bounds": ["boolean"],
     }
-    | SCALE,
+    | KNOWN_SCALE,
     prefer_skip_nested_validation=True,
 )
 def export_geojson(
@@ -34,12 +35,13 @@ def export_geojson(
     *,
     patient=None,
     slide_name=None,
-    tile_size=512,
-    mpp=0.5,
+    tile_size=None,
+    mpp=None,
     slide_mpp=None,
     object_type="tile",
     cmap="viridis",
     norm=None,
+    subtract_bounds=True,
 ):
     """Write the attention of the tiles of a slide for QuPath.
 
@@ -61,24 +63,32 @@ def export_geojson(
         The patient. Not needed if the table has one only.
     slide_name : str, default=None
         How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
-    tile_size : int, default=512
-        Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
-    mpp : float, default=0.5
-        Resolution of the tiles, in um per pixel.
+    tile_size : int, default=None
+        Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`. None takes
+        what the columns "tile_side", "tile_size" and "mpp" say, which come from the feature files, and 512 if they do
+        not.
+    mpp : float, default=None
+        Resolution of the tiles, in um per pixel. None takes that of the table, and 0.5 if there is none.
     slide_mpp : float, default=None
         Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
     object_type : {"tile", "detection", "annotation"}, default="tile"
         What the tiles are in QuPath. Annotations can be edited there, but thousands of them make it slow.
-    cmap : str or matplotlib Colormap, default="viridis"
-        Colours of the weights.
+    cmap : str, matplotlib Colormap or None, default="viridis"
+        Colours of the weights. None writes no colours and does not need matplotlib; QuPath's measurement maps then
+        colour the tiles.
     norm : str or matplotlib Normalize, default=None
         Scale of the colours; "log" tells small weights apart. None is linear from zero.
+    subtract_bounds : bool, default=True
+        Whether to count from the corner of the scanned area, where the slide tells it as MRXS does, rather than from
+        that of the whole slide. So does QuPath, see Notes.
 
     Raises
     ------
+    ImportError
+        If the tiles are to have colours and matplotlib is not installed, or if openslide is not.
     ValueError
-        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, or
-        if the slide does not say how large its pixels are.
+        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, if
+        `tile_size` and `mpp` contradict the table, or if the slide does not say how large its pixels are.
 
     See Also
     --------
@@ -89,20 +99,26 @@ def export_geojson(
     The file is a GeoJSON FeatureCollection of closed squares in pixels of level 0. Rings are counter-clockwise in the
     sense of the standard, where y grows upwards; on the screen, where it grows downwards, they turn the other way.
 
+    A scanner may keep a small part of a large plane only, and tell it by OpenSlide's properties ``openslide.bounds-x``,
+    ``-y``, ``-width`` and ``-height`` (MRXS, SCN and others). If all four are there, QuPath shows this part alone and
+    its corner is (0, 0); a tile at (600, 400) of a slide with bounds at (600, 400) is written at (0, 0). Pass
+    ``subtract_bounds=False`` for a slide that is opened in QuPath with the option ``--no-crop`` or by another reader
+    than OpenSlide, and for viewers that show the whole plane.
+
     Examples
     --------
     >>> from sksurv_mmf.inspection import export_geojson
     >>> weights = model.tile_attention(X)  # doctest: +SKIP
     >>> export_geojson(weights, "slides/P001.svs", "P001.geojson", patient="P001")  # doctest: +SKIP
     """
-    import_pyplot()
+    _check_colors(cmap, norm)
     with Slide(slide, slide_mpp) as opened:
-        patient, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
+        patient, tiles, coords, side, _ = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
         name = opened.name
+        if subtract_bounds:
+            coords = coords - opened.bounds_corner
     weights = tiles["attention"].to_numpy(dtype=float)
     relative = relative_attention(weights)
-    mappable = attention_colors(relative, cmap, norm)
-    colors = mappable.to_rgba(relative, bytes=True)[:, :3]
     features = [
         {
             "type": "Feature",
@@ -112,16 +128,39 @@ def export_geojson(
             "properties": {
                 "objectType": object_type,
                 "name": f"{patient}, tile {tile}",
-                "color": color,
+                **color,
                 "measurements": {"Attention weight": weight, "Attention (1 = average tile)": ratio},
             },
         }
         for tile, corner, weight, ratio, color in zip(
-            tiles.index, coords.tolist(), weights.tolist(), relative.tolist(), colors.tolist()
+            tiles.index, coords.tolist(), weights.tolist(), relative.tolist(), _colors(relative, cmap, norm)
         )
     ]
     collection = {"type": "FeatureCollection", "features": features}
     Path(path).write_text(json.dumps(collection, allow_nan=False), encoding="utf-8")
+
+
+def _check_colors(cmap, norm):
+    if cmap is None:
+        if norm is not None:
+            raise ValueError(
+                f"norm={norm!r} scales colours, but cmap=None writes none. Leave norm out, or pass a cmap."
+            )
+        return
+    try:
+        import_optional("matplotlib", "plot", "Giving tiles the colours of cmap")
+    except ImportError as error:
+        raise ImportError(
+            f"{error} Or pass cmap=None, which writes no colours: QuPath can colour by measurement."
+        ) from error
+
+
+def _colors(relative, cmap, norm):
+    """The property "color" of each tile, if there is one."""
+    if cmap is None:
+        return [{}] * len(relative)
+    colors = attention_colors(relative, cmap, norm).to_rgba(relative, bytes=True)[:, :3]
+    return [{"color": color} for color in colors.tolist()]
 
 
 def square(x, y, side):
@@ -138,7 +177,7 @@ def square(x, y, side):
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "overwrite": ["boolean"],
     }
-    | SCALE,
+    | KNOWN_SCALE,
     prefer_skip_nested_validation=True,
 )
 def export_tiles(
@@ -149,8 +188,8 @@ def export_tiles(
     top_k=10,
     patient=None,
     slide_name=None,
-    tile_size=512,
-    mpp=0.5,
+    tile_size=None,
+    mpp=None,
     slide_mpp=None,
     overwrite=False,
 ):
@@ -175,11 +214,13 @@ def export_tiles(
         The patient. Not needed if the table has one only.
     slide_name : str, default=None
         How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
-    tile_size : int, default=512
+    tile_size : int, default=None
         Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`, and the
-        side of the images.
-    mpp : float, default=0.5
-        Resolution of the tiles and of the images, in um per pixel.
+        side of the images. None takes what the columns "tile_side", "tile_size" and "mpp" say, which come from the
+        feature files, and 512 if they do not.
+    mpp : float, default=None
+        Resolution of the tiles and of the images, in um per pixel. None takes that of the table, and 0.5 if there is
+        none.
     slide_mpp : float, default=None
         Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
     overwrite : bool, default=False
@@ -196,8 +237,8 @@ def export_tiles(
     FileExistsError
         If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False.
     ValueError
-        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, or
-        if the slide does not say how large its pixels are.
+        If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, if
+        `tile_size` and `mpp` contradict the table, or if the slide does not say how large its pixels are.
 
     See Also
     --------
@@ -214,7 +255,7 @@ def export_tiles(
     if earlier and not overwrite:
         raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass overwrite=True, or another out_dir.")
     with Slide(slide, slide_mpp) as opened:
-        _, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
+        _, tiles, coords, side, tile_size = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
         weights = tiles["attention"].to_numpy(dtype=float)
         top = np.argsort(-weights, kind="stable")[:top_k]
         index = pd.DataFrame(

@@ -13,6 +13,11 @@ from ..utils._frames import as_frame
 from ..utils._validation import shorten
 from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
+# Tiles of which nothing is known, neither from files nor from the user: those of `extract_features` by default.
+DEFAULT_SIZE, DEFAULT_MPP = 512, 0.5
+# Tools that go by magnification have tiles that are off by this, because pixels at 40x are of 0.24 to 0.26 um.
+_SAME_SIDE = 0.1
+
 
 def infer_tile_size(coords):
     """Side of the squares that tiles at `coords` (n_tiles, 2) fill: the usual distance to the nearest other tile."""
@@ -170,7 +175,7 @@ class TileAttentionDisplay:
         ----------
         attention : DataFrame
             Table as `tile_attention` returns it: index levels "patient" and "tile", column "attention" and, where they
-            are known, "slide" and, for a map, "x" and "y" with their "coord_unit".
+            are known, "slide" and, for a map, "x" and "y" with their "coord_unit" and "tile_side".
         patient : object, default=None
             The patient to draw. Not needed if the table has one only.
         slide_name : str, default=None
@@ -202,6 +207,7 @@ class TileAttentionDisplay:
             tiles[["x", "y"]].to_numpy(dtype=float) if _has_coords(tiles) else None,
             highlight=_check_highlight(highlight, tiles, patient),
             patient=patient,
+            tile_size=_one_value(tiles, "tile_side"),
             slide_name=slide_name,
         )
         return display.plot(ax=ax, coord_unit=coord_unit or _unit_of(tiles))
@@ -215,8 +221,8 @@ class TileAttentionDisplay:
         patient=None,
         slide_name=None,
         highlight=None,
-        tile_size=512,
-        mpp=0.5,
+        tile_size=None,
+        mpp=None,
         slide_mpp=None,
         max_size=2000,
         ax=None,
@@ -237,10 +243,12 @@ class TileAttentionDisplay:
             How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
-        tile_size : int, default=512
-            Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`.
-        mpp : float, default=0.5
-            Resolution of the tiles, in um per pixel.
+        tile_size : int, default=None
+            Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`. None
+            takes what the columns "tile_side", "tile_size" and "mpp" say, which come from the feature files, and 512 if
+            they do not.
+        mpp : float, default=None
+            Resolution of the tiles, in um per pixel. None takes that of the table, and 0.5 if there is none.
         slide_mpp : float, default=None
             Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
         max_size : int, default=2000
@@ -257,11 +265,11 @@ class TileAttentionDisplay:
         ------
         ValueError
             If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the
-            slide, or if the slide does not say how large its pixels are.
+            slide, if `tile_size` and `mpp` contradict the table, or if the slide does not say how large its pixels are.
         """
         import_pyplot()
         with Slide(slide, slide_mpp) as opened:
-            patient, tiles, coords, side = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
+            patient, tiles, coords, side, _ = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
             highlight = _check_highlight(highlight, tiles, patient)
             thumbnail, scale = opened.overview(max(opened.dimensions) / max_size)
             slide_name = slide_name or opened.name
@@ -366,7 +374,7 @@ def one_slide(tiles, slide_name, patient):
 
 
 def tiles_on_slide(attention, patient, slide, slide_name, tile_size, mpp):
-    """Patient, rows, corners and side of the tiles that lie on an open slide; see `place_on_slide`."""
+    """Patient, rows, corners, side and size of the tiles that lie on an open slide; see `place_on_slide`."""
     patient, tiles = one_patient(attention, patient)
     if slide_name is None and "slide" in tiles.columns:
         slide_name = slide.name
@@ -379,11 +387,14 @@ def _has_coords(tiles):
 
 
 def place_on_slide(tiles, slide, tile_size, mpp):
-    """Corners of tiles and their side, both in pixels of level 0, after checking that they lie on the slide."""
+    """Corners and side of tiles in pixels of level 0, and their size in pixels as the extractor saw them.
+
+    Refuses tiles that do not lie on the slide.
+    """
     if not _has_coords(tiles):
         raise ValueError("The tiles have no coordinates: attention lacks the columns 'x' and 'y'.")
     coords = tiles[["x", "y"]].to_numpy(dtype=float) / _coord_scale(tiles, slide)
-    side = level0_side(slide, tile_size, mpp)
+    side, tile_size = _sizes_on_slide(tiles, slide, tile_size, mpp)
     # Other tools let tiles reach over the border; their corners are on the slide.
     outside = ~((coords >= 0) & (coords < slide.dimensions)).all(axis=1)
     if outside.any():
@@ -393,7 +404,48 @@ def place_on_slide(tiles, slide, tile_size, mpp):
             f"pixels; the first is tile {tile} at x={x:g}, y={y:g}. If the patient has several slides, pass the rows "
             "of this one only; coordinates must be in pixels of level 0, unless a column 'coord_unit' says 'um'."
         )
-    return coords, side
+    return coords, side, tile_size
+
+
+def _sizes_on_slide(tiles, slide, tile_size, mpp):
+    """Side of the tiles in pixels of level 0, and their size in pixels: what the table says, or else the arguments."""
+    known_size, known_mpp = _one_value(tiles, "tile_size"), _one_value(tiles, "mpp")
+    size, resolution = tile_size or known_size, mpp or known_mpp
+    side = _known_side(tiles, slide)
+    if side is None and known_size and known_mpp:
+        side = level0_side(slide, known_size, known_mpp)
+    if side is None:
+        size = int(size or DEFAULT_SIZE)
+        return level0_side(slide, size, resolution or DEFAULT_MPP), size
+    if (tile_size or mpp) and size and resolution:
+        asked = level0_side(slide, size, resolution)
+        if abs(asked - side) > _SAME_SIDE * side:
+            raise ValueError(
+                f"tile_size={size:g} and mpp={resolution:g} make tiles of {asked} pixels on slide {str(slide.path)!r}, "
+                f"but by the feature file they have {side}. Leave tile_size and mpp out to take those of the file; if "
+                "the file is wrong, drop the columns 'tile_side', 'tile_size' and 'mpp' of attention."
+            )
+    return side, int(size or DEFAULT_SIZE)
+
+
+def _known_side(tiles, slide):
+    """Side of the tiles in pixels of level 0 by the column "tile_side", None if there is none."""
+    side = _one_value(tiles, "tile_side")
+    if side is None:
+        return None
+    return max(1, round(side / slide.mpp) if _unit_of(tiles) == "um" else round(side))
+
+
+def _one_value(tiles, column):
+    """The value of a column that tells something of all tiles, or None."""
+    if column not in tiles.columns:
+        return None
+    values = tiles[column].dropna().unique()
+    if len(values) > 1:
+        raise ValueError(
+            f"The tiles differ in {column!r}: {shorten(map(float, values))}. Pass the rows of one slide only."
+        )
+    return float(values[0]) if len(values) else None
 
 
 def _coord_scale(tiles, slide):

@@ -13,6 +13,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from ..bags._tiling import Tiling
 from ..cohort._columns import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
@@ -108,6 +109,8 @@ def check_modality(modality, n_columns):
     """Refuse a modality with columns that X does not have."""
     if not isinstance(modality, Modality) or not set(modality.columns) <= set(range(n_columns)):
         raise ValueError(f"parameters.json has a modality that is none of the {n_columns} columns: {modality!r:.80}")
+    if not isinstance(modality.tiling, Tiling | None):
+        raise ValueError(f"parameters.json describes the tiles of {modality.name!r} by {modality.tiling!r:.80}")
 
 
 def build_network(estimator, weights):

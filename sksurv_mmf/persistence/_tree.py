@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
+from ..bags._tiling import Tiling
 from ..cohort._columns import Modality
 from ..encoders._base import Encoder
 from ..fusions._base import Fusion
@@ -52,7 +53,7 @@ def known_classes(trusted=()):
     """Names in files, and the classes that they mean: this package's, torch's optimizers, and those of the user."""
     ours = [one for base in (Encoder, Fusion, Objective) for one in subclasses(base) if is_ours(one)]
     optimizers = [one for one in subclasses(torch.optim.Optimizer) if is_torch_optimizer(one)]
-    ours += [FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, Modality]
+    ours += [FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, Modality, Tiling]
     named = {saved_name(one): one for one in [*ours, *trusted]}
     return named | {full_name(one): one for one in optimizers}
 
@@ -176,6 +177,7 @@ def _(value: type, where, parts):
 @encode.register(FusionSurvivalAnalysis)
 @encode.register(LateFusionSurvivalAnalysis)
 @encode.register(Modality)
+@encode.register(Tiling)
 def _(value, where, parts):
     state = {name: encode(one, place(where, name), parts) for name, one in vars(value).items()}
     return {"object": name_class(type(value), parts), "state": state}
@@ -243,7 +245,7 @@ class Decoder:
 
     def _object(self, name, state):
         cls = self._class(name)
-        if not issubclass(cls, BaseEstimator | Modality):
+        if not issubclass(cls, BaseEstimator | Modality | Tiling):
             raise ValueError(f"parameters.json holds an instance of {name}, which save_model does not write")
         parameters = signature(cls).parameters.keys() & state.keys()
         value = cls(**{parameter: self.decode(state[parameter]) for parameter in parameters})

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ._bag_transformer import as_frame_of_bags, check_tile_width, tile_width
+from ._bag_transformer import as_frame_of_bags, check_same_tiling, check_tile_width, tile_width, tilings_of
 
 STATISTICS = {"mean": np.nanmean, "std": np.nanstd, "min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
 
@@ -93,6 +93,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         X = as_frame_of_bags(X, self)
         validate_data(self, X, skip_check_array=True)
         self._n_features = [tile_width(name, column, self) for name, column in X.items()]
+        self._tilings = tilings_of(X)
         return self
 
     def _check_statistics(self):
@@ -123,7 +124,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold bags.
         ValueError
-            If tiles have another number of features than in `fit`.
+            If tiles have another number of features than in `fit`, or are known to be of another extractor or size.
         """
         check_is_fitted(self)
         X = as_frame_of_bags(X, self)
@@ -131,6 +132,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
         blocks = []
         for (name, column), n_features in zip(X.items(), self._n_features):
             check_tile_width(name, column, n_features, self)
+            check_same_tiling(name, column, self)
             block = np.full((len(column), len(self.statistics) * n_features), np.nan)
             for row, bag in enumerate(column.array):
                 if bag is not pd.NA:

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagArray, BagDtype
+from ..bags._tiling import Tiling, as_tuple, check_tiling
 from ..utils._frames import as_frame
 from ._checks import refuse_polars
 
@@ -118,6 +119,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         self.transformers_ = {}
         self._n_features = {}  # of the tiles in each column, before and after
+        self._tilings = tilings_of(X)
         for name, column in X.items():
             n_features = tile_width(name, column, self.transformer)
             transformer = clone(self.transformer)
@@ -145,7 +147,8 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold bags.
         ValueError
-            If tiles have another number of features than in `fit`, or the transformer refuses a bag.
+            If tiles have another number of features than in `fit`, or are known to be of another extractor or size,
+            or the transformer refuses a bag.
         """
         check_is_fitted(self)
         refuse_polars(self)
@@ -156,6 +159,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _transform_column(self, name, column):
         n_before, n_after = self._n_features[name]
         check_tile_width(name, column, n_before, self.transformer)
+        check_same_tiling(name, column, self)
         function = OnTiles(self.transformers_[name])
         bags = np.empty(len(column), dtype=object)
         for position, bag in enumerate(column.array):
@@ -213,6 +217,18 @@ def check_tile_width(name, column, n_features, transformer):
             f"Column {name!r} has tiles with {column.array.n_features} features, but {transformer} was fitted to tiles "
             f"with {n_features}. Use features of the same extractor."
         )
+
+
+def tilings_of(X):
+    """What is known of the tiles of each column, as tuples, which a saved model can hold."""
+    return {name: as_tuple(column.array.tiling) for name, column in X.items()}
+
+
+def check_same_tiling(name, column, transformer):
+    """Refuse tiles that are known to be of another extractor or size than those that `transformer` was fitted to."""
+    # A transformer that an earlier release saved does not know.
+    tiling = Tiling(*getattr(transformer, "_tilings", {}).get(name, ()))
+    check_tiling(tiling, column.array, column.index, f"column {name!r}", type(transformer).__name__)
 
 
 def _at_least_float32(features):

@@ -11,6 +11,7 @@ from ..utils._optional import import_optional
 _SAME_SCALE = 1.01
 # Two sides of a pixel may differ by this factor; beyond it a square of pixels is no square of tissue.
 _SQUARE = 1.02
+_BOUNDS = ("x", "y", "width", "height")
 # Pixels that an overview reads at a time, so that a slide without a pyramid does not fill the memory.
 _STRIP_PIXELS = 2**24
 
@@ -87,6 +88,15 @@ class Slide:
         """Power of the objective as the file says, or the number that fits the pixels best: 20 at 0.5 um."""
         power = self._handle.properties.get("openslide.objective-power")
         return round(float(power) if power else 10 / self.mpp)
+
+    @property
+    def bounds_corner(self):
+        """Upper left corner of what was scanned, (0, 0) if the file does not tell the bounds."""
+        try:
+            x, y, _, _ = (int(self._handle.properties[f"openslide.bounds-{name}"]) for name in _BOUNDS)
+        except (KeyError, ValueError):
+            return 0, 0
+        return x, y
 
     def read(self, x, y, side, size):
         """Read a square as an RGB image of `size` x `size` pixels.

@@ -15,12 +15,13 @@ _COARSEST = 1.1
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 SLIDE_MPP = {"slide_mpp": [_POSITIVE, None]}
 SCALE = {"tile_size": [Interval(Integral, 1, None, closed="left")], "mpp": [_POSITIVE], **SLIDE_MPP}
+KNOWN_SCALE = SCALE | {name: [*SCALE[name], None] for name in ("tile_size", "mpp")}
 TILING = SCALE | {
     "tissue": [StrOptions({"otsu"}), callable, None],
     "min_tissue": [Interval(Real, 0, 1, closed="right")],
     "tissue_mpp": [_POSITIVE],
 }
-"""What the parameters that tiling and feature extraction share may be."""
+"""What the parameters that tiling, feature extraction and maps share may be."""
 
 
 @validate_params({"path": [str, os.PathLike]} | TILING, prefer_skip_nested_validation=True)
