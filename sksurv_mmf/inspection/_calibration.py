@@ -8,6 +8,8 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._predictions import as_real_numbers, check_curves, common_domain, curve_values
+from ..utils._validation import format_time
 from ._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ._risk_groups import assign_groups
 
@@ -228,7 +230,7 @@ class CalibrationDisplay:
             capsize=2.5,
             label=f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients",
         )
-        at = f"{self.time:g}" if self.time_unit is None else f"{self.time:g} {self.time_unit}"
+        at = format_time(self.time) if self.time_unit is None else f"{format_time(self.time)} {self.time_unit}"
         ax.set(
             xlim=(0, 1.02),
             ylim=(0, 1.02),

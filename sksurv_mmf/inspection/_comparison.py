@@ -5,7 +5,7 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
+from ..utils._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
 from ..utils._validation import shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 
@@ -81,6 +81,7 @@ class ComparisonDisplay:
         confidence=0.95,
         label=None,
         chance=None,
+        limits=None,
         ax=None,
     ):
         """Draw given scores of folds.
@@ -103,6 +104,9 @@ class ComparisonDisplay:
             Name of the score for the axis. None takes the name in the table.
         chance : float, default=None
             Value of a model that knows nothing, for a dotted line.
+        limits : tuple of (float, float), default=None
+            Between which values the score lies, where intervals end; those of differences follow from it. None is
+            (0, 1) if all values lie there, as those of C-index, AUC and Brier score do, and no limits otherwise.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -124,15 +128,16 @@ class ComparisonDisplay:
             raise ValueError(f"reference={reference!r} is none of the models: {shorten(values.columns, 10)}.")
         if differences and reference is None:
             raise ValueError("Differences need a reference; pass the name of a model.")
+        limits = _check_limits(limits, values)
         if differences:
-            values = values.drop(columns=reference).sub(values[reference], axis=0)
+            values, limits = values.drop(columns=reference).sub(values[reference], axis=0), difference_limits(limits)
         if values.isna().all(axis=None):
             both = f" beside one of the reference {reference!r}" if differences else ""
             reasons = [reason for reason in scores.get("reason", []) if reason]
             why = f": {reasons[0]}" if reasons else ""
             raise ValueError(f"There is nothing to draw: no model has a value{both} in any fold{why}.")
         intervals = pd.DataFrame(
-            {name: _interval(one, test_ratio, confidence, differences) for name, one in values.items()}
+            {name: _interval(one, test_ratio, confidence, limits, differences) for name, one in values.items()}
         ).T
         return cls(
             values,
@@ -208,9 +213,19 @@ def _one_score(scores, score):
     return scores, score or "Score"
 
 
-def _interval(values, test_ratio, confidence, differences):
+def _check_limits(limits, values):
+    """The limits of a score, after checking that all values lie between them."""
+    if limits is None:
+        return (0, 1) if values.min(axis=None) >= 0 and values.max(axis=None) <= 1 else (-np.inf, np.inf)
+    outside = values.to_numpy()[(values < limits[0]) | (values > limits[1])]
+    if len(outside):
+        raise ValueError(f"limits={limits!r}, but {len(outside)} values lie beyond, for example {outside[0]:g}.")
+    return limits
+
+
+def _interval(values, test_ratio, confidence, limits, differences):
     values = values.dropna()
-    low, high = mean_interval(values, test_ratio, confidence)
+    low, high = mean_interval(values, test_ratio, confidence, limits)
     found = {"mean": values.mean(), "low": low, "high": high}
     return found | {"p_value": corrected_resampled_t_test(values, test_ratio)[1]} if differences else found
 

@@ -165,7 +165,10 @@ def _risk_of(risks, model, fold, patients):
 def _tests(gains, ratio, draws, confidence):
     """One row per test: gain, interval, p-value, and what is left of the gain at the lower limit."""
     rows = {
-        "corrected t-test": (*mean_interval(gains, ratio, confidence), corrected_resampled_t_test(gains, ratio)[1]),
+        "corrected t-test": (
+            *mean_interval(gains, ratio, confidence, (-1, 1)),
+            corrected_resampled_t_test(gains, ratio)[1],
+        ),
         "bootstrap": (*percentile_interval(draws, confidence), bootstrap_p_value(draws)),
     }
     tests = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "upper", "p_value"])

@@ -138,7 +138,8 @@ def modality_importance(
     table = _fold_table(results)
     if len(folds) > 1:
         ratio = np.mean([len(test) / len(train) for train, test in folds])
-        intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
+        drops = table.groupby("modality")["drop"]
+        intervals = {name: mean_interval(values, ratio, confidence, (-1, 1)) for name, values in drops}
     else:
         draws = {
             name: paired_bootstrap(

@@ -135,7 +135,9 @@ def _first_part(network, patients, rows):
 def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, lr: float, at_once: bool) -> str:
     """What to do about a training that ended without numbers; `at_once` if it had none from the first step."""
     extreme = most_extreme(network, patients, rows)
-    far_out = f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}" if extreme.size > ORDINARY else ""
+    far_out = (
+        f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}" if extreme.size > ORDINARY else ""
+    )
     if at_once:
         cause = far_out or (
             "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is your "
