@@ -1,9 +1,11 @@
 """Scores of several models in the folds of a cross-validation."""
 
+from numbers import Real
 from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from sklearn.utils._param_validation import Interval, validate_params
 
 from ..utils._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
 from ..utils._validation import shorten
@@ -70,6 +72,17 @@ class ComparisonDisplay:
         self.chance = chance
 
     @classmethod
+    @validate_params(
+        {
+            "scores": [pd.DataFrame],
+            "score": [str, None],
+            "reference": [str, None],
+            "test_ratio": [Interval(Real, 0, None, closed="left")],
+            "confidence": [Interval(Real, 0, 1, closed="neither")],
+            "limits": [tuple, list, None],
+        },
+        prefer_skip_nested_validation=True,
+    )
     def from_predictions(
         cls,
         scores,
@@ -206,6 +219,8 @@ def _one_score(scores, score):
             raise ValueError(f"score={score!r} is not in scores, which has {shorten(names, 20)}.")
         score = names[0] if score is None else score
         scores = scores[scores["score"] == score]
+    if not pd.api.types.is_numeric_dtype(scores["value"]):
+        raise ValueError(f"The column 'value' of scores must hold numbers, but has dtype {scores['value'].dtype}.")
     twice = scores.duplicated(["model", "fold"])
     if twice.any():
         model, fold = scores.loc[twice, ["model", "fold"]].iloc[0]
@@ -217,6 +232,8 @@ def _check_limits(limits, values):
     """The limits of a score, after checking that all values lie between them."""
     if limits is None:
         return (0, 1) if values.min(axis=None) >= 0 and values.max(axis=None) <= 1 else (-np.inf, np.inf)
+    if len(limits) != 2 or not all(isinstance(one, Real) for one in limits) or not limits[0] < limits[1]:
+        raise ValueError(f"limits must be two numbers, the lower one first, got {limits!r}.")
     outside = values.to_numpy()[(values < limits[0]) | (values > limits[1])]
     if len(outside):
         raise ValueError(f"limits={limits!r}, but {len(outside)} values lie beyond, for example {outside[0]:g}.")

@@ -15,6 +15,7 @@ from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ._folds import CV_OBJECT, on_test_folds, split
+from ._models import check_lengths
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
 
@@ -178,6 +179,7 @@ class Loss:
 
 def _look(fitted, X, y, seed, blocks, lose, n_repeats):
     """The `Loss` of each modality."""
+    check_lengths(X, y)
     event, time = check_y_survival(y, allow_all_censored=True)
     rng, risk = np.random.default_rng(seed), fitted.predict(X)
     losses = {}

@@ -141,9 +141,9 @@ class ModelComparison:
         Notes
         -----
         The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
-        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests, and ends where a score cannot
-        go: a C-index or AUC at 0 and 1, a Brier score at 0, calibration at -1 and 1. Calibration has its sign here: errors of folds that go in
-        different directions cancel in its mean.
+        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests. It ends where a score
+        ends: at 0 and 1 of a C-index or AUC, at 0 of a Brier score, at -1 and 1 of calibration. Calibration has its
+        sign here: errors of folds that go in different directions cancel in its mean.
         """
         rows = {}
         failed = self.fits[self.fits["error"] != ""].groupby("model").size()
@@ -349,7 +349,7 @@ class ModelComparison:
     def _check_score(self, score):
         if score is None:
             return next(iter(self._definitions))
-        if score not in self._definitions:
+        if not isinstance(score, str) or score not in self._definitions:
             raise ValueError(f"score={score!r} was not computed; there are {shorten(self._definitions, 20)}.")
         return score
 

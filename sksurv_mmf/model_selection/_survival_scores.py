@@ -93,8 +93,8 @@ class FoldOutcome:
         start, end = self.time_range
         if not start <= horizon < end:
             raise ScoreDoesNotExist(
-                f"horizon {format_time(horizon)} is not within {start:g} and {end:g}, where training and test patients of "
-                "this fold have events and are followed"
+                f"horizon {format_time(horizon)} is not within {start:g} and {end:g}, where training and test patients "
+                "of this fold have events and are followed"
             )
 
 
@@ -353,7 +353,7 @@ def choose_scores(scoring, horizons):
     chosen = []
     for name in KNOWN if scoring is None else scoring:
         if name not in KNOWN:
-            at = " The time of a score goes into horizons=, not into its name." if "@" in name else ""
+            at = " The time of a score goes into horizons=, not into its name." if "@" in str(name) else ""
             raise ValueError(f"scoring names {name!r}, which is no score; the scores are {', '.join(KNOWN)}.{at}")
         found = [score for score in OVER_TIME if score.name == name]
         found += [score.at(horizon) for score in AT_HORIZON if score.name == name for horizon in horizons]

@@ -3,10 +3,11 @@
 import json
 import platform
 import warnings
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -15,7 +16,7 @@ from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
-from ._archive import read_archive, write_archive
+from ._archive import as_path, read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
@@ -95,8 +96,7 @@ def save_model(estimator, path, *, overwrite=False):
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
+    >>>     >>> from tempfile import TemporaryDirectory
     >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
     >>> from sksurv_mmf.datasets import make_multimodal_survival
     >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)
@@ -107,6 +107,8 @@ def save_model(estimator, path, *, overwrite=False):
     >>> bool((loaded.predict(cohort.X) == model.predict(cohort.X)).all())
     True
     """
+    if not isinstance(overwrite, bool | np.bool_):
+        raise TypeError(f"overwrite must be True or False, got {overwrite!r}.")
     check_is_fitted(estimator)
     parts = Parts()
     node = _encode_step(estimator, "", parts)
@@ -179,9 +181,9 @@ def load_model(path, *, trusted=()):
     Traceback (most recent call last):
     FileNotFoundError: There is no saved model at nowhere.zip.
     """
-    if callable(trusted) or not all(map(callable, trusted)):
+    if callable(trusted) or not isinstance(trusted, Iterable) or not all(map(callable, trusted)):
         raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})

@@ -55,7 +55,8 @@ class Standardize(nn.Module):
     def __init__(self, values: Tensor):
         super().__init__()
         scale, mean = values.std(dim=0, correction=0), values.mean(dim=0)
-        if not (torch.isfinite(scale).all() and torch.isfinite(mean).all()):  # sums and squares go beyond float32
+        # Sums and squares may go beyond float32. A meta tensor, of a network that is loaded, has no values to look at.
+        if not values.is_meta and not torch.isfinite(scale + mean).all():
             scale, mean = values.double().std(dim=0, correction=0).float(), values.double().mean(dim=0).float()
         # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
         varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)

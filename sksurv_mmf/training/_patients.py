@@ -96,7 +96,12 @@ class BagColumn:
     def _read(self, row: int, bag) -> Tensor | None:
         if not isinstance(bag, Bag):
             return None
-        tiles = as_tensor(bag.features)
+        try:
+            tiles = as_tensor(bag.features)
+        except ValueError as error:
+            raise ValueError(
+                f"The bag of patient {self.patients[row]!r} in modality {self.name!r} cannot be read: {error}"
+            ) from error
         if not all_within(tiles, LARGEST):
             raise ValueError(self._why_unusable(row, bag, tiles))
         return tiles
