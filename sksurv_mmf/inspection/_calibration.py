@@ -274,8 +274,8 @@ def _check_follow_up(table, time, times):
     unknown = table.index[table["observed"].isna()]
     if len(unknown):
         raise ValueError(
-            f"Nobody of group {unknown[0]} of {len(table)} is followed up to time={format_time(time)}, so nothing can be "
-            "observed there. Choose an earlier time or fewer groups; the last of all patients leaves at "
+            f"Nobody of group {unknown[0]} of {len(table)} is followed up to time={format_time(time)}, so nothing can "
+            "be observed there. Choose an earlier time or fewer groups; the last of all patients leaves at "
             f"{format_time(times.max())}."
         )
 

@@ -47,7 +47,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
     -----
     A patient without the bag gets NaN throughout, which an imputer behind may fill. What it fills should be missing
     patients, and not the mean over a slide that could not be read: hence a NaN has to be allowed. Infinite features,
-    and tiles without a single value, are refused in any case.
+    and bags without a single value, are refused in any case.
 
     Nothing is learnt from other patients, so that pooling once in front of a cross-validation is safe. It saves time
     if the bags are in files.

@@ -59,7 +59,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     for the last one. A pipeline has no ``partial_fit``; to keep memory small, write a pipeline of bag transformers
     instead of a bag transformer of a pipeline. A transformer that needs no fit is shown the first bag only.
 
-    Tiles of type float16 are passed on as float32. Tiles with infinite features, and those that are NaN throughout, are
+    Tiles of type float16 are passed on as float32. Tiles with infinite features, and bags that are NaN throughout, are
     refused: they come from a damaged file, and an imputer would hide it.
 
     Examples
@@ -108,7 +108,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold bags.
         ValueError
-            If a column holds no bag at all, or a tile is infinite or has no value.
+            If a column holds no bag at all, or if a bag has infinite features or no value at all.
         """
         self._validate_params()
         X = as_frame_of_bags(X, self)
@@ -170,10 +170,10 @@ class OnTiles:
     transformer: BaseEstimator
 
     def __call__(self, features):
+        tiles = self.transformer.transform(_at_least_float32(features))  # may refuse NaN by itself
         damage = find_damage(features, any_nan=False)
         if damage is not None:
             raise ValueError(say_damage(*damage))
-        tiles = self.transformer.transform(_at_least_float32(features))
         return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
 
 
@@ -215,19 +215,16 @@ def check_tile_width(name, column, n_features, transformer):
 
 
 def find_damage(features, any_nan):
-    """First tile with infinite features, without a value or, with `any_nan`, with NaN, how many there are, and what.
+    """First damaged tile, how many there are, and what they have; None if there are none.
 
-    None if there are none.
+    Infinite features are damage; NaN is with `any_nan`, and in any case if no tile of the bag has a value.
     """
     if np.isfinite(features.sum(dtype=np.float64)):
         return None
     is_nan = np.isnan(features)
-    flaws = {
-        "infinite features (infinity, or beyond the type of its numbers)": np.isinf(features).any(axis=1),
-        "no value, NaN throughout": is_nan.all(axis=1),
-    }
-    if any_nan:
-        flaws["NaN among its features"] = is_nan.any(axis=1)
+    flaws = {"infinite features (infinity, or beyond the type of its numbers)": np.isinf(features).any(axis=1)}
+    if any_nan or is_nan.all():
+        flaws["no value, NaN throughout" if is_nan.all() else "NaN among its features"] = is_nan.any(axis=1)
     for what, tiles in flaws.items():
         if tiles.any():
             return int(tiles.argmax()), np.count_nonzero(tiles), what
