@@ -54,7 +54,10 @@ def read_json(name, data):
     def refuse(constant):
         raise ValueError(f"{name} holds {constant}, which save_model does not write")
 
-    return json.loads(data, parse_constant=refuse)
+    try:
+        return json.loads(data.decode(), parse_constant=refuse)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} is no JSON, so it is damaged or was not written by save_model ({error})") from error
 
 
 def check_weights(weights):
