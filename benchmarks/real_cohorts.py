@@ -59,7 +59,7 @@ def make_models(modalities):
     """The baselines and the networks for the modalities of a cohort."""
     names = {kind: name if name in modalities else None for kind, name in [("image", "wsi"), ("rna", "rna")]}
     return {
-        **baselines(**names, random_state=0),
+        **baselines(**names, handle_missing="ignore", random_state=0),
         REFERENCE: network(modalities, CrossModalAttention()),
         "Concatenation": network(modalities, Concat()),
         "Mean vector": network(modalities, Mean()),

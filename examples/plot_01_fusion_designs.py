@@ -122,7 +122,7 @@ cohorts = [breast_cancer(), simulated()] if options.data is False else [lung_ade
 
 
 def average_tiles(X):
-    """Replace bags by the mean of their tiles."""
+    """Replace bags by the mean of their tiles; features that are not defined in a tile, NaN, do not count."""
     blocks = []
     for name, column in X.items():
         if column.dtype == "bag":

@@ -16,6 +16,7 @@ from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._outcome import check_outcome
 from .cohort._reading import check_has_any, check_present
 from .utils._modality_composition import ModalityComposition
+from .utils._predictions import check_risk
 
 NEUTRAL = 0.5  # the rank of the median training patient
 SAME_RISK = 1e-6  # of the range of risks: floating-point noise, also of networks, that makes no patient higher
@@ -190,7 +191,11 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         ranks = np.full((len(X), len(models)), np.nan)
         for m, (model, has_it) in enumerate(zip(models, self._present(X).T)):
             if has_it.any():
-                ranks[has_it, m] = model.rank(X.iloc[np.flatnonzero(has_it), self._columns[m][1]])
+                name, columns = self._columns[m]
+                try:
+                    ranks[has_it, m] = model.rank(X.iloc[np.flatnonzero(has_it), columns])
+                except ValueError as error:
+                    raise ValueError(f"The estimator of modality {name!r} cannot predict: {error}") from error
         return ranks
 
     def _fit_combiner(self, held_out, y):
@@ -341,5 +346,6 @@ class RankingModel:
 
 def _predict_risk(estimator, X):
     """Risk scores, also of scikit-survival's estimators that predict times, such as IPCRidge."""
-    prediction = np.asarray(estimator.predict(X), dtype=float)
+    name = f"predict of {type(estimator).__name__} returned"
+    prediction = check_risk(estimator.predict(X), len(X), name, X.index)
     return prediction if getattr(estimator, "_predict_risk_score", True) else -prediction

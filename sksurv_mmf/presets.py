@@ -118,6 +118,7 @@ def table1(image="wsi", rna="rna", **params):
     >>> models["CM-MMF"][-1].fusion
     CrossModalAttention()
     """
+    check_names(image=image, rna=rna)
     alone = params | {"normalization": None}
     both = _image_and_rna(image, rna)
     fusions = {
@@ -165,6 +166,7 @@ def table2(image="wsi", rna="rna", **params):
     >>> list(table2())
     ['Not shared, ReLU', 'Shared, ReLU', 'Not shared, tanh', 'Shared, tanh']
     """
+    check_names(image=image, rna=rna)
     both = _image_and_rna(image, rna)
     return {
         f"{'Shared' if shared else 'Not shared'}, {label}": _row(both, CrossModalAttention(shared, activation), params)
@@ -173,7 +175,7 @@ def table2(image="wsi", rna="rna", **params):
     }
 
 
-def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None):
+def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="error", random_state=None):
     """Models that a fusion network has to beat: scikit-survival's on pooled bags, and late fusion.
 
     Use them on the folds on which you judge a network. All take the same X, as it comes from
@@ -189,6 +191,9 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None)
         Name of the modality of genes or other numbers of which there are many.
     clinical : str or None, default="clinical"
         Name of the modality of clinical variables. Those that are not numbers are one-hot encoded.
+    handle_missing : {"error", "ignore"}, default="error"
+        What a NaN among tile features means, a damaged file or a feature that is not defined there; see
+        :class:`~sksurv_mmf.preprocessing.BagPooling`.
     random_state : int, RandomState instance or None, default=None
         Seed of forests and boosting.
 
@@ -237,8 +242,10 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None)
     >>> models["Clinical Cox"].fit(cohort.X, cohort.y).predict(cohort.X).shape
     (198,)
     """
+    given = {"image": image, "rna": rna, "clinical": clinical}
+    check_names(**{argument: name for argument, name in given.items() if name is not None})
     prepare = {
-        image: make_pipeline(BagPooling(), *_many_numbers()),
+        image: make_pipeline(BagPooling(handle_missing=handle_missing), *_many_numbers()),
         rna: make_pipeline(*_many_numbers()),
         clinical: _clinical_variables(),
     }
@@ -268,6 +275,13 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, random_state=None)
             fuse = LateFusionSurvivalAnalysis(modalities, combine=combine)
             models[f"Late fusion, {combine}"] = Pipeline([("choose", _choose(prepare)), ("fuse", fuse)])
     return {name: clone(model) for name, model in models.items()}  # clones, so that models share no part
+
+
+def check_names(**names):
+    """Refuse names of modalities that are no text."""
+    for argument, name in names.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{argument} must be the name of a modality, such as 'rna', got {name!r}.")
 
 
 def _many_numbers():

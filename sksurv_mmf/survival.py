@@ -28,6 +28,7 @@ from .training._net import (
     OPTIMIZERS,
     balancing_weights,
     check_callbacks,
+    check_converged,
     infer,
     make_optimizer_params,
     train,
@@ -280,6 +281,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         with torch_seed(seed, device):
             network = self._build(encoders, objective, patients)
             self.net_ = self._train(network, objective, patients, event, time, seed, device)
+            check_converged(self.net_, patients, np.arange(min(len(patients), self.batch_size)))
         self.modalities_ = [(one.name, spec, one.columns) for one, spec in zip(self._layout, encoders)]
         self.history_ = training_history(self.net_)
         outputs = partial(infer, self.net_.module_, patients, device, FusionNetwork.forward)
@@ -377,8 +379,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         patients = read_patients(X, self._layout)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
-    def _outputs(self, X):
-        return torch.cat(self._infer(X, FusionNetwork.forward)[1]).double()
+    def _from_outputs(self, X, what):
+        """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
+        _, results = self._infer(X, lambda network, batch: getattr(self.objective_, what)(network(batch).double()))
+        return torch.cat(results).cpu().numpy()
 
     def predict(self, X):
         """Predict risk scores.
@@ -393,8 +397,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         risk_score : ndarray of shape (n_patients,)
             Higher for an earlier event. Only the order has a meaning.
         """
-        outputs = self._outputs(X)
-        return self.objective_.risk(outputs).cpu().numpy()
+        return self._from_outputs(X, "risk")
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.
@@ -411,7 +414,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         survival : ndarray
             One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
         """
-        return self._curves(np.exp(-self._cumulative_hazard(X)), return_array)
+        return self._curves(np.exp(-self._from_outputs(X, "cumulative_hazard")), return_array)
 
     def predict_cumulative_hazard_function(self, X, return_array=False):
         """Predict cumulative hazard functions, minus the logarithm of the survival functions.
@@ -428,11 +431,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         cum_hazard : ndarray
             One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
         """
-        return self._curves(self._cumulative_hazard(X), return_array)
-
-    def _cumulative_hazard(self, X):
-        outputs = self._outputs(X)
-        return self.objective_.cumulative_hazard(outputs).cpu().numpy()
+        return self._curves(self._from_outputs(X, "cumulative_hazard"), return_array)
 
     def _curves(self, values, return_array):
         if return_array:

@@ -34,7 +34,7 @@ def read_patients(X, layout, target=None):
         column, present[:, m] = read(X, modality)
         columns.append(column)
     check_has_any(present, X.index, [modality.name for modality in layout])
-    return Patients(columns, present, target)
+    return Patients(columns, present, target, X.index)
 
 
 def _read_bags(X, modality):
@@ -73,7 +73,7 @@ def _read_block(X, modality):
             "SimpleImputer in make_modality_transformer; NaN in all columns of a modality means that the patient lacks "
             "it."
         )
-    return VectorColumn(values), present
+    return VectorColumn(values, modality.name, X.columns[modality.columns]), present
 
 
 def check_has_any(present, patients, names):

@@ -18,7 +18,7 @@ def weighed_modality(name, encoders, weighs):
     weighs : list of bool
         Whether these weigh tiles.
     """
-    if name is not None and name not in encoders:
+    if name is not None and name not in list(encoders):
         raise ValueError(f"modality={name!r} is not one of {shorten(encoders)}.")
     weighed = [one for one, has_weights in zip(encoders, weighs) if has_weights]
     if name is None and len(weighed) > 1:

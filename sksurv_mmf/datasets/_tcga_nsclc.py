@@ -151,7 +151,8 @@ def load_tcga_nsclc(data_home=None, cohort="LUAD", endpoint="os", modalities=("w
         X : DataFrame
             One row per patient with a known outcome and at least one modality. ``wsi__tiles`` holds bags of 113
             human-interpretable features per tissue compartment of a slide, each in its own unit (to be scaled) and
-            some NaN (to be imputed); ``rna__<gene>`` z-scores with heavy tails; ``mirna__<name>`` reads per million;
+            some NaN (not defined there: to be imputed, or to be ignored, see ``handle_missing`` of ``BagPooling`` and
+            ``baselines``); ``rna__<gene>`` z-scores with heavy tails; ``mirna__<name>`` reads per million;
             ``clinical__age`` in years, ``clinical__sex`` 1 male, 0 female, ``clinical__stage`` 1 to 4. A few ages and
             stages are NaN, to be imputed.
         y : structured array

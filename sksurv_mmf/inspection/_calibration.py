@@ -8,8 +8,17 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._predictions import as_real_numbers, check_curves, common_domain, curve_values
+from ..utils._validation import format_time
+from ._models import check_model
 from ._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ._risk_groups import assign_groups
+
+ARGUMENTS = {
+    "time": [Interval(Real, 0, None, closed="neither")],
+    "n_groups": [Interval(Integral, 1, None, closed="left")],
+    "conf_level": [Interval(Real, 0, 1, closed="neither")],
+}
 
 
 def survival_at(event, time, at, conf_level=0.95):
@@ -98,6 +107,7 @@ class CalibrationDisplay:
         self.time_unit = time_unit
 
     @classmethod
+    @validate_params(ARGUMENTS, prefer_skip_nested_validation=True)
     def from_estimator(cls, estimator, X, y, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
         """Predict survival probabilities and draw them.
 
@@ -130,28 +140,30 @@ class CalibrationDisplay:
         AttributeError
             If the estimator predicts no survival functions.
         ValueError
-            If a survival function ends before `time`, or nobody in a group is followed up that long.
+            If a survival function ends before `time`, is no probability or rises, or if nobody in a group is followed
+            up that long.
         """
+        check_model(estimator, "predict_survival_function")
         curves = estimator.predict_survival_function(X)
-        end = min(curve.domain[1] for curve in curves)
-        if not 0 < time <= end:
+        if np.ndim(curves) != 1 or not all(map(callable, curves)):
             raise ValueError(
-                f"time={time:g} is not within the survival functions, which end at {end:g}. Choose a time in between."
+                f"predict_survival_function of {type(estimator).__name__} returned no functions, but shape "
+                f"{np.shape(curves)}. Pass the probabilities at one time to from_predictions."
             )
-        probability = np.array([float(curve(time)) for curve in curves])
+        _, end = common_domain(curves)
+        if time > end:
+            raise ValueError(
+                f"time={format_time(time)} is not within the survival functions, which end at {format_time(end)}. "
+                "Choose a time in between."
+            )
+        check_curves(curves, np.linspace(0, time, 9))
+        probability = curve_values(curves, time)[:, 0]
         return cls.from_predictions(
             y, probability, time=time, n_groups=n_groups, conf_level=conf_level, time_unit=time_unit, ax=ax
         )
 
     @classmethod
-    @validate_params(
-        {
-            "time": [Interval(Real, 0, None, closed="neither")],
-            "n_groups": [Interval(Integral, 1, None, closed="left")],
-            "conf_level": [Interval(Real, 0, 1, closed="neither")],
-        },
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params(ARGUMENTS, prefer_skip_nested_validation=True)
     def from_predictions(cls, y, survival_probability, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
         """Draw given probabilities.
 
@@ -228,7 +240,7 @@ class CalibrationDisplay:
             capsize=2.5,
             label=f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients",
         )
-        at = f"{self.time:g}" if self.time_unit is None else f"{self.time:g} {self.time_unit}"
+        at = format_time(self.time) if self.time_unit is None else f"{format_time(self.time)} {self.time_unit}"
         ax.set(
             xlim=(0, 1.02),
             ylim=(0, 1.02),
@@ -243,7 +255,7 @@ class CalibrationDisplay:
 
 
 def _check_probability(probability, n_patients):
-    probability = np.asarray(probability, dtype=float)
+    probability = as_real_numbers(probability, "survival_probability is")
     if probability.shape != (n_patients,):
         raise ValueError(
             f"survival_probability has shape {probability.shape}, but y has {n_patients} patients. Pass the "
@@ -262,8 +274,9 @@ def _check_follow_up(table, time, times):
     unknown = table.index[table["observed"].isna()]
     if len(unknown):
         raise ValueError(
-            f"Nobody of group {unknown[0]} of {len(table)} is followed up to time={time:g}, so nothing can be observed "
-            f"there. Choose an earlier time or fewer groups; the last of all patients leaves at {times.max():g}."
+            f"Nobody of group {unknown[0]} of {len(table)} is followed up to time={format_time(time)}, so nothing can "
+            "be observed there. Choose an earlier time or fewer groups; the last of all patients leaves at "
+            f"{format_time(times.max())}."
         )
 
 

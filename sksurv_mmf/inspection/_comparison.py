@@ -1,11 +1,13 @@
 """Scores of several models in the folds of a cross-validation."""
 
+from numbers import Real
 from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from sklearn.utils._param_validation import Interval, validate_params
 
-from ..utils._paired_tests import corrected_resampled_t_test, mean_interval
+from ..utils._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
 from ..utils._validation import shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 
@@ -70,6 +72,17 @@ class ComparisonDisplay:
         self.chance = chance
 
     @classmethod
+    @validate_params(
+        {
+            "scores": [pd.DataFrame],
+            "score": [str, None],
+            "reference": [str, None],
+            "test_ratio": [Interval(Real, 0, None, closed="left")],
+            "confidence": [Interval(Real, 0, 1, closed="neither")],
+            "limits": [tuple, list, None],
+        },
+        prefer_skip_nested_validation=True,
+    )
     def from_predictions(
         cls,
         scores,
@@ -81,6 +94,7 @@ class ComparisonDisplay:
         confidence=0.95,
         label=None,
         chance=None,
+        limits=None,
         ax=None,
     ):
         """Draw given scores of folds.
@@ -103,6 +117,9 @@ class ComparisonDisplay:
             Name of the score for the axis. None takes the name in the table.
         chance : float, default=None
             Value of a model that knows nothing, for a dotted line.
+        limits : tuple of (float, float), default=None
+            Between which values the score lies, where intervals end; those of differences follow from it. None is
+            (0, 1) if all values lie there, as those of C-index, AUC and Brier score do, and no limits otherwise.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -124,15 +141,16 @@ class ComparisonDisplay:
             raise ValueError(f"reference={reference!r} is none of the models: {shorten(values.columns, 10)}.")
         if differences and reference is None:
             raise ValueError("Differences need a reference; pass the name of a model.")
+        limits = _check_limits(limits, values)
         if differences:
-            values = values.drop(columns=reference).sub(values[reference], axis=0)
+            values, limits = values.drop(columns=reference).sub(values[reference], axis=0), difference_limits(limits)
         if values.isna().all(axis=None):
             both = f" beside one of the reference {reference!r}" if differences else ""
             reasons = [reason for reason in scores.get("reason", []) if reason]
             why = f": {reasons[0]}" if reasons else ""
             raise ValueError(f"There is nothing to draw: no model has a value{both} in any fold{why}.")
         intervals = pd.DataFrame(
-            {name: _interval(one, test_ratio, confidence, differences) for name, one in values.items()}
+            {name: _interval(one, test_ratio, confidence, limits, differences) for name, one in values.items()}
         ).T
         return cls(
             values,
@@ -201,6 +219,8 @@ def _one_score(scores, score):
             raise ValueError(f"score={score!r} is not in scores, which has {shorten(names, 20)}.")
         score = names[0] if score is None else score
         scores = scores[scores["score"] == score]
+    if not pd.api.types.is_numeric_dtype(scores["value"]):
+        raise ValueError(f"The column 'value' of scores must hold numbers, but has dtype {scores['value'].dtype}.")
     twice = scores.duplicated(["model", "fold"])
     if twice.any():
         model, fold = scores.loc[twice, ["model", "fold"]].iloc[0]
@@ -208,9 +228,21 @@ def _one_score(scores, score):
     return scores, score or "Score"
 
 
-def _interval(values, test_ratio, confidence, differences):
+def _check_limits(limits, values):
+    """The limits of a score, after checking that all values lie between them."""
+    if limits is None:
+        return (0, 1) if values.min(axis=None) >= 0 and values.max(axis=None) <= 1 else (-np.inf, np.inf)
+    if len(limits) != 2 or not all(isinstance(one, Real) for one in limits) or not limits[0] < limits[1]:
+        raise ValueError(f"limits must be two numbers, the lower one first, got {limits!r}.")
+    outside = values.to_numpy()[(values < limits[0]) | (values > limits[1])]
+    if len(outside):
+        raise ValueError(f"limits={limits!r}, but {len(outside)} values lie beyond, for example {outside[0]:g}.")
+    return limits
+
+
+def _interval(values, test_ratio, confidence, limits, differences):
     values = values.dropna()
-    low, high = mean_interval(values, test_ratio, confidence)
+    low, high = mean_interval(values, test_ratio, confidence, limits)
     found = {"mean": values.mean(), "low": low, "high": high}
     return found | {"p_value": corrected_resampled_t_test(values, test_ratio)[1]} if differences else found
 

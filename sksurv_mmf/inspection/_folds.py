@@ -6,10 +6,10 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from ..utils._frames import as_frame
+from ._models import check_frame, check_lengths, check_model
 
 CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 """What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
@@ -17,9 +17,14 @@ CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 
 def split(cv, X, y):
     """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
+    check_frame(X)
     if isinstance(cv, str):
         return [(None, slice(None))]
-    return list(check_cv(cv).split(X, y))
+    check_lengths(X, y)
+    folds = list(check_cv(cv).split(X, y))
+    if not folds:
+        raise ValueError(f"cv={cv!r} gave no fold; a generator can be used only once, so pass a list.")
+    return folds
 
 
 def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):
@@ -28,6 +33,7 @@ def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verb
     With `seeds`, one per fold, `look` gets its seed as the fourth argument.
     """
     X = as_frame(X)
+    check_model(estimator, fitted=folds[0][0] is None)
     arguments = repeat(()) if seeds is None else zip(seeds)
     jobs = [delayed(_fit_and_look)(look, estimator, X, y, *fold, *more) for fold, more in zip(folds, arguments)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
@@ -36,7 +42,6 @@ def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verb
 
 def _fit_and_look(look, estimator, X, y, train, test, *more):
     if train is None:
-        check_is_fitted(estimator)
         return look(estimator, X, y, *more)
     fitted = clone(estimator).fit(X.iloc[train], y[train])
     return look(fitted, X.iloc[test], y[test], *more)

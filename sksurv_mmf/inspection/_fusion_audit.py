@@ -58,6 +58,8 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
 
     Raises
     ------
+    TypeError
+        If `comparison` is none.
     ValueError
         If a model is unknown or has no risks for a fold, or if the patients of a fold cannot be compared.
 
@@ -103,6 +105,12 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     corrected t-test  0.06     0.37       0.0
     bootstrap         0.06     0.05       0.0
     """
+    lacking = [name for name in ("risks", "y", "patients", "folds") if not hasattr(comparison, name)]
+    if lacking:
+        raise TypeError(
+            f"comparison must be what compare_models returns, got {type(comparison).__name__}: {comparison!r:.80}, "
+            f"which lacks {shorten(lacking)}."
+        )
     risks, folds, patients = comparison.risks, comparison.folds, comparison.patients
     names = list(risks["model"].unique())
     singles = [name for name in names if name != fused] if singles is None else list(singles)
@@ -165,7 +173,10 @@ def _risk_of(risks, model, fold, patients):
 def _tests(gains, ratio, draws, confidence):
     """One row per test: gain, interval, p-value, and what is left of the gain at the lower limit."""
     rows = {
-        "corrected t-test": (*mean_interval(gains, ratio, confidence), corrected_resampled_t_test(gains, ratio)[1]),
+        "corrected t-test": (
+            *mean_interval(gains, ratio, confidence, (-1, 1)),
+            corrected_resampled_t_test(gains, ratio)[1],
+        ),
         "bootstrap": (*percentile_interval(draws, confidence), bootstrap_p_value(draws)),
     }
     tests = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "upper", "p_value"])

@@ -7,12 +7,14 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from ..survival import FusionSurvivalAnalysis
 from ..training._network import Standardize
 from ..utils._optional import import_optional
+from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
 from ._plotting import last_step
 
@@ -101,12 +103,13 @@ def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=
 def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     """Features as the network sees them, and their attributions; frames of one shape."""
     method = import_optional("captum.attr", "explain", "Computing integrated gradients").IntegratedGradients
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(last, FusionSurvivalAnalysis):
+        best = " Pass its best_estimator_ if that is one." if hasattr(last, "best_estimator_") else ""
+        kind = f"the class {last.__name__}" if isinstance(last, type) else type(last).__name__
+        raise TypeError(f"Gradients need a FusionSurvivalAnalysis, or a Pipeline that ends with one, got {kind}.{best}")
+    check_is_fitted(last)
     model, X = last_step(estimator, X)
-    if not isinstance(model, FusionSurvivalAnalysis):
-        raise TypeError(
-            f"Gradients need a FusionSurvivalAnalysis, or a Pipeline that ends with one, got {type(model).__name__}."
-        )
-    check_is_fitted(model)
     m, columns = _find_modality(model, modality)
     baseline = _check_baseline(model.net_.module_.encoders[m], baseline, len(columns))
 
@@ -161,7 +164,7 @@ def _find_modality(model, name):
 def _check_baseline(encoder, baseline, n_features):
     if baseline is None:
         return encoder[0].mean if isinstance(encoder[0], Standardize) else torch.zeros(n_features)
-    baseline = np.asarray(baseline, dtype=np.float32)
+    baseline = as_real_numbers(baseline, "baseline is").astype(np.float32)
     if baseline.shape != (n_features,) or not np.isfinite(baseline).all():
         raise ValueError(
             f"baseline must be {n_features} finite numbers, one for each feature as the network sees it, got an array "

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from ..utils._predictions import as_real_numbers
+from ._models import check_model
 from ._plotting import PALETTE, import_pyplot, last_step, legend_above, make_axes, make_room
 
 
@@ -73,7 +75,9 @@ class ModalityAttentionDisplay:
         display : ModalityAttentionDisplay
             The display, drawn.
         """
+        check_model(estimator)
         estimator, X = last_step(estimator, X)
+        check_model(estimator, "modality_attention")
         return cls.from_predictions(estimator.modality_attention(X), estimator.predict(X), ax=ax)
 
     @classmethod
@@ -101,9 +105,12 @@ class ModalityAttentionDisplay:
         """
         import_pyplot()
         _check_weights(attention)
-        key = attention.iloc[:, 0] if risk is None else np.asarray(risk, dtype=float)
-        if len(key) != len(attention):
-            raise ValueError(f"risk has {len(key)} values, but attention has {len(attention)} patients.")
+        key = attention.iloc[:, 0] if risk is None else as_real_numbers(risk, "risk is")
+        if key.shape != (len(attention),):
+            size = f"{len(key)} values" if key.ndim == 1 else f"shape {key.shape}"
+            raise ValueError(f"risk has {size}, but attention has {len(attention)} patients.")
+        if np.isnan(key).any():
+            raise ValueError(f"risk of {np.count_nonzero(np.isnan(key))} patients is NaN. Leave them out.")
         order = np.argsort(key, kind="stable")
         ordered = attention.iloc[order]
         return cls(ordered, None if risk is None else pd.Series(key[order], index=ordered.index)).plot(ax=ax)

@@ -17,6 +17,7 @@ from ..utils._frames import as_frame, check_is_table
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._validation import shorten
 from ._folds import CV_OBJECT, on_test_folds, split
+from ._models import check_lengths
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
 
@@ -142,7 +143,8 @@ def modality_importance(
     table = _fold_table(results)
     if len(folds) > 1:
         ratio = np.mean([len(test) / len(train) for train, test in folds])
-        intervals = {name: mean_interval(drops, ratio, confidence) for name, drops in table.groupby("modality")["drop"]}
+        drops = table.groupby("modality")["drop"]
+        intervals = {name: mean_interval(values, ratio, confidence, (-1, 1)) for name, values in drops}
     else:
         draws = {
             name: paired_bootstrap(
@@ -181,6 +183,7 @@ class Loss:
 
 def _look(fitted, X, y, seed, blocks, lose, n_repeats):
     """The `Loss` of each modality."""
+    check_lengths(X, y)
     event, time = check_y_survival(y, allow_all_censored=True)
     rng, risk = np.random.default_rng(seed), fitted.predict(X)
     losses = {}

@@ -1,12 +1,15 @@
 """Kaplan-Meier curves of predicted risk groups."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._predictions import as_real_numbers
+from ._models import check_model
 from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
@@ -150,6 +153,7 @@ class RiskGroupDisplay:
         display : RiskGroupDisplay
             The display, drawn.
         """
+        check_model(estimator)
         return cls.from_predictions(
             y,
             estimator.predict(X),
@@ -197,6 +201,8 @@ class RiskGroupDisplay:
             If risk does not fit y, is not finite, or leaves a group without patients.
         """
         import_pyplot()
+        if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
+            raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
         event, time = check_y_survival(y, allow_all_censored=True)
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)
@@ -254,7 +260,7 @@ class RiskGroupDisplay:
 
 
 def _check_risk(risk, n_patients):
-    risk = np.asarray(risk, dtype=float)
+    risk = as_real_numbers(risk, "risk is")
     if risk.shape != (n_patients,):
         raise ValueError(f"risk has shape {risk.shape}, but y has {n_patients} patients. Pass one risk per patient.")
     if not np.isfinite(risk).all():
@@ -264,9 +270,12 @@ def _check_risk(risk, n_patients):
 
 def _check_thresholds(risk, n_groups, thresholds):
     if thresholds is not None:
-        return np.atleast_1d(np.asarray(thresholds, dtype=float))
-    if n_groups < 2:
-        raise ValueError(f"n_groups must be at least 2 to compare groups, got {n_groups}.")
+        numbers = np.atleast_1d(as_real_numbers(thresholds, "thresholds is"))
+        if numbers.ndim != 1 or not len(numbers) or np.isnan(numbers).any():
+            raise ValueError(f"thresholds must be a list of risks without NaN, got {thresholds!r}.")
+        return numbers
+    if not isinstance(n_groups, Integral) or n_groups < 2:
+        raise ValueError(f"n_groups must be at least 2 to compare groups, a whole number, got {n_groups!r}.")
     return np.quantile(risk, np.arange(1, n_groups) / n_groups)
 
 

@@ -1,16 +1,21 @@
 """Where in a patient's slides the attention lies."""
 
+import os
 import textwrap
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
+from sklearn.utils._param_validation import validate_params
 
 from ..bags._checks import COORD_UNITS
 from ..slides._slide import Slide
-from ..slides._tiling import level0_side
+from ..slides._tiling import SCALE, level0_side
 from ..utils._frames import as_frame
+from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
+from ._models import check_frame, check_hashable, check_model
 from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
 # Tiles of which nothing is known, neither from files nor from the user: those of `extract_features` by default.
@@ -158,10 +163,15 @@ class TileAttentionDisplay:
         ValueError
             If the patient is not in X or has no tiles, or has several slides with coordinates and none is named.
         """
+        check_model(estimator)
         X = as_frame(X)
+        check_frame(X)
+        if patient is not None:
+            check_hashable("patient", patient)
         if patient is not None and patient not in X.index:
             raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
         estimator, X = last_step(estimator, X if patient is None else X.loc[[patient]])
+        check_model(estimator, "tile_attention")
         table = estimator.tile_attention(X, modality)
         return cls.from_predictions(
             table, patient=patient, slide_name=slide_name, highlight=highlight, coord_unit=coord_unit, ax=ax
@@ -213,6 +223,7 @@ class TileAttentionDisplay:
         return display.plot(ax=ax, coord_unit=coord_unit or _unit_of(tiles))
 
     @classmethod
+    @validate_params({"slide": [str, os.PathLike]} | SCALE, prefer_skip_nested_validation=True)
     def from_slide(
         cls,
         attention,
@@ -268,6 +279,8 @@ class TileAttentionDisplay:
             slide, if `tile_size` and `mpp` contradict the table, or if the slide does not say how large its pixels are.
         """
         import_pyplot()
+        if not isinstance(max_size, Real) or not 0 < max_size < np.inf:
+            raise ValueError(f"max_size must be a positive number of pixels, got {max_size!r}.")
         with Slide(slide, slide_mpp) as opened:
             patient, tiles, coords, side, _ = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
             highlight = _check_highlight(highlight, tiles, patient)
@@ -338,6 +351,7 @@ def one_patient(table, patient):
     if not len(patients):
         whose = "no patient has" if patient is None else f"patient={patient!r} lacks"
         raise ValueError(f"There are no tiles: {whose} the modality.")
+    check_hashable("patient", patient)
     if patient is None and len(patients) > 1:
         raise ValueError(f"Name one of the {len(patients)} patients by patient=: {shorten(patients)}.")
     if patient is None:
@@ -347,7 +361,14 @@ def one_patient(table, patient):
             f"patient={patient!r} has no tiles here; a patient may lack the modality. The patients of the table who "
             f"have tiles are: {shorten(patients)}."
         )
-    return patient, table.loc[patient]
+    tiles = table.loc[patient]
+    weights = as_real_numbers(tiles["attention"], "the column 'attention' is")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"The column 'attention' of patient {patient!r} has weights that are negative, NaN or infinite, while "
+            "parts of one are expected, as FusionSurvivalAnalysis.tile_attention returns them."
+        )
+    return patient, tiles
 
 
 def one_slide(tiles, slide_name, patient):
@@ -468,7 +489,10 @@ def _unit_of(tiles):
 def _check_highlight(highlight, tiles, patient):
     if highlight is None:
         return None
-    highlight = np.asarray(highlight, dtype=bool)
+    highlight = np.asarray(highlight)
+    if highlight.dtype != bool and not np.isin(highlight, [0, 1]).all():
+        raise ValueError(f"highlight must say True or False for each tile, got {highlight.ravel()[0]!r}, ....")
+    highlight = highlight.astype(bool)
     if highlight.shape != (len(tiles),):
         raise ValueError(f"highlight has shape {highlight.shape}, but patient {patient!r} has {len(tiles)} tiles.")
     return highlight

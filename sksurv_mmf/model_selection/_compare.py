@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from ..cohort._outcome import check_outcome
 from ..utils._frames import as_frame, check_is_table
+from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
@@ -204,18 +205,24 @@ def check_patients(X, y):
 
 def check_scores(scoring, horizons):
     """Scores by name."""
-    horizons = [] if horizons is None else np.atleast_1d(np.asarray(horizons, dtype=float)).tolist()
-    wrong = [horizon for horizon in horizons if not 0 < horizon < np.inf]
+    horizons = [] if horizons is None else np.atleast_1d(as_real_numbers(horizons, "horizons is")).tolist()
+    wrong = [horizon for horizon in horizons if not (isinstance(horizon, float) and 0 < horizon < np.inf)]
     if wrong:
         raise ValueError(f"horizons must be positive times, got {wrong}.")
     return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
+
+
+def _as_pair(fold):
+    if not isinstance(fold, tuple | list | np.ndarray):
+        raise ValueError(f"cv must give pairs (train, test) of positions, got {fold!r}.")
+    return tuple(map(np.asarray, fold))
 
 
 def check_folds(cv, X, y):
     """The folds as a list of positions (train, test)."""
     if isinstance(cv, Integral):
         cv = SurvivalKFold(int(cv))
-    folds = [tuple(map(np.asarray, fold)) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
+    folds = [_as_pair(fold) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
     if not folds:
         raise ValueError("cv gave no fold; a generator can be used only once, so pass a list.")
     for number, fold in enumerate(folds):

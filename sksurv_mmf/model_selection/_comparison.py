@@ -13,6 +13,7 @@ from ..inspection._comparison import ComparisonDisplay
 from ..utils._paired_tests import (
     bootstrap_p_value,
     corrected_resampled_t_test,
+    difference_limits,
     holm,
     mean_interval,
     paired_bootstrap,
@@ -140,9 +141,9 @@ class ModelComparison:
         Notes
         -----
         The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
-        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests, and with few folds it may
-        reach beyond the values that a score can have. Calibration has its sign here: errors of folds that go in
-        different directions cancel in its mean.
+        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests. It ends where a score
+        ends: at 0 and 1 of a C-index or AUC, at 0 of a Brier score, at -1 and 1 of calibration. Calibration has its
+        sign here: errors of folds that go in different directions cancel in its mean.
         """
         rows = {}
         failed = self.fits[self.fits["error"] != ""].groupby("model").size()
@@ -150,7 +151,8 @@ class ModelComparison:
             table = self._table(score)
             for model, values in table.items():
                 exists = values.notna()
-                low, high = mean_interval(values[exists], self._test_ratio(exists), confidence)
+                limits = self._definitions[score].limits
+                low, high = mean_interval(values[exists], self._test_ratio(exists), confidence, limits)
                 n_failed = int(failed.get(model, 0))
                 rows[score, model] = {
                     "mean": values.mean(),
@@ -248,9 +250,9 @@ class ModelComparison:
         if differences and self.reference is None:
             raise ValueError("Differences need a reference; pass reference= to compare_models, the name of a model.")
         definition = self._definitions[score]
-        scores, label = self.scores, self._title(score, time_unit)
+        scores, label, limits = self.scores, self._title(score, time_unit), definition.limits
         if differences and definition.better == "zero":
-            scores, label = scores.assign(value=scores["value"].abs()), f"|{label}|"
+            scores, label, limits = scores.assign(value=scores["value"].abs()), f"|{label}|", (0, 1)
         return ComparisonDisplay.from_predictions(
             scores,
             score=score,
@@ -260,6 +262,7 @@ class ModelComparison:
             confidence=confidence,
             label=label,
             chance=definition.chance,
+            limits=limits,
             ax=ax,
         )
 
@@ -346,7 +349,7 @@ class ModelComparison:
     def _check_score(self, score):
         if score is None:
             return next(iter(self._definitions))
-        if score not in self._definitions:
+        if not isinstance(score, str) or score not in self._definitions:
             raise ValueError(f"score={score!r} was not computed; there are {shorten(self._definitions, 20)}.")
         return score
 
@@ -372,7 +375,8 @@ class ModelComparison:
             table = table.abs()
         differences = table[a] - table[b]
         mean, ratio = differences.mean(), self._test_ratio(table.index)
-        t_low, t_high = mean_interval(differences, ratio, confidence)
+        limits = (0, 1) if definition.better == "zero" else definition.limits  # of calibration absolute values
+        t_low, t_high = mean_interval(differences, ratio, confidence, difference_limits(limits))
         draws = self._bootstrap(definition, a, b, table.index, n_bootstrap)
         boot_low, boot_high = percentile_interval(draws, confidence)
         a_is_better = mean > 0 if definition.better == "higher" else mean < 0

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
+from ..utils._predictions import check_risk
 from ._survival_scores import FoldPrediction
 
 
@@ -60,13 +61,7 @@ def fit_and_predict(model, X, y, train, test, key=None):
     model = clone(model).fit(_rows(X, train), y[train])
     seconds = time.perf_counter() - start
     X_test = _rows(X, test)
-    risk = np.asarray(model.predict(X_test), dtype=float)
-    if risk.shape != test.shape:
-        raise ValueError(
-            f"predict returned shape {risk.shape} for {len(test)} patients; one risk per patient is needed"
-        )
-    if not np.isfinite(risk).all():
-        raise ValueError(f"predict returned NaN or infinity for {np.count_nonzero(~np.isfinite(risk))} patients")
+    risk = check_risk(model.predict(X_test), len(test), "predict returned")
     return FoldPrediction(risk, survival_functions(model, X_test), seconds)
 
 
@@ -77,7 +72,7 @@ def survival_functions(model, X):
             curves = model.predict_survival_function(X)
         except Exception as error:  # offered, but not after this fit: the risk is good all the same
             return f"predict_survival_function failed: {error}"
-        if len(curves) != len(X) or not all(map(callable, curves)):
+        if np.ndim(curves) != 1 or len(curves) != len(X) or not all(map(callable, curves)):
             return "predict_survival_function did not return one function per patient"
         return np.array(curves, dtype=object)
     if hasattr(model, "best_estimator_"):

@@ -1,5 +1,6 @@
 """Scores of a test fold: each has a value, or a reason why it does not exist."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,6 +19,8 @@ from sksurv.util import Surv, check_y_survival
 from ..utils._concordance import comparable, higher
 from ..utils._kaplan_meier import kaplan_meier
 from ..utils._paired_tests import divide_or_nan, ratio_of_sums
+from ..utils._predictions import check_curves, common_domain, curve_values
+from ..utils._validation import format_time, shorten
 
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
 MOST_TIMES = 100  # of an integral over time
@@ -90,8 +93,8 @@ class FoldOutcome:
         start, end = self.time_range
         if not start <= horizon < end:
             raise ScoreDoesNotExist(
-                f"horizon {horizon:g} is not within {start:g} and {end:g}, where training and test patients of this "
-                "fold have events and are followed"
+                f"horizon {format_time(horizon)} is not within {start:g} and {end:g}, where training and test patients "
+                "of this fold have events and are followed"
             )
 
 
@@ -118,13 +121,14 @@ class FoldPrediction:
         if isinstance(self.curves, str):
             raise ScoreDoesNotExist(self.curves)
         times = np.atleast_1d(times)
-        domains = np.array([getattr(curve, "domain", (0, np.inf)) for curve in self.curves])
-        start, end = domains[:, 0].max(), domains[:, 1].min()
-        if times.min() < start or times.max() > end:
+        start, end = common_domain(self.curves)
+        if not (start <= times.min() and times.max() <= end):
             raise ScoreDoesNotExist(
-                f"the survival functions reach from {start:g} to {end:g}, not from {times.min():g} to {times.max():g}"
+                "the survival functions reach from {} to {}, not from {} to {}".format(
+                    *map(format_time, (start, end, times.min(), times.max()))
+                )
             )
-        return np.array([np.atleast_1d(curve(times)) for curve in self.curves])
+        return curve_values(self.curves, times)
 
 
 def harrell(outcome, prediction):
@@ -287,6 +291,8 @@ class Score:
         how often each test patient was drawn.
     chance : float or None
         Value of a model that knows nothing.
+    limits : tuple of (float, float)
+        Between which its values lie. A Brier score may exceed 1 by its weights against censoring.
     """
 
     name: str
@@ -295,30 +301,34 @@ class Score:
     compute: Callable
     difference: Callable
     chance: float | None = None
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
     def at(self, horizon):
         """Fix the horizon."""
         compute, difference = (partial(one, horizon=horizon) for one in (self.compute, self.difference))
-        name, title = f"{self.name}@{horizon:g}", self.title.format(horizon)
+        time = format_time(horizon)
+        name, title = f"{self.name}@{time}", self.title.format(time)
         return replace(self, name=name, title=title, compute=compute, difference=difference)
 
 
+SHARE = (0, 1)
 OVER_TIME = [
-    Score("harrell", "Harrell's C-index", "higher", harrell, harrell_difference, 0.5),
-    Score("uno", "Uno's C-index", "higher", uno, uno_difference, 0.5),
-    Score("auc", "Time-dependent AUC", "higher", auc, auc_difference, 0.5),
-    Score("ibs", "Integrated Brier score", "lower", ibs, ibs_difference),
+    Score("harrell", "Harrell's C-index", "higher", harrell, harrell_difference, 0.5, SHARE),
+    Score("uno", "Uno's C-index", "higher", uno, uno_difference, 0.5, SHARE),
+    Score("auc", "Time-dependent AUC", "higher", auc, auc_difference, 0.5, SHARE),
+    Score("ibs", "Integrated Brier score", "lower", ibs, ibs_difference, limits=(0, np.inf)),
 ]
 AT_HORIZON = [
-    Score("auc", "AUC at\N{NO-BREAK SPACE}{:g}", "higher", auc_at, auc_difference_at, 0.5),
-    Score("brier", "Brier score at\N{NO-BREAK SPACE}{:g}", "lower", brier_at, brier_difference_at),
+    Score("auc", "AUC at\N{NO-BREAK SPACE}{}", "higher", auc_at, auc_difference_at, 0.5, SHARE),
+    Score("brier", "Brier score at\N{NO-BREAK SPACE}{}", "lower", brier_at, brier_difference_at, limits=(0, np.inf)),
     Score(
         "calibration",
-        "Predicted \N{MINUS SIGN} observed risk at\N{NO-BREAK SPACE}{:g}",
+        "Predicted \N{MINUS SIGN} observed risk at\N{NO-BREAK SPACE}{}",
         "zero",
         calibration_at,
         calibration_difference_at,
         0,
+        (-1, 1),
     ),
 ]
 KNOWN = list(dict.fromkeys(score.name for score in OVER_TIME + AT_HORIZON))
@@ -343,20 +353,47 @@ def choose_scores(scoring, horizons):
     chosen = []
     for name in KNOWN if scoring is None else scoring:
         if name not in KNOWN:
-            at = " The time of a score goes into horizons=, not into its name." if "@" in name else ""
+            at = " The time of a score goes into horizons=, not into its name." if "@" in str(name) else ""
             raise ValueError(f"scoring names {name!r}, which is no score; the scores are {', '.join(KNOWN)}.{at}")
         found = [score for score in OVER_TIME if score.name == name]
         found += [score.at(horizon) for score in AT_HORIZON if score.name == name for horizon in horizons]
         if scoring is not None and not found:
             raise ValueError(f"The score {name!r} needs a time: pass those of interest, such as horizons=[365].")
         chosen += found
+    _warn_of_repeats("horizons", [format_time(horizon) for horizon in horizons])
+    _warn_of_repeats("scoring", scoring or [])
     return {score.name: score for score in chosen}
+
+
+def _warn_of_repeats(argument, values):
+    twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    if twice:
+        # the caller of the function that compares models, which scikit-learn's validation wraps
+        warnings.warn(
+            f"{argument} names {shorten(twice, 2)} more than once; each counts once. Leave out the others.",
+            stacklevel=6,
+        )
 
 
 def compute_scores(scores, outcome, prediction):
     """Yield (name, value, reason); the value is NaN where the reason is not empty."""
+    prediction = without_flawed_curves(outcome, prediction)
     for name, score in scores.items():
         try:
-            yield name, float(score.compute(outcome, prediction)), ""
+            value, reason = float(score.compute(outcome, prediction)), ""
         except ValueError as error:  # one's own, or what scikit-survival says of predictions that are not finite
-            yield name, np.nan, str(error)
+            value, reason = np.nan, str(error)
+        if not reason and not np.isfinite(value):
+            value, reason = np.nan, f"it came out as {value}"
+        yield name, value, reason
+
+
+def without_flawed_curves(outcome, prediction):
+    """The prediction; if its curves are no survival functions, with the reason in their place."""
+    if isinstance(prediction.curves, str):
+        return prediction
+    try:
+        check_curves(prediction.curves, np.unique(check_y_survival(outcome.y_train, allow_all_censored=True)[1]))
+    except ValueError as error:
+        return replace(prediction, curves=str(error))
+    return prediction

@@ -7,12 +7,21 @@ from pathlib import Path
 from ..utils._validation import shorten
 
 
+def as_path(path):
+    """The path of a model's file, or an error that says what came instead."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"path must be the path of a file, such as 'model.zip', got {type(path).__name__}: {path!r:.80}."
+        )
+    return Path(path)
+
+
 def write_archive(path, members, overwrite, check):
     """Write `members`, a dict of names and bytes, to a file that appears at `path` only when `check` has accepted it.
 
     `check` is called with the path of the finished file, which still has another name.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
     if path.is_dir():

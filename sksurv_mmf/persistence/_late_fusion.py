@@ -3,6 +3,7 @@
 from copy import copy
 from numbers import Integral
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -43,6 +44,11 @@ def decode_late_fusion(node, held, decoder):
     estimator.modalities = [
         (name, clone(model), *columns) for (name, model), (_, _, *columns) in zip(models, estimator.modalities)
     ]
+    for name, reference in zip(names, estimator._models):
+        if reference.ndim != 1 or not len(reference) or not np.isfinite(reference).all():
+            raise ValueError(f"the risks of the training patients of {name!r} are not a list of finite numbers")
+    if not np.isfinite(estimator.weights_).all():
+        raise ValueError("weights_ of the late fusion has numbers that are NaN or infinite")
     estimator._models = [
         RankingModel(model, reference) for (_, model), reference in zip(models, estimator._models, strict=True)
     ]

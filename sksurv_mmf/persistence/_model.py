@@ -3,10 +3,11 @@
 import json
 import platform
 import warnings
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -15,8 +16,9 @@ from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
-from ._archive import read_archive, write_archive
+from ._archive import as_path, read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
+from ._integrity import CHECKSUMS, changed_members, check_coefficients, checksums, read_json
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
 from ._tree import Decoder, Parts, full_name, known_classes, place
@@ -69,7 +71,8 @@ def save_model(estimator, path, *, overwrite=False):
     -----
     The file is a zip of
 
-    - ``manifest.json``: versions, names of the columns, modalities, a summary of the training, what is left out;
+    - ``manifest.json``: versions, names of the columns, modalities, a summary of the training, what is left out,
+      checksums of all members;
     - ``parameters.json``: parameters, and the rest of what was learnt;
     - ``weights.safetensors``: weights and other arrays. They have no device, so that a model trained on a GPU can be
       loaded without one;
@@ -95,8 +98,7 @@ def save_model(estimator, path, *, overwrite=False):
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
+    >>>     >>> from tempfile import TemporaryDirectory
     >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
     >>> from sksurv_mmf.datasets import make_multimodal_survival
     >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)
@@ -107,17 +109,20 @@ def save_model(estimator, path, *, overwrite=False):
     >>> bool((loaded.predict(cohort.X) == model.predict(cohort.X)).all())
     True
     """
+    if not isinstance(overwrite, bool | np.bool_):
+        raise TypeError(f"overwrite must be True or False, got {overwrite!r}.")
     check_is_fitted(estimator)
     parts = Parts()
     node = _encode_step(estimator, "", parts)
     needed = {full_name(one) for one in parts.classes} | parts.names
     manifest = _describe(estimator, parts.networks) | {"left_out": parts.left_out, "needs_trusted": sorted(needed)}
     members = {
-        MANIFEST: _to_json(manifest),
         PARAMETERS: _to_json(node),
         WEIGHTS: _safetensors().save({name: _on_cpu(tensor) for name, tensor in parts.tensors.items()}),
         **parts.files,
     }
+    manifest[CHECKSUMS] = checksums(members, manifest)
+    members = {MANIFEST: _to_json(manifest), **members}
     write_archive(path, members, overwrite, check=lambda unfinished: _try(unfinished, parts))
     if parts.left_out:
         warnings.warn(
@@ -166,8 +171,10 @@ def load_model(path, *, trusted=()):
     Notes
     -----
     Nothing is written to disk, no member of the file is larger than it is in the file, and names, shapes and types of
-    all weights are compared with what the parameters ask for before the network has memory. What can still be wrong
-    with a file from a stranger is the model itself: nobody but who made it knows what it learnt.
+    all weights are compared with what the parameters ask for before the network has memory. Weights and learnt numbers
+    that are NaN or infinite are refused. Checksums in the manifest tell accidental changes; they do not stop somebody
+    who changes the manifest, too. What can still be wrong with a file from a stranger is the model itself: nobody but
+    who made it knows what it learnt.
 
     Another version of a package may compute something else from the same numbers. scikit-learn warns then; the versions
     are in the manifest.
@@ -179,9 +186,9 @@ def load_model(path, *, trusted=()):
     Traceback (most recent call last):
     FileNotFoundError: There is no saved model at nowhere.zip.
     """
-    if callable(trusted) or not all(map(callable, trusted)):
+    if callable(trusted) or not isinstance(trusted, Iterable) or not all(map(callable, trusted)):
         raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
@@ -210,8 +217,31 @@ def _load(path, classes, names):
 
 def _read(path, classes, names):
     members = read_archive(path)
-    _check_manifest(members)
-    node = json.loads(members[PARAMETERS])
+    manifest = _check_manifest(members)
+    changed = changed_members(members, manifest)
+    try:
+        estimator = _build(members, classes, names)
+    except ImportError:
+        raise
+    # What is wrong with it is the better word; that it was changed says why.
+    except Exception as error:
+        if not changed:
+            raise
+        raise ValueError(f"{_say(error)}. {_say_changed(changed)}") from error
+    if changed:
+        raise ValueError(_say_changed(changed))
+    return estimator
+
+
+def _say_changed(changed):
+    return (
+        f"Its checksums tell that {shorten(changed)} {'was' if len(changed) == 1 else 'were'} changed after the model "
+        "was saved; get the file again"
+    )
+
+
+def _build(members, classes, names):
+    node = read_json(PARAMETERS, members[PARAMETERS])
     # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
     tensors = {name: one.clone() for name, one in _safetensors().load(members[WEIGHTS]).items()}
     files = {name: data for name, data in members.items() if name not in (MANIFEST, PARAMETERS, WEIGHTS)}
@@ -227,12 +257,15 @@ def _check_manifest(members):
     absent = [name for name in (MANIFEST, PARAMETERS, WEIGHTS) if name not in members]
     if absent:
         raise ValueError(f"it lacks {', '.join(absent)}, so it was not written by save_model")
-    manifest = json.loads(members[MANIFEST])
+    manifest = read_json(MANIFEST, members[MANIFEST])
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{MANIFEST} holds a {type(manifest).__name__}, so it was not written by save_model")
     if manifest.get("format") != FORMAT or manifest.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"it has the format {manifest.get('format')!r}, version {manifest.get('format_version')!r}, while this "
             f"version of sksurv_mmf reads {FORMAT!r}, version {FORMAT_VERSION}"
         )
+    return manifest
 
 
 def _encode_step(estimator, where, parts):
@@ -289,7 +322,9 @@ def _decode_step(node, where, decoder, files, names):
     if kind == ("skops",) and node["skops"] in files:
         name = node["skops"]
         try:
-            return load_foreign(files.pop(name), names)
+            foreign = load_foreign(files.pop(name), names)
+            check_coefficients(foreign)
+            return foreign
         except ValueError as error:
             raise ValueError(f"in {name!r}, {error}") from error
     raise ValueError(f"{PARAMETERS} has an unknown step {shorten(kind)}")

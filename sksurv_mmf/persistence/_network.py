@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from copy import copy
 from itertools import chain
-from numbers import Integral
+from numbers import Integral, Real
 from threading import get_ident
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch.nn.modules.module import (
 )
 
 from ..bags._tiling import Tiling
-from ..cohort._columns import Modality
+from ..cohort._columns import Modality, check_reads
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
 from ..utils._device import resolve_device
 from ..utils._validation import shorten
+from ._integrity import check_learnt, check_objective, check_weights
 from ._tree import encode, is_ours, is_torch_optimizer, place
 
 # Without a limit, a file of a kilobyte could ask for a list of a billion layers. No real parameter comes near.
@@ -63,12 +64,16 @@ def weights_prefix(where):
 
 def decode_network(node, where, decoder):
     """Build a fitted estimator from its JSON and from the tensors of `decoder`, whose own weights are removed."""
-    estimator, epochs = decoder.decode(node["network"]), decoder.decode(node["epochs"])
+    estimator, epochs = decoder.decode(node["network"]), check_epochs(decoder.decode(node["epochs"]))
     prefix = weights_prefix(where)
     names = [name for name in decoder.tensors if name.startswith(prefix)]
     weights = {name.removeprefix(prefix): decoder.tensors.pop(name) for name in names}
     check_estimator(estimator)
     network = build_network(estimator, weights)
+    check_weights(weights)
+    check_objective(estimator.objective_)
+    if not np.array_equal(estimator.unique_times_, estimator.objective_.unique_times_):
+        raise ValueError("unique_times_ are not those of the objective_")
     device = usable_device(estimator.device)
     estimator.net_ = restore(
         network,
@@ -81,6 +86,19 @@ def decode_network(node, where, decoder):
     )
     estimator.history_ = training_history(estimator.net_)
     return estimator
+
+
+def check_epochs(epochs):
+    """Refuse a history without the loss of each epoch, the last of which must be a number."""
+    if not isinstance(epochs, list) or not epochs:
+        raise ValueError(f"parameters.json has epochs={epochs!r:.80}, where a list with one of each epoch is expected")
+    for epoch in epochs:
+        loss = epoch.get("train_loss") if isinstance(epoch, dict) else None
+        if not isinstance(loss, Real) or isinstance(loss, bool):
+            raise ValueError(f"parameters.json has an epoch whose train_loss is no number: {epoch!r:.80}")
+    if not np.isfinite(loss):
+        raise ValueError(f"its training diverged: parameters.json says that the last train_loss is {loss}")
+    return epochs
 
 
 def check_estimator(estimator):
@@ -97,8 +115,15 @@ def check_estimator(estimator):
     sizes = {"embedding_dim": estimator.embedding_dim, "n_outputs_": estimator.objective_.n_outputs_}
     for spec in specs:
         sizes |= {f"{type(spec).__name__}.{name}": value for name, value in spec.get_params(deep=False).items()}
-    for modality in estimator._layout:
+    for modality, (name, spec, columns) in zip(estimator._layout, estimator.modalities_):
         check_modality(modality, estimator.n_features_in_)
+        if (name, list(columns)) != (modality.name, list(modality.columns)):
+            raise ValueError(
+                f"parameters.json has an encoder of modality {name!r}, columns {shorten(columns)}, where that of "
+                f"{modality.name!r}, columns {shorten(modality.columns)}, is expected"
+            )
+        check_reads(spec, modality)
+        check_learnt(spec, f"the encoder of modality {name!r}")
         sizes[f"n_features of {modality.name!r}"] = modality.n_features
     for name, value in sizes.items():
         if isinstance(value, Integral) and value > LARGEST_SIZE:

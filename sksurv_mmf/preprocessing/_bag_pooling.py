@@ -5,9 +5,10 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from ._bag_transformer import as_frame_of_bags, check_same_tiling, check_tile_width, tile_width, tilings_of
+from ._bag_transformer import as_frame_of_bags, check_bag, check_same_tiling, check_tile_width, tile_width, tilings_of
 
 STATISTICS = {"mean": np.nanmean, "std": np.nanstd, "min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
 
@@ -24,6 +25,11 @@ class BagPooling(TransformerMixin, BaseEstimator):
         What is computed over the tiles of a bag; a number between 0 and 1 is that quantile. The standard deviation
         has divisor n, so that it is 0 for a single tile.
 
+    handle_missing : {"error", "ignore"}, default="error"
+        What a NaN among the tile features means: "error" takes it for a damaged file and refuses the bag, "ignore" for
+        a feature that is not defined there. Such a tile does not count for this feature, and the result is NaN if no
+        tile has a value.
+
     Attributes
     ----------
     n_features_in_ : int
@@ -39,8 +45,9 @@ class BagPooling(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    A tile in which a feature is NaN does not count for this feature; the result is NaN if no tile has a value. A
-    patient without the bag gets NaN throughout.
+    A patient without the bag gets NaN throughout, which an imputer behind may fill. What it fills should be missing
+    patients, and not the mean over a slide that could not be read: hence a NaN has to be allowed. Infinite features,
+    and bags without a single value, are refused in any case.
 
     Nothing is learnt from other patients, so that pooling once in front of a cross-validation is safe. It saves time
     if the bags are in files.
@@ -60,10 +67,14 @@ class BagPooling(TransformerMixin, BaseEstimator):
     wsi__tiles_max1   1.0  7.0   NaN
     """
 
-    _parameter_constraints: dict = {"statistics": ["array-like"]}
+    _parameter_constraints: dict = {
+        "statistics": ["array-like"],
+        "handle_missing": [StrOptions({"error", "ignore"})],
+    }
 
-    def __init__(self, statistics=("mean",)):
+    def __init__(self, statistics=("mean",), *, handle_missing="error"):
         self.statistics = statistics
+        self.handle_missing = handle_missing
 
     def fit(self, X, y=None):
         """Remember the number of features of each column.
@@ -124,7 +135,8 @@ class BagPooling(TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold bags.
         ValueError
-            If tiles have another number of features than in `fit`, or are known to be of another extractor or size.
+            If tiles have another number of features than in `fit`, or are known to be of another extractor or size, or
+            have features that are infinite or, unless they are to be ignored, NaN.
         """
         check_is_fitted(self)
         X = as_frame_of_bags(X, self)
@@ -136,7 +148,9 @@ class BagPooling(TransformerMixin, BaseEstimator):
             block = np.full((len(column), len(self.statistics) * n_features), np.nan)
             for row, bag in enumerate(column.array):
                 if bag is not pd.NA:
-                    block[row] = pool(bag.features, self.statistics)
+                    features = bag.features
+                    check_bag(bag, features, f"patient {column.index[row]!r} in column {name!r}", self.handle_missing)
+                    block[row] = pool(features, self.statistics)
             blocks.append(block)
         return np.hstack(blocks)
 

@@ -62,7 +62,8 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     for the last one. A pipeline has no ``partial_fit``; to keep memory small, write a pipeline of bag transformers
     instead of a bag transformer of a pipeline. A transformer that needs no fit is shown the first bag only.
 
-    Tiles of type float16 are passed on as float32.
+    Tiles of type float16 are passed on as float32. Tiles with infinite features, and bags that are NaN throughout, are
+    refused: they come from a damaged file, and an imputer would hide it.
 
     Examples
     --------
@@ -110,7 +111,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold bags.
         ValueError
-            If a column holds no bag at all.
+            If a column holds no bag at all, or if a bag has infinite features or no value at all.
         """
         self._validate_params()
         refuse_polars(self)
@@ -123,7 +124,7 @@ class BagTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for name, column in X.items():
             n_features = tile_width(name, column, self.transformer)
             transformer = clone(self.transformer)
-            tiles = _draw_tiles(column.array, self.max_tiles, random_state)
+            tiles = _draw_tiles(column, self.max_tiles, random_state)
             first_tile = _fit_to_tiles(transformer, tiles, n_features)
             self.transformers_[name] = transformer
             self._n_features[name] = n_features, OnTiles(transformer)(first_tile).shape[1]
@@ -177,7 +178,10 @@ class OnTiles:
     transformer: BaseEstimator
 
     def __call__(self, features):
-        tiles = self.transformer.transform(_at_least_float32(features))
+        tiles = self.transformer.transform(_at_least_float32(features))  # may refuse NaN by itself
+        damage = find_damage(features, any_nan=False)
+        if damage is not None:
+            raise ValueError(say_damage(*damage))
         return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
 
 
@@ -231,27 +235,68 @@ def check_same_tiling(name, column, transformer):
     check_tiling(tiling, column.array, column.index, f"column {name!r}", type(transformer).__name__)
 
 
+def find_damage(features, any_nan):
+    """First damaged tile, how many there are, and what they have; None if there are none.
+
+    Infinite features are damage; NaN is with `any_nan`, and in any case if no tile of the bag has a value.
+    """
+    if np.isfinite(features.sum(dtype=np.float64)):
+        return None
+    is_nan = np.isnan(features)
+    flaws = {"infinite features (infinity, or beyond the type of its numbers)": np.isinf(features).any(axis=1)}
+    if any_nan or is_nan.all():
+        flaws["no value, NaN throughout" if is_nan.all() else "NaN among its features"] = is_nan.any(axis=1)
+    for what, tiles in flaws.items():
+        if tiles.any():
+            return int(tiles.argmax()), np.count_nonzero(tiles), what
+    return None
+
+
+def say_damage(tile, count, what):
+    """What `find_damage` found, as a sentence without a stop."""
+    return f"tile {tile} has {what}" + (f", and so have {count - 1} others" if count > 1 else "")
+
+
+def check_bag(bag, features, whose, handle_missing):
+    """Refuse a bag with damaged tiles, naming the patient and the file; NaN in a tile is damage unless ignored."""
+    damage = find_damage(features, any_nan=handle_missing == "error")
+    if damage is None:
+        return
+    source = bag.source_of(damage[0])
+    way_out = "Repair the file or remove such tiles."
+    if "among" in damage[2]:
+        way_out = (
+            "Repair the file; if features are undefined in some tiles, pass handle_missing='ignore', or impute them "
+            "before with BagTransformer(SimpleImputer())."
+        )
+    raise ValueError(
+        f"Bag of {whose}{'' if source is None else f', from {str(source)!r}'}: {say_damage(*damage)}. {way_out}"
+    )
+
+
 def _at_least_float32(features):
     return features.astype(np.float32) if features.dtype == np.float16 else features
 
 
-def _draw_tiles(bags, max_tiles, random_state):
+def _draw_tiles(column, max_tiles, random_state):
     """Yield the features of each bag, of all its tiles or of those that are drawn."""
-    stops = np.cumsum(bags.n_tiles)
+    stops = np.cumsum(column.array.n_tiles)
     n_tiles = stops[-1]
     drawn = None
     if max_tiles is not None and n_tiles > max_tiles:
         drawn = np.sort(random_state.choice(n_tiles, max_tiles, replace=False))
-    for bag, stop in zip(bags, stops):
+    for patient, bag, stop in zip(column.index, column.array, stops):
         if bag is pd.NA:
             continue
-        if drawn is None:
-            yield _at_least_float32(bag.features)
-            continue
-        start = stop - bag.n_tiles
-        rows = drawn[(drawn >= start) & (drawn < stop)] - start
-        if len(rows):
-            yield _at_least_float32(bag.features[rows])
+        rows = slice(None)
+        if drawn is not None:
+            start = stop - bag.n_tiles
+            rows = drawn[(drawn >= start) & (drawn < stop)] - start
+            if not len(rows):
+                continue
+        features = bag.features
+        check_bag(bag, features, f"patient {patient!r} in column {column.name!r}", "ignore")
+        yield _at_least_float32(features[rows])
 
 
 def _fit_to_tiles(transformer, tiles, n_features):

@@ -16,7 +16,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..objectives._base import Objective
+from ..utils._validation import shorten
 from ._adam import Adam, AdamW
+from ._finite import is_finite, not_finite_tensors, why_diverged, why_not_finite
 from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches, to_device
 from ._seeds import rehearsal
 
@@ -238,24 +240,54 @@ def recorded_epochs(net: SurvivalNet) -> list[dict]:
     ]
 
 
+def check_converged(net: SurvivalNet, patients: Patients, rows: np.ndarray) -> None:
+    """Refuse a net whose loss, weights or outputs for some training patients, `rows`, are no numbers any more.
+
+    The last loss is that before the last step, which alone may lead far away: hence a look at what comes out after it.
+    """
+    losses = [epoch["train_loss"] for epoch in net.history if "train_loss" in epoch]
+    network = net.module_
+    weights = not_finite_tensors([*network.named_parameters(), *network.named_buffers()])
+    if losses and not np.isfinite(losses[-1]):
+        what = f"the loss is {losses[-1]}"
+    elif weights:
+        what = f"weights are NaN or infinite after the last step, {shorten(weights, 2)}"
+    else:
+        network.eval()
+        with torch.inference_mode():
+            outputs = network(patients.batch(rows).to(net.device))
+        if is_finite(outputs):
+            return
+        what = "after the last step, outputs for patients that it was trained on are NaN or infinite"
+    first = net.history[0]["batches"][0].get("train_loss", 0.0)
+    at_once = not np.isfinite(first)
+    raise ValueError(f"Training diverged: {what}. {why_diverged(network, patients, rows, net.lr, at_once)}")
+
+
 def training_history(net: SurvivalNet) -> pd.DataFrame:
-    """Losses of each epoch; refuse a net whose loss is no number any more."""
+    """Losses of each epoch."""
     columns = [key for key in ("train_loss", "valid_loss") if key in net.history[-1]]
     epochs = pd.RangeIndex(1, len(net.history) + 1, name="epoch")
-    table = pd.DataFrame(net.history[:, columns], columns=columns, index=epochs)
-    if not np.isfinite(table["train_loss"].iloc[-1]):
-        raise ValueError(
-            f"Training diverged: the loss is {table['train_loss'].iloc[-1]}. Lower lr, which is {net.lr:g}, or bring "
-            "tile features to a common scale, for example with BagTransformer(StandardScaler())."
-        )
-    return table
+    return pd.DataFrame(net.history[:, columns], columns=columns, index=epochs)
 
 
 def infer(network: nn.Module, patients: Patients, device: str, function, mode=torch.inference_mode) -> list:
     """Results of ``function(network, batch)`` over batches of all patients, without gradients.
 
-    The mode ``torch.no_grad`` lets `function` switch gradients on again.
+    The mode ``torch.no_grad`` lets `function` switch gradients on again. A result that is NaN or infinite is refused.
     """
     network.eval()
+    results, start = [], 0
     with mode():
-        return [function(network, batch.to(device)) for batch in prediction_batches(patients)]
+        for batch in prediction_batches(patients):
+            result = function(network, batch.to(device))
+            if not is_finite(result):
+                rows = np.arange(start, start + len(batch))
+                raise ValueError(
+                    why_not_finite(
+                        network, patients, rows, lambda some: function(network, patients.batch(some).to(device))
+                    )
+                )
+            results.append(result)
+            start += len(batch)
+    return results

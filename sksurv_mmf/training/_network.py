@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..bags._packed import PackedBags, segment_mean
 from ..utils._validation import shorten
-from ._patients import Batch
+from ._patients import LARGEST, Batch
 
 Embedding = Tensor | PackedBags
 """What an encoder makes of a batch: a row per patient, or a bag of tokens per patient."""
@@ -54,10 +54,14 @@ class Standardize(nn.Module):
 
     def __init__(self, values: Tensor):
         super().__init__()
-        scale = values.std(dim=0, correction=0)
+        scale, mean = values.std(dim=0, correction=0), values.mean(dim=0)
+        # Sums and squares may go beyond float32. A meta tensor, of a network that is loaded, has no values to look at.
+        if not values.is_meta and not torch.isfinite(scale + mean).all():
+            scale, mean = values.double().std(dim=0, correction=0).float(), values.double().mean(dim=0).float()
         # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
         varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)
-        self.register_buffer("mean", values.mean(dim=0))
+        # Of a constant feature the value itself, for the mean of large numbers is a little off.
+        self.register_buffer("mean", torch.where(varies, mean, values[0]))
         self.register_buffer("scale", torch.where(varies, scale, 1))
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -151,6 +155,13 @@ def normalize(normalization: str | None, embeddings: list[Embedding]) -> list[Em
     else:
         rescaled = map(rescale, rows)
     return [one.with_values(new) if isinstance(one, PackedBags) else new for one, new in zip(embeddings, rescaled)]
+
+
+def spoil_overflow(embedding: Embedding) -> Embedding:
+    """Turn vectors and tokens with numbers beyond `LARGEST` into NaN, which no normalisation hides."""
+    if isinstance(embedding, PackedBags):
+        return embedding.with_values(spoil_overflow(embedding.values))
+    return embedding.masked_fill(embedding.abs().amax(1, keepdim=True) > LARGEST, torch.nan)
 
 
 def spread(embedding: Embedding, rows: Tensor, n_patients: int) -> Embedding:
@@ -249,6 +260,8 @@ class FusionNetwork(nn.Module):
         embedding = self.encoders[m](inputs)
         check_embedding(self.encoders[m][-1], embedding, len(inputs))
         embedding = READERS[self.reads](embedding)
+        if not self.training:
+            embedding = spoil_overflow(embedding)
         return embedding if rows is None else spread(embedding, rows, len(batch))
 
     def fuse(self, batch: Batch) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,9 @@ from ..bags._array import BagArray
 from ..bags._bag import Bag
 from ..bags._packed import PackedBags
 
+LARGEST = 1e15
+"""Inputs and embeddings beyond are not used: a normalisation squares them, and where float32 ends it returns zeros."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -53,9 +56,11 @@ def to_device(parts: tuple, device: torch.device) -> tuple:
 
 
 class VectorColumn:
-    """A numeric modality: float32 rows of equal width."""
+    """A numeric modality: float32 rows of equal width. The names of the modality and its columns are for messages."""
 
-    def __init__(self, values: np.ndarray):
+    def __init__(self, values: np.ndarray, name: str = "features", columns: Iterable[Hashable] | None = None):
+        self.name = name
+        self.columns = list(range(values.shape[1]) if columns is None else columns)
         self.values = as_tensor(values)  # (n_patients, n_features)
         self.n_tiles = np.zeros(len(values), dtype=int)
         self.on_disk = False
@@ -91,16 +96,31 @@ class BagColumn:
     def _read(self, row: int, bag) -> Tensor | None:
         if not isinstance(bag, Bag):
             return None
-        tiles = as_tensor(bag.features)
-        if not all_finite(tiles):
-            tile = int((~torch.isfinite(tiles).all(1)).nonzero()[0])
-            source = bag.source_of(tile)
+        try:
+            tiles = as_tensor(bag.features)
+        except ValueError as error:
             raise ValueError(
-                f"The bag of patient {self.patients[row]!r} in modality {self.name!r} has NaN or infinite tile "
-                f"features{'' if source is None else f', first in tile {tile}, which is from {source}'}. Impute or "
-                "remove them first, for example with BagTransformer(SimpleImputer())."
-            )
+                f"The bag of patient {self.patients[row]!r} in modality {self.name!r} cannot be read: {error}"
+            ) from error
+        if not all_within(tiles, LARGEST):
+            raise ValueError(self._why_unusable(row, bag, tiles))
         return tiles
+
+    def _why_unusable(self, row, bag, tiles):
+        tile = int((~(tiles.float().abs() <= LARGEST).all(1)).nonzero()[0])
+        source = bag.source_of(tile)
+        whose = f"The bag of patient {self.patients[row]!r} in modality {self.name!r}"
+        where = "" if source is None else f", first in tile {tile}, which is from {source}"
+        if torch.isfinite(tiles).all():
+            return (
+                f"{whose} has tile features up to {float(tiles.abs().max()):.3g}{where}, more than the {LARGEST:g} "
+                "that a network can take. Repair the file, or bring tile features to a common scale, for example with "
+                "BagTransformer(StandardScaler())."
+            )
+        return (
+            f"{whose} has NaN or infinite tile features{where}. Impute or remove them first, for example with "
+            "BagTransformer(SimpleImputer())."
+        )
 
     def take(self, rows: np.ndarray) -> PackedBags:
         """The bags of some patients, packed."""
@@ -143,6 +163,12 @@ def all_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(total)) or bool(torch.isfinite(values).all())
 
 
+def all_within(values: Tensor, limit: float) -> bool:
+    """Whether no value is NaN or beyond `limit` on either side; one pass without a temporary."""
+    low, high = map(float, torch.aminmax(values))
+    return -limit <= low and high <= limit
+
+
 class Patients:
     """The modalities of a cohort and, for training, what is to be learnt.
 
@@ -154,9 +180,18 @@ class Patients:
         Who has what.
     target : tuple of Tensor, default=None
         One row per patient.
+    names : sequence of hashable, default=None
+        Names of the patients for messages; None is their positions.
     """
 
-    def __init__(self, columns: list, present: np.ndarray, target: tuple[Tensor, ...] | None = None):
+    def __init__(
+        self,
+        columns: list,
+        present: np.ndarray,
+        target: tuple[Tensor, ...] | None = None,
+        names: Sequence[Hashable] | None = None,
+    ):
+        self.names = range(len(present)) if names is None else names
         self.columns = columns
         self.present = present
         self.complete = present.all(axis=0).tolist()

@@ -33,13 +33,24 @@ def corrected_standard_error(values, test_ratio):
     return float(np.sqrt((1 / len(values) + test_ratio) * values.var(ddof=1)))
 
 
-def mean_interval(values, test_ratio, confidence=0.95):
-    """Confidence interval of a mean over folds, from the corrected standard error and Student's t."""
+def mean_interval(values, test_ratio, confidence=0.95, limits=(-np.inf, np.inf)):
+    """Confidence interval of a mean over folds, from the corrected standard error and Student's t.
+
+    It ends at `limits`, between which the values must lie: what lies beyond cannot be the mean, so that an interval
+    that is cut off there covers it as often.
+    """
     error = corrected_standard_error(values, test_ratio)
     if np.isnan(error):
         return np.nan, np.nan
     margin = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error
-    return float(np.mean(values) - margin), float(np.mean(values) + margin)
+    low, high = np.clip([np.mean(values) - margin, np.mean(values) + margin], *limits)
+    return float(low), float(high)
+
+
+def difference_limits(limits):
+    """Limits of the difference of two values that lie between `limits`."""
+    low, high = limits
+    return low - high, high - low
 
 
 def corrected_resampled_t_test(differences, test_ratio):

@@ -34,6 +34,12 @@ def shorten(names, most=5):
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def format_time(time):
+    """Write a time in a few digits, or in all of them where a few would name another time."""
+    short = f"{time:g}"
+    return short if float(short) == time else repr(float(time))
+
+
 def subject(names, noun, singular, plural):
     """Begin a sentence about `names`, such as "Patient 'A' has" or "Patients 'A', 'B' have"."""
     one = len(names) == 1

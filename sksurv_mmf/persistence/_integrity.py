@@ -1,0 +1,120 @@
+"""Whether a file holds what was saved, and whether what it holds are numbers that can predict."""
+
+import hashlib
+import json
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+from ..utils._validation import shorten
+
+CHECKSUMS = "checksums"
+"""Where the manifest keeps the checksums of the other members and, without themselves, of itself."""
+
+COEFFICIENTS = ("coef_", "intercept_", "offset_")
+"""What no fitted estimator of another package leaves NaN or infinite; a scaler may have NaN of an empty column."""
+
+
+def checksums(members, manifest):
+    """SHA-256 by name of member; the manifest is given as a dict.
+
+    JSON counts by what it says, not by how it is laid out.
+    """
+    contents = {name: _content(name, data) for name, data in members.items()}
+    contents["manifest.json"] = _canonical({key: value for key, value in manifest.items() if key != CHECKSUMS})
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def _content(name, data):
+    if not name.endswith(".json"):
+        return data
+    try:
+        return _canonical(json.loads(data))
+    except (ValueError, RecursionError):
+        return data
+
+
+def _canonical(node):
+    return json.dumps(node, separators=(",", ":")).encode()
+
+
+def changed_members(members, manifest):
+    """Names of members that are not as they were saved; none in a file of before there were checksums."""
+    written = manifest.get(CHECKSUMS)
+    if not isinstance(written, dict):
+        return []
+    found = checksums({name: data for name, data in members.items() if name != "manifest.json"}, manifest)
+    return sorted(name for name in written.keys() | found if written.get(name) != found.get(name))
+
+
+def read_json(name, data):
+    """What a member says; NaN and infinity, which JSON does not know, are refused."""
+
+    def refuse(constant):
+        raise ValueError(f"{name} holds {constant}, which save_model does not write")
+
+    try:
+        return json.loads(data.decode(), parse_constant=refuse)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{name} is no JSON, so it is damaged or was not written by save_model ({error})") from error
+
+
+def check_weights(weights):
+    """Refuse weights, a dict of Tensor, that are NaN or infinite."""
+    wrong = [name for name, one in weights.items() if one.is_floating_point() and not torch.isfinite(one).all()]
+    if wrong:
+        raise ValueError(f"its network has weights that are NaN or infinite: {shorten(sorted(wrong))}")
+
+
+def check_learnt(owner, name):
+    """Refuse learnt numbers of an object of ours, attributes that end with an underscore, that are NaN or infinite.
+
+    The logarithm of zero is a number here.
+    """
+    for attribute, value in vars(owner).items():
+        if not attribute.endswith("_") or not isinstance(value, np.ndarray | torch.Tensor | float | np.floating):
+            continue
+        numbers = np.asarray(value)
+        if numbers.dtype.kind != "f":
+            continue
+        allowed = np.isneginf(numbers) if attribute.startswith("log_") else np.zeros(numbers.shape, dtype=bool)
+        if not (np.isfinite(numbers) | allowed).all():
+            raise ValueError(f"{attribute} of {name} has numbers that are NaN or infinite")
+
+
+def check_coefficients(value):
+    """Refuse coefficients that are NaN or infinite in an estimator of another package, or in one that it holds."""
+    if isinstance(value, list | tuple):
+        for one in value:
+            check_coefficients(one)
+    elif isinstance(value, BaseEstimator):
+        for attribute, one in vars(value).items():
+            if attribute in COEFFICIENTS and isinstance(one, np.ndarray | float) and not np.isfinite(one).all():
+                raise ValueError(f"{attribute} of {type(value).__name__} has numbers that are NaN or infinite")
+            check_coefficients(one)
+
+
+def check_times(times, name):
+    """Refuse times that are no increasing numbers from 0 on."""
+    times = np.asarray(times)
+    if times.ndim != 1 or times.dtype.kind not in "fiu" or len(times) < 2:
+        raise ValueError(f"{name} must be a list of times, got {times.dtype} of shape {times.shape}")
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise ValueError(f"{name} must be increasing, finite times")
+
+
+def check_objective(objective, name="objective_"):
+    """Refuse a fitted objective whose numbers do not belong together: it must give a risk and a curve."""
+    check_learnt(objective, name)
+    check_times(objective.unique_times_, f"unique_times_ of {name}")
+    outputs = torch.zeros(1, objective.n_outputs_, dtype=torch.float64)
+    risk, hazard = objective.risk(outputs), objective.cumulative_hazard(outputs)
+    expected = (1, len(objective.unique_times_))
+    if tuple(risk.shape) != (1,) or tuple(hazard.shape) != expected:
+        raise ValueError(
+            f"{name} ({type(objective).__name__}) gives curves of shape {tuple(hazard.shape)}, while its "
+            f"{expected[1]} times ask for {expected}"
+        )
+    if not (torch.isfinite(risk).all() and torch.isfinite(hazard).all() and (hazard.diff(dim=1) >= -1e-9).all()):
+        raise ValueError(f"{name} ({type(objective).__name__}) gives a curve that is NaN, infinite or rises")
