@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import validate_params
 
 from ..bags._checks import COORD_UNITS
 from ..slides._slide import Slide
-from ..slides._tiling import SCALE, level0_side
+from ..slides._tiling import KNOWN_SCALE, level0_side
 from ..utils._frames import as_frame
 from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
@@ -223,7 +223,7 @@ class TileAttentionDisplay:
         return display.plot(ax=ax, coord_unit=coord_unit or _unit_of(tiles))
 
     @classmethod
-    @validate_params({"slide": [str, os.PathLike]} | SCALE, prefer_skip_nested_validation=True)
+    @validate_params({"slide": [str, os.PathLike]} | KNOWN_SCALE, prefer_skip_nested_validation=True)
     def from_slide(
         cls,
         attention,
