@@ -13,6 +13,7 @@ from sksurv.util import check_y_survival
 from ..cohort._columns import columns_of, prefixes
 from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
+from ..utils._outcome import align_outcome
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
@@ -58,7 +59,7 @@ def modality_importance(
         Survival estimator or Pipeline that reads X. It is cloned and fitted in each fold.
     X : DataFrame of shape (n_patients, n_columns)
         The cohort, with columns named ``<modality>__<feature>``.
-    y : structured array of shape (n_patients,)
+    y : structured array of shape (n_patients,) or DataFrame
         Outcome, as made by `sksurv.util.Surv`.
     cv : splitter, iterable of (train, test), int or "prefit"
         The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
@@ -130,6 +131,7 @@ def modality_importance(
     if not names:
         raise ValueError(f"X has no modalities: no column is named '<modality>__<feature>', but {X.columns[0]!r}, ...")
     random_state = check_random_state(random_state)
+    y = align_outcome(y, X)
     folds = split(cv, X, y)
     blocks = {name: columns_of(X, name) for name in names}
     look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)

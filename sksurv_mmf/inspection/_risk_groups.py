@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._outcome import align_outcome
 from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
@@ -130,7 +132,7 @@ class RiskGroupDisplay:
             Fitted survival estimator or Pipeline with ``predict``.
         X : DataFrame or array-like
             Patients that the estimator was not trained on.
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Their outcome, as made by `sksurv.util.Surv`.
         n_groups : int, default=2
             Number of groups of equal size, at least 2.
@@ -151,7 +153,7 @@ class RiskGroupDisplay:
             The display, drawn.
         """
         return cls.from_predictions(
-            y,
+            align_outcome(y, X),
             estimator.predict(X),
             n_groups=n_groups,
             thresholds=thresholds,
@@ -169,7 +171,7 @@ class RiskGroupDisplay:
 
         Parameters
         ----------
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         risk : array-like of shape (n_patients,)
             Predicted risk, higher for an earlier event.
@@ -197,6 +199,7 @@ class RiskGroupDisplay:
             If risk does not fit y, is not finite, or leaves a group without patients.
         """
         import_pyplot()
+        y = align_outcome(y, risk if isinstance(risk, pd.Series) else None)
         event, time = check_y_survival(y, allow_all_censored=True)
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)

@@ -9,6 +9,9 @@ from joblib import Memory
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from ..cohort._outcome import check_outcome
+from ..utils._outcome import align_outcome
+from ..utils._outcome_leak import warn_of_leak
+from ..utils._real_numbers import as_real
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
@@ -57,8 +60,8 @@ def compare_models(
     X : DataFrame or array-like of shape (n_patients, n_columns)
         One row per patient. The index of a DataFrame names the patients and must not repeat any.
 
-    y : structured array of shape (n_patients,)
-        Event and time, as made by `sksurv.util.Surv`.
+    y : structured array of shape (n_patients,) or DataFrame
+        Event and time, as made by `sksurv.util.Surv`, or a table of the two that is aligned with X by its index.
 
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of `SurvivalKFold`. Folds are made once and are the same for all models.
@@ -186,6 +189,7 @@ def check_models(models):
 
 def check_patients(X, y):
     """X, y and the Index of the patients."""
+    X = as_real(X)
     if not hasattr(X, "iloc"):
         X = np.asarray(X)
     patients = X.index if hasattr(X, "iloc") else pd.RangeIndex(len(X))
@@ -195,8 +199,10 @@ def check_patients(X, y):
             f"Patients must not come twice, but these do: {shorten(twice)}. One of their rows could train the model "
             "that another is tested with; keep one row per patient."
         )
-    check_outcome(y, patients)
-    return X, np.asarray(y), patients
+    y = align_outcome(y, X)
+    event, time = check_outcome(y, patients)
+    warn_of_leak(X, event, time)
+    return X, y, patients
 
 
 def check_scores(scoring, horizons):

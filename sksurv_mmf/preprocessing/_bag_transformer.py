@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagArray, BagDtype
+from ..utils._real_numbers import filled
 
 MIN_BATCH = 1000  # tiles; so that small bags do not make batches with fewer tiles than components or clusters
 
@@ -170,7 +171,7 @@ class OnTiles:
 
     def __call__(self, features):
         tiles = self.transformer.transform(_at_least_float32(features))
-        return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
+        return np.asarray(tiles.toarray() if issparse(tiles) else filled(tiles))
 
 
 def as_frame_of_bags(X, transformer):

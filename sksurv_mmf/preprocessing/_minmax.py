@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
+from ..utils._real_numbers import as_real
+
 
 def minmax_normalize(X):
     """Rescale each row to [0, 1] by its own minimum and maximum; a constant row becomes zeros, NaN stays NaN."""
@@ -80,7 +82,7 @@ class MinMaxNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return minmax_normalize(self._check(X, reset=False))
 
     def _check(self, X, reset):
-        return validate_data(self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=reset)
+        return validate_data(self, as_real(X), dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=reset)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..utils._real_numbers import as_real
 from ..utils._validation import SEPARATOR
 
 
@@ -125,6 +126,7 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
             raise TypeError(
                 f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
             )
+        as_real(X)
         validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
         return X.astype(np.float64)
 

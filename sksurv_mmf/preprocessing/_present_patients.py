@@ -11,6 +11,8 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from ..bags._array import BagDtype
+from ..utils._outcome import align_outcome
+from ..utils._real_numbers import as_real
 
 
 class PresentPatients(TransformerMixin, BaseEstimator):
@@ -67,8 +69,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_patients, n_features)
             Numeric columns, or columns of bags.
 
-        y : array-like of shape (n_patients,), default=None
-            Outcome; its rows go with those of X.
+        y : array-like of shape (n_patients,) or DataFrame, default=None
+            Outcome; its rows go with those of X. A frame of event and time is aligned with X by its index.
 
         Returns
         -------
@@ -94,8 +96,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_patients, n_features)
             Numeric columns, or columns of bags.
 
-        y : array-like of shape (n_patients,), default=None
-            Outcome; its rows go with those of X.
+        y : array-like of shape (n_patients,) or DataFrame, default=None
+            Outcome; its rows go with those of X. A frame of event and time is aligned with X by its index.
 
         Returns
         -------
@@ -152,12 +154,14 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         return self.transformer_.get_feature_names_out(input_features)
 
     def _check_X(self, X, reset):
+        X = as_real(X)
         if isinstance(X, pd.DataFrame):
             return validate_data(self, X, skip_check_array=True, reset=reset)  # columns may hold bags
         return validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
 
     def _start_fit(self, X, y):
         self._validate_params()
+        y = align_outcome(y, X) if isinstance(y, pd.DataFrame) else y
         X = self._check_X(X, reset=True)
         if y is not None:
             check_consistent_length(X, y)

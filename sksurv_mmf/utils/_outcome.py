@@ -74,7 +74,7 @@ def align_outcome(y, X=None):
     return y
 
 
-def same_patients(y, X):
+def check_same_rows(y, X):
     """Refuse a table of outcomes whose rows are not those of X, where row numbers will be used for both."""
     if isinstance(y, pd.DataFrame) and isinstance(X, pd.DataFrame | pd.Series) and not y.index.equals(X.index):
         align_outcome(y, X)
@@ -109,7 +109,9 @@ def read_outcome(table, event=None, time=None, name="y"):
     outcome : DataFrame of shape (n_patients, 2)
         With the columns "event" and "time".
     """
-    if event is None and time is None:
+    if (event is None) != (time is None):
+        raise ValueError(f"Name both columns or none, got event={event!r} and time={time!r}.")
+    if event is None:
         event, time = _find_columns(table, name)
     for column in (event, time):
         if list(table.columns).count(column) != 1:
