@@ -187,9 +187,11 @@ def _advise_event(values, which):
     texts = {str(value) for value in values}
     if texts <= {"1", "2", "1.0", "2.0"}:
         return f"If 2 is the event, as in R, pass {which} == 2."
+    if texts <= {"0", "1", "0.0", "1.0"}:
+        return f"Pass {which} == {as_plain(max(values))!r}."
     if all(isinstance(value, Number) for value in values):
         return "If these are times, event and time are swapped; if they are kinds of events, choose one of them."
-    if texts <= {"0", "1"} or all(re.match("[01]:", text) for text in texts):
+    if all(re.match("[01]:", text) for text in texts):
         return f"Pass {which}.str.startswith('1')."
     event = next((text for text in texts if NAMES_EVENT.search(text)), values[0])
     return f"Pass for example {which} == {as_plain(event)!r}."
@@ -262,9 +264,9 @@ def _by_position(outcome, patients, n_patients):
         )
     if patients is None and not is_row_number(outcome.index):
         warnings.warn(
-            f"y names its {n_patients} patients ({shorten(outcome.index, 2)}) but X does not, so rows are paired by "
-            "position. Pass X as a DataFrame whose index is the patient; in a Pipeline, transformers keep it after "
-            "set_output(transform='pandas'). If the order is the same, y as an array of sksurv.util.Surv says so.",
+            "y names its patients, but X does not, so rows are paired by position. Pass X as a DataFrame whose index is "
+            "the patient; in a Pipeline, transformers keep it after set_output(transform='pandas'). If the order is the "
+            "same, y as a structured array, made by sksurv.util.Surv, says so.",
             stacklevel=5,
         )
     return outcome
@@ -290,11 +292,10 @@ def _check_structured(y):
     names = [f"y[{name!r}]" for name in y.dtype.names]
     if event.dtype.kind != "b":
         swapped = time.dtype.kind == "b"
-        advice = _advise_event(np.unique(event[:100]), names[0])
-        way_out = f"Event and time are swapped. {HOW}" if swapped else f"{advice} {HOW}"
+        advice = "Event and time are swapped." if swapped else _advise_event(np.unique(event), names[0])
         raise ValueError(
             f"y must be a structured array whose first field is the event, True or False, but {names[0]} has dtype "
-            f"{event.dtype}. {way_out}"
+            f"{event.dtype}. {advice} {HOW}"
         )
     if time.dtype.kind not in "fiu":
         raise ValueError(

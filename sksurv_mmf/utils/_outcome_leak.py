@@ -104,10 +104,10 @@ def is_monotone(values, target):
 
 
 def log_chance(values, target):
-    """Logarithm of the probability that `values`, dealt to the patients anew, rise or fall with the target.
+    """Logarithm of the chance that `values` have the order of the target, or as exactly the reverse.
 
-    Of all n! / prod(m_v!) ways to deal values that occur m_v times, those count which differ from the sorted one within
-    groups of equal targets only.
+    Of all n! / prod(m_v!) ways to deal values that occur m_v times to the patients, those count which differ from the
+    present one within groups of equal targets only; twice, for the two directions.
     """
     if len(values) == 0:
         return 0.0
