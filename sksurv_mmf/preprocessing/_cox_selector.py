@@ -199,8 +199,9 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
                 "This CoxElasticNetSelector estimator requires y to be passed, but the target y is None; "
                 "pass a structured array of event and time, see sksurv.util.Surv"
             )
-        y = align_outcome(y, X)
+        table = X
         X, present = self._check_X(X, reset=True, ensure_min_samples=2, dtype=np.float64)
+        y = align_outcome(y, table)
         event, time = check_array_survival(X, y)
         if not event[present].any():
             raise ValueError(

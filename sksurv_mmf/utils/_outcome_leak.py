@@ -88,10 +88,10 @@ def _is_no_chance(values, target, repeated, n_binary, n_columns):
     known = ~np.isnan(values)
     if not is_monotone(values[known, np.newaxis], target[known])[0]:
         return False
-    values, target = values[known & ~repeated], target[known & ~repeated]
     # Columns of zeros and ones are like the event more easily than others, and often fewer.
-    n_alike = n_binary if np.isin(values, [0, 1]).all() else n_columns
-    return log_chance(values, target) + log(n_alike) < log(MAX_CHANCE)
+    n_alike = n_binary if np.isin(values[known], [0, 1]).all() else n_columns
+    known &= ~repeated
+    return log_chance(values[known], target[known]) + log(n_alike) < log(MAX_CHANCE)
 
 
 def is_monotone(values, target):
