@@ -141,7 +141,13 @@ class CalibrationDisplay:
             )
         probability = np.array([float(curve(time)) for curve in curves])
         return cls.from_predictions(
-            align_outcome(y, X), probability, time=time, n_groups=n_groups, conf_level=conf_level, time_unit=time_unit, ax=ax
+            align_outcome(y, X),
+            probability,
+            time=time,
+            n_groups=n_groups,
+            conf_level=conf_level,
+            time_unit=time_unit,
+            ax=ax,
         )
 
     @classmethod

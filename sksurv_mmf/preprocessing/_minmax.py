@@ -82,7 +82,9 @@ class MinMaxNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return minmax_normalize(self._check(X, reset=False))
 
     def _check(self, X, reset):
-        return validate_data(self, as_real(X), dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=reset)
+        return validate_data(
+            self, as_real(X), dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=reset
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

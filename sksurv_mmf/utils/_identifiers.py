@@ -129,7 +129,7 @@ def _cuts(one, two):
 
 
 def _tells_apart(cut, one, two):
-    """Whether a cut leaves identifiers alone that match as they are, and merges few: several samples, not a hospital."""
+    """Whether a cut leaves alone what matches as it is, and merges the samples of a patient, not the patients."""
     _, keep = cut
     if TCGA_PATIENT.match(one[0]) and TCGA_PATIENT.match(two[0]):
         return keep(one[0]) == TCGA_PATIENT.match(one[0])[0]

@@ -52,7 +52,9 @@ class TestTables:
 
     def test_rows_are_matched_by_patient(self, table, y):
         for order in ([3, 1, 0, 2], [1, 0], [2]):
-            np.testing.assert_array_equal(align_outcome(table.iloc[[2, 0, 3, 1]].loc[PATIENTS[order]], PATIENTS[order]), y[order])
+            np.testing.assert_array_equal(
+                align_outcome(table.iloc[[2, 0, 3, 1]].loc[PATIENTS[order]], PATIENTS[order]), y[order]
+            )
         np.testing.assert_array_equal(align_outcome(table.iloc[::-1], pd.DataFrame(index=PATIENTS)), y)
 
     def test_a_patient_who_was_drawn_twice_has_the_outcome_twice(self, table, y):
@@ -61,15 +63,23 @@ class TestTables:
         np.testing.assert_array_equal(align_outcome(table.iloc[rows], PATIENTS[rows]), y[rows])
 
     def test_patients_without_outcome(self, table):
-        refused("Patients 'Bea', 'Dora' of X are not in y, whose patients are 'Ann', 'Cleo'", table.iloc[[0, 2]], PATIENTS)
+        refused(
+            "Patients 'Bea', 'Dora' of X are not in y, whose patients are 'Ann', 'Cleo'", table.iloc[[0, 2]], PATIENTS
+        )
 
     def test_identifiers_that_are_written_otherwise(self, table):
-        refused(r"of X are not in y.*with upper and lower case alike 4 patients would match", table.rename(str.upper), PATIENTS)
+        refused(
+            r"of X are not in y.*with upper and lower case alike 4 patients would match",
+            table.rename(str.upper),
+            PATIENTS,
+        )
         numbered = table.set_axis(pd.Index(["1", "2", "3", "4"], name="patient"))
         refused("as text 4 patients would match", numbered, pd.Index([1, 2, 3, 4], name="patient"))
 
     def test_outcomes_without_patient_are_told(self, table, y):
-        with pytest.warns(UserWarning, match=r"Patients 'Cleo', 'Dora' are in y but not in X.*2 of 4.*y\.loc\[X\.index\]"):
+        with pytest.warns(
+            UserWarning, match=r"Patients 'Cleo', 'Dora' are in y but not in X.*2 of 4.*y\.loc\[X\.index\]"
+        ):
             np.testing.assert_array_equal(align_outcome(table, PATIENTS[:2]), y[:2])
 
     def test_row_numbers_name_nobody(self, table):
@@ -100,7 +110,10 @@ class TestTables:
         ("codes", "message"),
         [
             ([2, 1, 2, 2], r"holds 2, 1\. If 2 is the event, as in R, pass y\['os'\] == 2\."),
-            (["1:DECEASED", "0:LIVING"] * 2, r"holds '1:DECEASED', '0:LIVING'\. Pass y\['os'\]\.str\.startswith\('1'\)"),
+            (
+                ["1:DECEASED", "0:LIVING"] * 2,
+                r"holds '1:DECEASED', '0:LIVING'\. Pass y\['os'\]\.str\.startswith\('1'\)",
+            ),
             (["Dead", "Alive"] * 2, r"Pass for example y\['os'\] == 'Dead'"),
             ([0, 1, 2, 3], r"holds 0, 1, 2 and 1 more\..*kinds of events"),
             ([0.5, 3.2, 8.0, 1.0], "event and time are swapped"),
@@ -110,7 +123,9 @@ class TestTables:
         refused(message, table.assign(os=codes), PATIENTS)
 
     def test_names_that_contradict_values(self, table):
-        refused("'time' of y is called a time but holds 0 and 1 only.*swapped", table.set_axis(["time", "event"], axis=1))
+        refused(
+            "'time' of y is called a time but holds 0 and 1 only.*swapped", table.set_axis(["time", "event"], axis=1)
+        )
 
     @pytest.mark.parametrize("name", ["censorship", "censored", "Alive", "overall_survival"])
     def test_a_column_that_may_mark_those_without_event(self, table, name):
@@ -141,7 +156,9 @@ class TestArrays:
         y = np.array([(True, 3), (False, 5)], dtype=[("cens", bool), ("months", int)])
         assert align_outcome(y, np.zeros((2, 1))) is y
 
-    @pytest.mark.parametrize(("shape", "way_out"), [((4, 1), r"y\.ravel\(\)"), ((1, 4), r"y\.ravel\(\)"), ((2, 2), "Surv")])
+    @pytest.mark.parametrize(
+        ("shape", "way_out"), [((4, 1), r"y\.ravel\(\)"), ((1, 4), r"y\.ravel\(\)"), ((2, 2), "Surv")]
+    )
     def test_other_shapes(self, y, shape, way_out):
         refused(rf"shape \(n_patients,\), but has shape \({shape[0]}, {shape[1]}\).*{way_out}", y.reshape(shape))
 

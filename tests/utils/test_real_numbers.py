@@ -120,7 +120,7 @@ class TestTables:
         for use in users:
             with pytest.raises(ValueError, match="Column 'rna__G1' of X has complex numbers"):
                 use()
-        with pytest.raises(ValueError, match="Column 1 of X has complex numbers|Columns 0, 1, 2, 3 of X have complex"):
+        with pytest.raises(ValueError, match=r"Column 1 of X has complex numbers|Columns 0, 1, 2, 3 of X have complex"):
             MinMaxNormalizer().fit(X.to_numpy())
 
     def test_complex_numbers_at_predict(self, cohort):
