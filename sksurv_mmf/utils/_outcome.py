@@ -148,9 +148,11 @@ def _check_structured(y):
         )
     event, time = (y[name] for name in y.dtype.names)
     names = [f"y[{name!r}]" for name in y.dtype.names]
+    if event.ndim > 1 or time.ndim > 1:
+        raise ValueError(f"The fields of y must hold one value each, but its dtype is {y.dtype}. {HOW}")
     if event.dtype.kind != "b":
         swapped = time.dtype.kind == "b"
-        advice = "Event and time are swapped." if swapped else advise_event(np.unique(event), names[0])
+        advice = "Event and time are swapped." if swapped else advise_event(pd.unique(event), names[0])
         raise ValueError(
             f"y must be a structured array whose first field is the event, True or False, but {names[0]} has dtype "
             f"{event.dtype}. {advice} {HOW}"
@@ -158,7 +160,7 @@ def _check_structured(y):
     if time.dtype.kind not in "fiu":
         raise ValueError(
             f"y must be a structured array whose second field is the time, a number, but {names[1]} has dtype "
-            f"{time.dtype}. {advise_time(time.dtype, names[1])}"
+            f"{time.dtype}. {advise_time(time, names[1])}"
         )
 
 

@@ -1,6 +1,7 @@
 """Event and time from the columns of a table."""
 
 import re
+from decimal import Decimal
 from numbers import Number, Real
 
 import numpy as np
@@ -85,12 +86,18 @@ def _numbers(column):
     """A column as floats, NaN where values are missing; None if it holds anything but real numbers."""
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     if values.dtype == object:
-        known = values.dropna()
-        if not all(isinstance(value, Real | np.bool_) for value in known):
+        values = values.mask(values.map(lambda value: value is np.ma.masked))
+        if not all(isinstance(value, Real | np.bool_ | Decimal) for value in values.dropna()):
             return None
-    elif not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_complex_dtype(values.dtype):
+    elif not _is_real(values.dtype):
         return None
     return values.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _is_real(dtype):
+    if pd.api.types.is_complex_dtype(dtype):
+        return False
+    return pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
 
 
 def _is_event(column):
@@ -110,17 +117,19 @@ def _read_event(table, column, name):
 
 
 def advise_event(values, which):
-    """The way from other codes of events to True and False."""
+    """The way from other codes of events, of which `values` are the different ones, to True and False."""
     texts = {str(value) for value in values}
+    if any(isinstance(value, complex | np.complexfloating) for value in values):
+        return "Complex numbers are no events."
     if texts <= {"1", "2", "1.0", "2.0"}:
         return f"If 2 is the event, as in R, pass {which} == 2."
-    if texts <= {"0", "1", "0.0", "1.0"}:
-        return f"Pass {which} == {as_plain(max(values))!r}."
-    if all(isinstance(value, Number) for value in values):
-        return "If these are times, event and time are swapped; if they are kinds of events, choose one of them."
     if all(re.match("[01]:", text) for text in texts):
         return f"Pass {which}.str.startswith('1')."
-    event = next((text for text in texts if NAMES_EVENT.search(text)), values[0])
+    if texts <= {"True", "False"} or all(isinstance(value, Number | np.bool_) for value in values):
+        if len(values) <= 2:
+            return f"If {as_plain(max(values))!r} is the event, pass {which} == {as_plain(max(values))!r}."
+        return "If these are times, event and time are swapped; if they are kinds of events, choose one of them."
+    event = next((value for value in values if NAMES_EVENT.search(str(value))), values[0])
     return f"Pass for example {which} == {as_plain(event)!r}."
 
 
@@ -134,18 +143,20 @@ def _read_time(table, column, name):
     if values is None or pd.api.types.is_bool_dtype(table[column].dtype):
         raise ValueError(
             f"The time {column!r} of {name} must hold numbers such as days, but has dtype {table[column].dtype}. "
-            f"{advise_time(table[column].dtype, f'{name}[{column!r}]')}"
+            f"{advise_time(table[column], f'{name}[{column!r}]')}"
         )
     return values
 
 
-def advise_time(dtype, which):
-    if getattr(dtype, "kind", "O") == "m":
-        return f"Convert it: {which} / pandas.Timedelta(days=1)."
-    if getattr(dtype, "kind", "O") == "M":
-        return f"Subtract the date at which the follow-up starts: ({which} - start) / pandas.Timedelta(days=1)."
-    if getattr(dtype, "kind", "O") == "b":
-        return "Event and time seem to be swapped: the event comes first, then the time."
-    if getattr(dtype, "kind", "O") == "c":
+def advise_time(values, which):
+    """The way from something else to times."""
+    kind = getattr(values.dtype, "kind", "O")
+    if kind == "c" or any(isinstance(value, complex | np.complexfloating) for value in values):
         return "Complex numbers are no times."
+    if kind == "m":
+        return f"Convert it: {which} / pandas.Timedelta(days=1)."
+    if kind == "M":
+        return f"Subtract the date at which the follow-up starts: ({which} - start) / pandas.Timedelta(days=1)."
+    if kind == "b":
+        return "Event and time seem to be swapped: the event comes first, then the time."
     return f"Convert it, for example with pandas.to_numeric({which})."

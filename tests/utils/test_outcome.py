@@ -26,7 +26,7 @@ def refused(message, *args, **kwargs):
 
 
 class TestTables:
-    @pytest.mark.parametrize("dtype", ["bool", "int8", "float64", "boolean", "Int64", "object", "category"])
+    @pytest.mark.parametrize("dtype", ["bool", "int8", "float64", "boolean", "Int64", "object", "category", "Sparse[int]"])
     def test_any_kind_of_zero_and_one_is_an_event(self, table, y, dtype):
         codes = table.assign(os=table["os"].astype(int)) if dtype == "category" else table
         np.testing.assert_array_equal(align_outcome(codes.astype({"os": dtype}), PATIENTS), y)
@@ -95,11 +95,11 @@ class TestTables:
             np.testing.assert_array_equal(align_outcome(table, X), y)
         refused("X has 3 patients and y has 4", table, X[:3])
 
-    @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+    @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, np.ma.masked])
     @pytest.mark.parametrize("column", ["os", "os_time"])
     def test_missing_values_are_missing(self, table, column, missing):
         table = table.astype(object)
-        table.loc["Cleo", column] = missing
+        table[column] = [missing if patient == "Cleo" else value for patient, value in table[column].items()]
         refused(r"Patient 'Cleo' has no event or no time \(NaN\)", table, PATIENTS)
 
     @pytest.mark.parametrize(("time", "what"), [(-1.0, "negative"), (np.inf, "infinite")])
@@ -183,7 +183,10 @@ class TestArrays:
             (TIME, EVENT, r"first field is the event.*y\['a'\] has dtype float64\. Event and time are swapped"),
             (EVENT, EVENT.astype(int), "times of y are 0 or 1, as if event and time were swapped"),
             (EVENT + 1, TIME, r"If 2 is the event, as in R, pass y\['a'\] == 2"),
-            (EVENT + 0, TIME, r"Pass y\['a'\] == 1"),
+            (EVENT + 0, TIME, r"If 1 is the event, pass y\['a'\] == 1"),
+            (np.where(EVENT, 1, -1), TIME, r"If 1 is the event, pass y\['a'\] == 1"),
+            (EVENT.astype(object), TIME, r"If True is the event, pass y\['a'\] == True"),
+            (EVENT + 0j, TIME, "Complex numbers are no events"),
             (np.array(["1:DECEASED", "0:LIVING"] * 2), TIME, r"dtype <U10"),
             (EVENT, TIME + 0j, r"y\['b'\] has dtype complex128"),
             (EVENT, TIME.astype("m8[D]"), r"y\['b'\] has dtype timedelta64\[D\]\. Convert it"),
