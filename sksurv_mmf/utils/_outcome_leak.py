@@ -33,8 +33,10 @@ def warn_of_leak(X, event, time):
         Time of the event or of censoring.
     """
     X = pd.DataFrame(X, copy=False)
-    for name, target in {"time": time, "event": event}.items():
-        columns = leaking_columns(X, target, _repeated(event, time))
+    told = set()
+    for name, target in {"event": event, "time": time}.items():
+        columns = [column for column in leaking_columns(X, target) if column not in told]
+        told.update(columns)
         if len(columns):
             one = len(columns) == 1
             warnings.warn(
@@ -46,7 +48,7 @@ def warn_of_leak(X, event, time):
             )
 
 
-def leaking_columns(X, target, repeated):
+def leaking_columns(X, target):
     """Names of the columns whose order is that of the target, by more than chance.
 
     Parameters
@@ -55,8 +57,6 @@ def leaking_columns(X, target, repeated):
         The cohort.
     target : ndarray of shape (n_patients,)
         Times or events.
-    repeated : ndarray of bool, shape (n_patients,)
-        Patients who are no further evidence, because others have the same outcome and may be the same.
     """
     is_number = {dtype: _is_number(dtype) for dtype in X.dtypes.unique()}
     columns = np.flatnonzero([is_number[dtype] for dtype in X.dtypes])
@@ -71,7 +71,7 @@ def leaking_columns(X, target, repeated):
     values = _floats(X.iloc[:, columns])
     varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
     columns, values = columns[varies], values[np.ix_(order, varies)]
-    target, repeated = target[order], repeated[order]
+    target, repeated = target[order], X.index.duplicated()[order]
     likely = is_monotone(values, target)
     return [
         X.columns[column]
@@ -90,7 +90,7 @@ def _is_no_chance(values, target, repeated, n_binary, n_columns):
         return False
     # Columns of zeros and ones are like the event more easily than others, and often fewer.
     n_alike = n_binary if np.isin(values[known], [0, 1]).all() else n_columns
-    known &= ~repeated
+    known &= ~repeated  # a patient who was drawn twice is no further evidence
     return log_chance(values[known], target[known]) + log(n_alike) < log(MAX_CHANCE)
 
 
@@ -119,7 +119,3 @@ def log_chance(values, target):
 
 def _is_number(dtype):
     return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
-
-
-def _repeated(event, time):
-    return pd.DataFrame({"event": event, "time": time}).duplicated().to_numpy()

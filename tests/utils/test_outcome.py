@@ -26,7 +26,9 @@ def refused(message, *args, **kwargs):
 
 
 class TestTables:
-    @pytest.mark.parametrize("dtype", ["bool", "int8", "float64", "boolean", "Int64", "object", "category", "Sparse[int]"])
+    @pytest.mark.parametrize(
+        "dtype", ["bool", "int8", "float64", "boolean", "Int64", "object", "category", "Sparse[int]"]
+    )
     def test_any_kind_of_zero_and_one_is_an_event(self, table, y, dtype):
         codes = table.assign(os=table["os"].astype(int)) if dtype == "category" else table
         np.testing.assert_array_equal(align_outcome(codes.astype({"os": dtype}), PATIENTS), y)

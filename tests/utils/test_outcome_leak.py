@@ -76,7 +76,18 @@ def test_repeated_patients_are_no_further_evidence():
     """A gene that is higher in both of the dead of four patients is so in all rows of a bootstrap."""
     rows = np.repeat(np.arange(4), 15)
     event, time = np.array([True, True, False, False])[rows], np.array([3.0, 1.0, 4.0, 2.0])[rows]
-    warn_of_leak(pd.DataFrame({"gene": np.array([5.0, 6.0, 1.0, 2.0])[rows]}), event, time)
+    X = pd.DataFrame({"gene": [5.0, 6.0, 1.0, 2.0]}, ["Ann", "Bea", "Cleo", "Dora"]).iloc[rows]
+    warn_of_leak(X, event, time)
+    with pytest.warns(UserWarning, match="the event in y.*'gene'"):
+        warn_of_leak(X.reset_index(drop=True), event, time)
+
+
+def test_censoring_at_the_same_time_is_evidence():
+    """Trials end for all at once."""
+    event = np.arange(40) < 15
+    time = np.where(event, np.arange(1, 41), 365.0)
+    with pytest.warns(UserWarning, match=r"the event in y.*'dead'"):
+        warn_of_leak(pd.DataFrame({"dead": event, "age": np.random.default_rng(0).normal(size=40)}), event, time)
 
 
 def test_a_column_that_nearly_orders_the_times_is_a_good_column(outcome):
