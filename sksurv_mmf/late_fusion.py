@@ -16,6 +16,8 @@ from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._outcome import check_outcome
 from .cohort._reading import check_has_any, check_present
 from .utils._modality_composition import ModalityComposition
+from .utils._outcome import align_outcome
+from .utils._outcome_leak import warn_of_leak
 from .utils._predictions import check_risk
 
 NEUTRAL = 0.5  # the rank of the median training patient
@@ -125,8 +127,9 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         X : DataFrame of shape (n_patients, n_columns) or array-like
             The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality. A patient
             who is in the index more than once is reported by a warning.
-        y : structured array of shape (n_patients,)
-            Event indicator and time, as made by `sksurv.util.Surv`.
+        y : structured array of shape (n_patients,) or DataFrame
+            Event indicator and time, as made by `sksurv.util.Surv`, or a table of the two that is aligned with X by its
+            index, the patient.
 
         Returns
         -------
@@ -137,11 +140,17 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         ------
         ValueError
             If a parameter, X or y is not usable, or an estimator refuses its training patients.
+
+        Warns
+        -----
+        UserWarning
+            If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
         """
         self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
         self._validate_params()
-        X = check_table(self, X, reset=True)
+        X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
+        warn_of_leak(X, event, time)
         self._columns = select_columns(X, self.modalities)
         warn_of_merged_modalities(X, self._columns, self.modalities)
         check_present(self._present(X), [name for name, _ in self._columns])
@@ -251,6 +260,23 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         """
         scores = self._scores(self.modality_ranks(X).to_numpy())
         return scores[:, 0] + NEUTRAL if self.combine == "rank" else self.combiner_.predict(scores)
+
+    def score(self, X, y):
+        """Compute the concordance index of the predicted risks.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+        y : structured array of shape (n_patients,) or DataFrame
+            Their outcome, as in `fit`.
+
+        Returns
+        -------
+        c_index : float
+            Harrell's C-index, see :func:`sksurv.metrics.concordance_index_censored`.
+        """
+        return super().score(X, align_outcome(y, X))
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.

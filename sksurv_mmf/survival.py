@@ -40,6 +40,8 @@ from .training._seeds import draw_seed, torch_seed
 from .utils._available_if import available_if
 from .utils._device import resolve_device
 from .utils._modality_composition import InferredComposition
+from .utils._outcome import align_outcome
+from .utils._outcome_leak import warn_of_leak
 from .utils._validation import PROBABILITY, check_part
 
 
@@ -256,8 +258,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         X : DataFrame of shape (n_patients, n_columns) or array-like
             The cohort: columns named ``<modality>__<feature>``, or a numeric table that is one modality. A patient
             who is in the index more than once is reported by a warning.
-        y : structured array of shape (n_patients,)
-            Event indicator and time, as made by `sksurv.util.Surv`.
+        y : structured array of shape (n_patients,) or DataFrame
+            Event indicator and time, as made by `sksurv.util.Surv`, or a table of the two that is aligned with X by its
+            index, the patient.
 
         Returns
         -------
@@ -268,10 +271,16 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         ------
         ValueError
             If a parameter, X or y is not usable. The message names the argument, column or patient.
+
+        Warns
+        -----
+        UserWarning
+            If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
         """
         self._check_parameters()
-        X = check_table(self, X, reset=True)
+        X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
+        warn_of_leak(X, event, time)
         self._layout, encoders = self._plan(X)
         warn_of_merged_modalities(X, [(one.name, one.columns) for one in self._layout], self.modalities)
         objective = self._objective().fit(event, time)
@@ -398,6 +407,23 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
             Higher for an earlier event. Only the order has a meaning.
         """
         return self._from_outputs(X, "risk")
+
+    def score(self, X, y):
+        """Compute the concordance index of the predicted risks.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+        y : structured array of shape (n_patients,) or DataFrame
+            Their outcome, as in `fit`.
+
+        Returns
+        -------
+        c_index : float
+            Harrell's C-index, see :func:`sksurv.metrics.concordance_index_censored`.
+        """
+        return super().score(X, align_outcome(y, X))
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.

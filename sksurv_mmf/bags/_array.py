@@ -271,7 +271,7 @@ class BagArray(ExtensionArray):
 
 
 def _is_missing(value):
-    return is_scalar(value) and pd.isna(value)
+    return value is np.ma.masked or (is_scalar(value) and pd.isna(value))
 
 
 def _as_cell(value):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..utils._real_numbers import filled
 from ._checks import COORD_UNITS, check_coords, check_features, check_numbers
 from ._files import open_feature_file
 from ._tiling import UNKNOWN, Tiling
@@ -336,7 +337,7 @@ class _Mapped:
 
 
 def _as_features(features):
-    features = np.asarray(features)
+    features = np.asarray(filled(features))
     check_numbers(features.dtype)
     check_features(features.shape)
     dtype = np.float16 if features.dtype.type is np.float16 else np.float32
@@ -346,6 +347,8 @@ def _as_features(features):
 def _as_coords(coords, n_tiles):
     if coords is None:
         return None
+    if np.ma.is_masked(coords):
+        raise ValueError("coords must be known of all tiles, but some are masked.")
     coords = np.asarray(coords)
     check_numbers(coords.dtype)
     check_coords(coords.shape, n_tiles)

@@ -165,10 +165,22 @@ def check_numeric(X, name, columns):
     for column, dtype in X.dtypes.iloc[columns].drop_duplicates().items():
         if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
             raise ValueError(
-                f"Column {column!r} of modality {name!r} has dtype {dtype}, but numbers or bags are expected. Encode "
-                "categories first, for example with sksurv.preprocessing.OneHotEncoder; convert a column of tile "
-                "arrays with astype('bag')."
+                f"Column {column!r} of modality {name!r} has dtype {dtype}, but numbers or bags are expected. "
+                f"{_advise(X[column])}"
             )
+
+
+def _advise(column):
+    """How to make numbers of a column."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
+        return "Make numbers of dates and spans, for example (date - start) / pandas.Timedelta(days=1)."
+    known = column.dropna().astype(object)
+    if not known.map(np.ndim).any() and pd.to_numeric(known, errors="coerce").notna().all():
+        return "Its values are numbers all the same: convert it with pandas.to_numeric."
+    return (
+        "Encode categories first, for example with sksurv.preprocessing.OneHotEncoder; convert a column of tile arrays "
+        "with astype('bag')."
+    )
 
 
 def bags_of(X, columns) -> BagArray:

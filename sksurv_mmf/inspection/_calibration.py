@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._outcome import align_outcome
 from ..utils._predictions import as_real_numbers, check_curves, common_domain, curve_values
 from ..utils._validation import format_time
 from ._models import check_model
@@ -117,7 +118,7 @@ class CalibrationDisplay:
             Fitted survival estimator or Pipeline with ``predict_survival_function``.
         X : DataFrame or array-like
             Patients that the estimator was not trained on.
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Their outcome, as made by `sksurv.util.Surv`.
         time : float
             When survival is asked for, in the unit of y. Survival curves have to reach that far.
@@ -159,7 +160,13 @@ class CalibrationDisplay:
         check_curves(curves, np.linspace(0, time, 9))
         probability = curve_values(curves, time)[:, 0]
         return cls.from_predictions(
-            y, probability, time=time, n_groups=n_groups, conf_level=conf_level, time_unit=time_unit, ax=ax
+            align_outcome(y, X),
+            probability,
+            time=time,
+            n_groups=n_groups,
+            conf_level=conf_level,
+            time_unit=time_unit,
+            ax=ax,
         )
 
     @classmethod
@@ -169,7 +176,7 @@ class CalibrationDisplay:
 
         Parameters
         ----------
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         survival_probability : array-like of shape (n_patients,)
             Predicted probability of no event up to `time`.
@@ -195,7 +202,8 @@ class CalibrationDisplay:
             If the probabilities do not fit y or are none, or nobody in a group is followed up to `time`.
         """
         import_pyplot()
-        event, times = check_y_survival(y, allow_all_censored=True)
+        patients = survival_probability if isinstance(survival_probability, pd.Series) else None
+        event, times = check_y_survival(align_outcome(y, patients), allow_all_censored=True)
         predicted = _check_probability(survival_probability, len(times))
         thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))
         _, group = np.unique(assign_groups(predicted, thresholds), return_inverse=True)

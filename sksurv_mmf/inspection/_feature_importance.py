@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, validate_params
 
+from ..utils._outcome import align_outcome
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._integrated_gradients import attribute
 from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
@@ -35,7 +36,7 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
         The estimator, or a Pipeline that ends with it. It is cloned and fitted in each fold, transformers included.
     X : DataFrame of shape (n_patients, n_columns)
         The cohort.
-    y : structured array of shape (n_patients,), default=None
+    y : structured array of shape (n_patients,) or DataFrame, default=None
         Outcome, as made by `sksurv.util.Surv`. Not needed with ``cv="prefit"``.
     cv : splitter, iterable of (train, test), int or "prefit"
         The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
@@ -84,6 +85,7 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     >>> importance.table.columns.tolist()
     ['importance', 'sd', 'direction', 'top_k', 'selected']
     """
+    y = None if y is None else align_outcome(y, X)
     folds = split(cv, X, y)
     look = partial(_attribute_fold, modality=modality, n_steps=n_steps)
     return FeatureImportance(on_test_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.util import check_y_survival
 
 from ..utils._concordance import comparable, concordance, higher
+from ..utils._outcome import align_outcome
 from ..utils._paired_tests import (
     bootstrap_p_value,
     corrected_resampled_t_test,
@@ -115,7 +116,7 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     names = list(risks["model"].unique())
     singles = [name for name in names if name != fused] if singles is None else list(singles)
     _check_models(names, fused, singles)
-    event, time = check_y_survival(comparison.y, allow_all_censored=True)
+    event, time = check_y_survival(align_outcome(comparison.y, patients), allow_all_censored=True)
     pairs = [_comparable_pairs(event[test], time[test], k) for k, (_, test) in enumerate(folds)]
     risk = {
         name: [_risk_of(risks, name, k, patients[test]) for k, (_, test) in enumerate(folds)]

@@ -14,6 +14,7 @@ from ..cohort._columns import columns_of, prefixes
 from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
 from ..utils._frames import as_frame, check_is_table
+from ..utils._outcome import align_outcome
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._validation import shorten
 from ._folds import CV_OBJECT, on_test_folds, split
@@ -60,7 +61,7 @@ def modality_importance(
         Survival estimator or Pipeline that reads X. It is cloned and fitted in each fold.
     X : DataFrame of shape (n_patients, n_columns)
         The cohort, with columns named ``<modality>__<feature>``.
-    y : structured array of shape (n_patients,)
+    y : structured array of shape (n_patients,) or DataFrame
         Outcome, as made by `sksurv.util.Surv`.
     cv : splitter, iterable of (train, test), int or "prefit"
         The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
@@ -135,6 +136,7 @@ def modality_importance(
         found = f"the columns {shorten(X.columns, 3)}" if isinstance(X, pd.DataFrame) else f"a {type(X).__name__}"
         raise ValueError(f"X has no modalities: columns named '<modality>__<feature>' are expected, got {found}.")
     random_state = check_random_state(random_state)
+    y = align_outcome(y, X)
     folds = split(cv, X, y)
     blocks = {name: columns_of(X, name) for name in names}
     look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)

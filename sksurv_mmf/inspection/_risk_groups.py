@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
+from ..utils._outcome import align_outcome
 from ..utils._predictions import as_real_numbers
 from ._models import check_model
 from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
@@ -133,7 +135,7 @@ class RiskGroupDisplay:
             Fitted survival estimator or Pipeline with ``predict``.
         X : DataFrame or array-like
             Patients that the estimator was not trained on.
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Their outcome, as made by `sksurv.util.Surv`.
         n_groups : int, default=2
             Number of groups of equal size, at least 2.
@@ -155,7 +157,7 @@ class RiskGroupDisplay:
         """
         check_model(estimator)
         return cls.from_predictions(
-            y,
+            align_outcome(y, X),
             estimator.predict(X),
             n_groups=n_groups,
             thresholds=thresholds,
@@ -173,7 +175,7 @@ class RiskGroupDisplay:
 
         Parameters
         ----------
-        y : structured array of shape (n_patients,)
+        y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         risk : array-like of shape (n_patients,)
             Predicted risk, higher for an earlier event.
@@ -203,6 +205,7 @@ class RiskGroupDisplay:
         import_pyplot()
         if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
             raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
+        y = align_outcome(y, risk if isinstance(risk, pd.Series) else None)
         event, time = check_y_survival(y, allow_all_censored=True)
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)

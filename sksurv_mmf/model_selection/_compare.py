@@ -10,6 +10,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 
 from ..cohort._outcome import check_outcome
 from ..utils._frames import as_frame, check_is_table
+from ..utils._outcome import align_outcome
+from ..utils._outcome_leak import warn_of_leak
 from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
@@ -59,8 +61,8 @@ def compare_models(
     X : DataFrame or array-like of shape (n_patients, n_columns)
         One row per patient. The index of a DataFrame names the patients and must not repeat any.
 
-    y : structured array of shape (n_patients,)
-        Event and time, as made by `sksurv.util.Surv`.
+    y : structured array of shape (n_patients,) or DataFrame
+        Event and time, as made by `sksurv.util.Surv`, or a table of the two that is aligned with X by its index.
 
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of `SurvivalKFold`. Folds are made once and are the same for all models.
@@ -199,8 +201,10 @@ def check_patients(X, y):
             f"Patients must not come twice, but these do: {shorten(twice)}. One of their rows could train the model "
             "that another is tested with; keep one row per patient."
         )
-    check_outcome(y, patients)
-    return X, np.asarray(y), patients
+    y = align_outcome(y, X)
+    event, time = check_outcome(y, patients)
+    warn_of_leak(X, event, time)
+    return X, y, patients
 
 
 def check_scores(scoring, horizons):

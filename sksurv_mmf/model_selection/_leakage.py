@@ -43,8 +43,8 @@ def selection_leakage(
     X : DataFrame or array-like of shape (n_patients, n_columns)
         One row per patient, before any selection.
 
-    y : structured array of shape (n_patients,)
-        Event and time, as made by `sksurv.util.Surv`.
+    y : structured array of shape (n_patients,) or DataFrame
+        Event and time, as made by `sksurv.util.Surv`, or a table of the two that is aligned with X by its index.
 
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of `SurvivalKFold`.

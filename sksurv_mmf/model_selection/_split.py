@@ -8,6 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sksurv.util import check_y_survival
 
+from ..utils._outcome import align_outcome, check_same_rows
+
 
 def survival_folds(event, time, n_splits, n_time_bins, random_state=None):
     """Deal patients to folds so that each fold gets its share of every event x time-quantile stratum.
@@ -140,7 +142,7 @@ class SurvivalKFold(BaseCrossValidator):
         return self.n_splits
 
     def _iter_test_masks(self, X=None, y=None, groups=None):
-        event, time = _check_split(self, y, groups)
+        event, time = _check_split(self, X, y, groups)
         random_state = check_random_state(self.random_state) if self.shuffle else None
         folds = survival_folds(event, time, self.n_splits, self.n_time_bins, random_state)
         for fold in range(self.n_splits):
@@ -218,7 +220,7 @@ class RepeatedSurvivalKFold(BaseCrossValidator):
         return self.n_splits * self.n_repeats
 
     def _iter_test_masks(self, X=None, y=None, groups=None):
-        event, time = _check_split(self, y, groups)
+        event, time = _check_split(self, X, y, groups)
         random_state = check_random_state(self.random_state)
         for _ in range(self.n_repeats):
             folds = survival_folds(event, time, self.n_splits, self.n_time_bins, random_state)
@@ -226,7 +228,7 @@ class RepeatedSurvivalKFold(BaseCrossValidator):
                 yield folds == fold
 
 
-def _check_split(splitter, y, groups):
+def _check_split(splitter, X, y, groups):
     name = type(splitter).__name__
     if groups is not None:
         raise ValueError(
@@ -235,7 +237,8 @@ def _check_split(splitter, y, groups):
         )
     if y is None:
         raise ValueError(f"{name} needs y, the structured array of events and times; got None.")
-    event, time = check_y_survival(y, allow_all_censored=True)
+    check_same_rows(y, X)
+    event, time = check_y_survival(align_outcome(y), allow_all_censored=True)
     if event.sum() < splitter.n_splits:
         raise ValueError(
             f"{name}(n_splits={splitter.n_splits}) would make a fold without an event: y has {event.sum()} events "

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..bags._array import BagArray, BagDtype
 from ..bags._tiling import Tiling, as_tuple, check_tiling
 from ..utils._frames import as_frame
+from ..utils._real_numbers import filled
 from ._checks import refuse_polars
 
 MIN_BATCH = 1000  # tiles; so that small bags do not make batches with fewer tiles than components or clusters
@@ -182,7 +183,7 @@ class OnTiles:
         damage = find_damage(features, any_nan=False)
         if damage is not None:
             raise ValueError(say_damage(*damage))
-        return np.asarray(tiles.toarray() if issparse(tiles) else tiles)
+        return np.asarray(tiles.toarray() if issparse(tiles) else filled(tiles))
 
 
 def as_frame_of_bags(X, transformer):

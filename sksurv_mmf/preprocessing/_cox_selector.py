@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -14,6 +15,8 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, check_is_fitted, validate_data
 from sksurv.util import check_array_survival
 
+from ..utils._outcome import align_outcome
+from ..utils._outcome_leak import warn_of_leak
 from ..utils._validation import shorten
 from ._checks import numbers
 from ._cox_path import cox_path, cross_validated_deviance, interpolate_path
@@ -171,8 +174,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         ----------
         X : DataFrame or array-like of shape (n_patients, n_features)
             Expression of the genes. A row that is all missing is a patient without this modality.
-        y : structured array of shape (n_patients,)
-            Event and time, as scikit-survival has it.
+        y : structured array of shape (n_patients,) or DataFrame
+            Event and time, as scikit-survival has it, or a table of the two that is aligned with X by its index.
 
         Returns
         -------
@@ -184,6 +187,11 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         ValueError
             If only some genes of a patient are missing or a value is infinite, if nobody has an event, if a fold lacks
             events, if no gene varies, or if no gene is selected.
+
+        Warns
+        -----
+        UserWarning
+            If a gene is the outcome in disguise: if it rises or falls with time or event without exception.
         """
         self._validate_params()
         if y is None:
@@ -191,7 +199,9 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
                 "This CoxElasticNetSelector estimator requires y to be passed, but the target y is None; "
                 "pass a structured array of event and time, see sksurv.util.Surv"
             )
+        table = X
         X, present = self._check_X(X, reset=True, ensure_min_samples=2, dtype=np.float64)
+        y = align_outcome(y, table)
         event, time = check_array_survival(X, y)
         if not event[present].any():
             raise ValueError(
@@ -200,6 +210,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             )
         splits = self._splits(X, y, event, present)
         X, event, time = X[present], event[present], time[present]
+        warn_of_leak(pd.DataFrame(X, columns=_check_feature_names_in(self)), event, time)
 
         alphas, coef, linear_predictors = self._fit_paths(X, event, time, splits)
         mean, standard_error = cross_validated_deviance(linear_predictors, splits, event, time)

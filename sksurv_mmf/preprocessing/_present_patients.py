@@ -17,6 +17,8 @@ from sklearn.utils.validation import (
 
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
+from ..utils._outcome import align_outcome
+from ..utils._real_numbers import as_real
 from ..utils._validation import shorten
 from ._checks import refuse_polars
 from ._names_out import names_out
@@ -76,8 +78,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_patients, n_features)
             Numeric columns, or columns of bags.
 
-        y : array-like of shape (n_patients,), default=None
-            Outcome; its rows go with those of X.
+        y : array-like of shape (n_patients,) or DataFrame, default=None
+            Outcome; its rows go with those of X. A frame of event and time is aligned with X by its index.
 
         Returns
         -------
@@ -103,8 +105,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_patients, n_features)
             Numeric columns, or columns of bags.
 
-        y : array-like of shape (n_patients,), default=None
-            Outcome; its rows go with those of X.
+        y : array-like of shape (n_patients,) or DataFrame, default=None
+            Outcome; its rows go with those of X. A frame of event and time is aligned with X by its index.
 
         Returns
         -------
@@ -165,12 +167,14 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         return np.array(names_out(self.transformer_, list(names_in), len(self._names)), dtype=object)
 
     def _check_X(self, X, reset):
+        X = as_real(X)
         if isinstance(X, pd.DataFrame):
             return validate_data(self, X, skip_check_array=True, reset=reset)  # columns may hold bags
         return validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)
 
     def _start_fit(self, X, y):
         self._validate_params()
+        y = align_outcome(y, X) if isinstance(y, pd.DataFrame) else y
         X = self._check_X(X, reset=True)
         if y is not None:
             check_consistent_length(X, y)
@@ -200,7 +204,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         if now != (self._names if self._is_frame else list(range(len(self._names)))):
             raise ValueError(
                 f"{self.transformer} returns the columns {shorten(now)}, but in fit it returned "
-                f"{shorten(self._names)}. Use a transformer that learns its columns in fit, such as OneHotEncoder in place of pandas.get_dummies."
+                f"{shorten(self._names)}. Use a transformer that learns its columns in fit, such as OneHotEncoder in "
+                "place of pandas.get_dummies."
             )
         if n_columns == 0:
             raise ValueError(

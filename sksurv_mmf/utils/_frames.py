@@ -8,26 +8,27 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from ._real_numbers import as_real
 from ._validation import SEPARATOR, shorten
 
 
 def as_frame(X):
     """X as pandas' frame if it is a frame of any library, such as polars, and anything else as it is.
 
-    Frames without an index, as polars has them, get row numbers for patients.
+    Frames without an index, as polars has them, get row numbers for patients. Masked values become NaN.
 
     Raises
     ------
     ValueError
-        If the names of columns have several levels.
+        If the names of columns have several levels, or if a column has complex numbers.
     """
     if not isinstance(X, pd.DataFrame):
         if not nw.dependencies.is_into_dataframe(X):
-            return X
+            return as_real(X)
         columns = nw.from_native(X, eager_only=True)
         X = pd.DataFrame({name: _values(columns[name]) for name in columns.columns}, index=range(len(columns)))
     check_one_level(X.columns)
-    return X
+    return as_real(X)
 
 
 def _values(column):

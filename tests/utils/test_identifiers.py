@@ -1,0 +1,90 @@
+import pandas as pd
+import pytest
+
+from sksurv_mmf.utils._identifiers import better_match, is_row_number
+
+BARCODES = [f"TCGA-{i % 7:02d}-{4000 + i}" for i in range(20)]
+
+
+def match(one, two):
+    found = better_match(pd.Index(one), pd.Index(two))
+    assert found == better_match(pd.Index(two), pd.Index(one)) or (found and found.collisions)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda one: one + "-01A", "with the first 12 characters"),
+        (lambda one: one + "-01Z-00-DX1.d4ff32cd", "with the first 12 characters"),
+        (str.lower, "with upper and lower case alike"),
+        (lambda one: f" {one}\t", "without spaces around them"),
+        (lambda one: one.replace("-", "."), "with '.', '_', '-' and spaces alike"),
+        (lambda one: one.replace("-", " "), "with '.', '_', '-' and spaces alike"),
+        (lambda one: one[5:], "with the last 7 characters"),
+        (str.encode, "as text"),
+        (lambda one: one.lower() + "-01a", "with the first 12 characters and with upper and lower case alike"),
+    ],
+)
+def test_each_way_to_write_a_barcode_is_undone(change, how):
+    found = match(BARCODES, [change(one) for one in BARCODES])
+    assert (found.how, found.n_common, found.collisions) == (how, 20, [])
+    assert str(found) == f"{how} 20 patients would match"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "how"),
+    [
+        ([3, 17], ["3", "17"], "as text"),
+        ([3.0, 17.0], ["3", "17"], "as text"),
+        ([7, 17], ["007", "017"], "without leading zeros"),
+        (["P07", "P17"], ["P7", "P17"], "without leading zeros"),
+        (["P1", "P10"], ["P1_T", "P10_T"], "without what follows the last '-', '_' or '.'"),
+        (["P1.svs", "P10.svs"], ["P1", "P10"], "without what follows the last '-', '_' or '.'"),
+        (["rna_P1", "rna_P10"], ["wsi_P1", "wsi_P10"], "without what precedes the first '-', '_' or '.'"),
+        (["A017", "A018"], ["A017B", "A018B"], "with the first 4 characters"),
+    ],
+)
+def test_other_identifiers(one, two, how):
+    found = match(one, two)
+    assert (found.how, found.n_common) == (how, 2)
+
+
+def test_some_patients_that_are_written_otherwise_are_found():
+    two = [one + "-01A" if i < 5 else one for i, one in enumerate(BARCODES)]
+    assert match(BARCODES, two).n_common == 20
+    assert match([*BARCODES, "p1"], [*BARCODES[3:], "P1", "P2"]).n_common == 18
+
+
+def test_samples_that_would_become_one_patient_are_named():
+    samples = [one + sample for one in BARCODES for sample in ("-01A", "-11A")]
+    found = match(BARCODES, samples)
+    assert found.n_common == 20
+    assert found.collisions[0] == ("TCGA-00-4000-01A", "TCGA-00-4000-11A")
+    assert "'TCGA-00-4000-01A and TCGA-00-4000-11A'" in str(found)
+    assert "and 18 more" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (BARCODES, BARCODES[::-1]),
+        (BARCODES, BARCODES[:3]),
+        (BARCODES[:12], BARCODES[8:]),
+        (BARCODES, [f"TCGA-{i % 7:02d}-{5000 + i}" for i in range(20)]),
+        ([f"P{i}" for i in range(1, 30)], [f"P{i}" for i in range(20, 300)]),
+        ([f"A-{i:03d}" for i in range(60)], [f"{c}-{i:03d}" for c in "AC" for i in range(30, 80)]),
+        (["a", "b"], ["c", "d"]),
+    ],
+    ids=["same", "all of one", "partial", "other patients", "other numbers", "hospitals", "nothing alike"],
+)
+def test_different_patients_are_not_made_the_same(one, two):
+    """The end of TCGA-05-4244 and the beginning of A-001 do not name a patient."""
+    assert match(one, two) is None
+
+
+def test_row_numbers_have_no_name():
+    assert is_row_number(pd.RangeIndex(3))
+    assert is_row_number(pd.Index([4, 2]))
+    assert not is_row_number(pd.RangeIndex(3, name="patient"))
+    assert not is_row_number(pd.Index(["4", "2"]))
