@@ -162,8 +162,8 @@ def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
             name = type(callback).__name__
             raise ValueError(
                 f"The callback {name} monitors {monitor!r}, but early_stopping=False holds out no patients to "
-                "compute it of. Set early_stopping=True, which stops after `patience` epochs by itself, or monitor the training "
-                f"loss: {name}(monitor={monitor.replace('valid', 'train')!r})."
+                "compute it of. Set early_stopping=True, which stops after `patience` epochs by itself, or monitor the "
+                f"training loss: {name}(monitor={monitor.replace('valid', 'train')!r})."
             )
 
 

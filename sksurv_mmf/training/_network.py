@@ -103,8 +103,8 @@ def width_of(module: nn.Module) -> int:
     if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
         what = "has no out_dim" if width is None else f"has out_dim={width!r}"
         raise ValueError(
-            f"The module {type(module).__name__} {what}. A module that `build` returns must say how wide the vectors are "
-            "that it makes: set module.out_dim to a whole number."
+            f"The module {type(module).__name__} {what}. A module that `build` returns must say how wide the vectors "
+            "are that it makes: set module.out_dim to a whole number."
         )
     return int(width)
 
