@@ -190,7 +190,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         if self._is_frame:
             self._names = transformed.columns.tolist()
         else:
-            self._names = names_out(self.transformer_, getattr(X, "columns", None), transformed.shape[1])
+            names_in = X.columns.tolist() if isinstance(X, pd.DataFrame) else None
+            self._names = names_out(self.transformer_, names_in, transformed.shape[1])
         self._dtypes = [str(dtype) for dtype in (transformed.dtypes if self._is_frame else [transformed.dtype])]
         self._check_columns(transformed)
 

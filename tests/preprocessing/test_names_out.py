@@ -93,6 +93,11 @@ def test_values_belong_to_the_names(X):
     np.testing.assert_array_equal(numbered["rna__0"].dropna(), genes["rna__C"])
 
 
+def test_fitted_transformers_hold_names_as_a_list(X):
+    model = PresentPatients(FunctionTransformer(np.log1p, validate=True)).fit(X.filter(like="rna__"))
+    assert type(model._names) is list  # saved models hold no pandas
+
+
 def test_present_patients_alone_has_names_too(X):
     model = PresentPatients(make_pipeline(FunctionTransformer(np.log1p), StandardScaler())).fit(X.filter(like="rna__"))
     assert list(model.get_feature_names_out()) == ["rna__A", "rna__B", "rna__C"]
