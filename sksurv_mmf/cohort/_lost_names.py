@@ -76,8 +76,7 @@ def _warn(name, n_columns, merged):
         f"The pipeline was given the modalities {several}{more}, but its steps lost their names: its last step is "
         f"given {n_columns} columns that count as one modality, {name!r}. Prepare modalities by "
         "make_modality_transformer, or keep names with pipeline.set_output(transform='pandas') and, in a "
-        "ColumnTransformer, "
-        "verbose_feature_names_out=False. If one modality is meant, say so with a name that is not in X: "
-        "modalities=[('features', SNN())].",
+        "ColumnTransformer, verbose_feature_names_out=False. If one modality is meant, say so with a name that is not "
+        "in X: modalities=[('features', SNN())].",
         stacklevel=4,
     )

@@ -133,8 +133,8 @@ def modality_importance(
     X = as_frame(X)
     names = prefixes(X) if isinstance(X, pd.DataFrame) else []
     if not names:
-        found = f"the columns {shorten(X.columns, 3)}" if isinstance(X, pd.DataFrame) else f"a {type(X).__name__}"
-        raise ValueError(f"X has no modalities: columns named '<modality>__<feature>' are expected, got {found}.")
+        found = shorten(X.columns, 3) if isinstance(X, pd.DataFrame) else f"X is a {type(X).__name__}"
+        raise ValueError(f"X has no modalities: no column is named '<modality>__<feature>', but {found}.")
     random_state = check_random_state(random_state)
     y = align_outcome(y, X)
     folds = split(cv, X, y)

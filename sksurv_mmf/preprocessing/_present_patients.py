@@ -1,10 +1,11 @@
 """Transformers that leave out patients who lack a modality."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods
@@ -92,7 +93,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             If no patient has the modality.
         """
         X, y, _ = self._start_fit(as_frame(X), y)
-        with _hint_at_bags(self.transformer, X):
+        with _hint_at_bags(self.transformer, X), _not_in_polars():
             self.transformer_.fit(X, y)
         self._remember_columns(self._apply(_safe_indexing(X, [0])), X)
         return self
@@ -121,7 +122,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X = as_frame(X)
         index = getattr(X, "index", None)
         X, y, present = self._start_fit(X, y)
-        with _hint_at_bags(self.transformer, X):
+        with _hint_at_bags(self.transformer, X), _not_in_polars():
             transformed = _as_table(self.transformer_.fit_transform(X, y), X, self.transformer)
         self._remember_columns(transformed, X)
         return _spread(transformed, present, index)
@@ -193,7 +194,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         if self._is_frame:
             self._names = transformed.columns.tolist()
         else:
-            self._names = names_out(self.transformer_, getattr(X, "columns", None), transformed.shape[1])
+            names_in = X.columns.tolist() if isinstance(X, pd.DataFrame) else None
+            self._names = names_out(self.transformer_, names_in, transformed.shape[1])
         self._dtypes = [str(dtype) for dtype in (transformed.dtypes if self._is_frame else [transformed.dtype])]
         self._check_columns(transformed)
 
@@ -223,7 +225,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         return pd.DataFrame(columns).set_axis(self._names, axis=1)
 
     def _apply(self, X):
-        return _as_table(self.transformer_.transform(X), X, self.transformer)
+        with _not_in_polars():
+            return _as_table(self.transformer_.transform(X), X, self.transformer)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -286,6 +289,14 @@ def _spread(transformed, present, index):
     spread = np.full((len(present), transformed.shape[1]), np.nan, dtype=dtype)
     spread[present] = transformed
     return spread
+
+
+@contextmanager
+def _not_in_polars():
+    """Let inner steps return what they return by default: frames of polars would lose patients and cannot hold bags."""
+    polars = get_config()["transform_output"] == "polars"
+    with config_context(transform_output="default") if polars else nullcontext():
+        yield
 
 
 @contextmanager

@@ -202,5 +202,5 @@ def test_what_cannot_be_measured_is_named(lacking):
     last = np.argsort(y["time"])[-2:]
     with pytest.raises(ValueError, match=r"Of 1 test patients with . events, no two can be compared"):
         modality_importance(KnownRisk(), X, y, cv=[(np.arange(70), last[:1])])
-    with pytest.raises(ValueError, match=r"X has no modalities: .* got a ndarray"):
+    with pytest.raises(ValueError, match=r"X has no modalities: .* X is a ndarray"):
         modality_importance(cox, genes.to_numpy(), y[12:], cv="prefit")

@@ -1,0 +1,135 @@
+"""Encoders, fusions and callbacks of the user's own that cannot work are named."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Checkpoint, EarlyStopping, LRScheduler
+from torch import nn
+
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.bags import PackedBags
+from sksurv_mmf.encoders import SNN, AttentionMIL, Encoder
+from sksurv_mmf.fusions import Fusion, Mean
+
+WIDTH = 4
+
+
+class Module(nn.Module):
+    def __init__(self, layer, function, out_dim):
+        super().__init__()
+        self.layer, self.function = layer, function
+        if out_dim is not None:
+            self.out_dim = out_dim
+
+    def forward(self, *inputs):
+        return self.function(*map(self.layer, inputs)) if len(inputs) == 1 else self.function(*inputs)
+
+
+class OwnEncoder(Encoder):
+    reads = "vector"
+
+    def __init__(self, function=None, out_dim=WIDTH):
+        self.function = function
+        self.out_dim = out_dim
+
+    def build(self, n_features, embedding_dim):
+        return Module(nn.Linear(n_features, embedding_dim), self.function, self.out_dim)
+
+
+class OwnFusion(Fusion):
+    def __init__(self, function=None, out_dim=WIDTH):
+        self.function = function
+        self.out_dim = out_dim
+
+    def build(self, dims, bags=()):
+        return Module(None, self.function, self.out_dim)
+
+
+class WithoutReads(OwnEncoder):
+    reads = None
+
+
+def fit(cohort, encoder=None, **params):
+    modalities = [("wsi", AttentionMIL(4, 4)), ("rna", encoder or SNN(4))]
+    model = FusionSurvivalAnalysis(
+        modalities, embedding_dim=WIDTH, max_epochs=1, random_state=0, device="cpu", **params
+    )
+    return model.fit(cohort.X, cohort.y)
+
+
+def as_it_is(vectors):
+    return vectors
+
+
+def tokens(vectors):
+    return PackedBags(vectors, (1,) * len(vectors))
+
+
+@pytest.mark.parametrize("function", [as_it_is, tokens])
+@pytest.mark.parametrize("width", [WIDTH, np.int64(WIDTH)])
+def test_parts_that_keep_their_promise_are_taken(function, width, cohort):
+    fit(cohort, OwnEncoder(function, width), fusion=OwnFusion(lambda vectors, present: [sum(vectors), None], width))
+
+
+@pytest.mark.parametrize("width", [None, "4", 4.0, True, 0, torch.tensor(4)])
+def test_a_module_must_say_its_width(width, cohort):
+    message = r"Module has (no )?out_dim.*set module\.out_dim to a whole number"
+    with pytest.raises(ValueError, match=message):
+        fit(cohort, OwnEncoder(as_it_is, width))
+    with pytest.raises(ValueError, match=message):
+        fit(cohort, fusion=OwnFusion(None, width))
+
+
+@pytest.mark.parametrize("fusion", [None, Mean()])
+@pytest.mark.parametrize(
+    ("function", "returned"),
+    [
+        (lambda vectors: vectors[:, :1], r"a tensor of shape \(8, 1\)"),
+        (lambda vectors: vectors[:, 0], r"a tensor of shape \(8,\)"),
+        (lambda vectors: vectors.mean(0, keepdim=True), r"a tensor of shape \(1, 4\)"),
+        (lambda vectors: (vectors, None), "a tuple"),
+        (lambda vectors: vectors.detach().numpy(), "a ndarray"),
+        (lambda vectors: PackedBags(vectors, (len(vectors),)), r"a tensor of shape \(8, 4\) for 1 patients"),
+        (lambda vectors: PackedBags(vectors[:, :2], (1,) * len(vectors)), r"a tensor of shape \(8, 2\) for 8 patients"),
+    ],
+)
+def test_an_encoder_must_return_a_vector_of_its_width_for_each_patient(function, returned, fusion, cohort):
+    with pytest.raises(ValueError, match=rf"module Module was given 8 patients and returned {returned}\. Expected"):
+        fit(cohort, OwnEncoder(function), fusion=fusion)
+
+
+@pytest.mark.parametrize(
+    ("function", "returned"),
+    [
+        (lambda vectors, present: sum(vectors), r"a tensor of shape \(8, 4\)"),
+        (lambda vectors, present: (sum(vectors)[:, :1], None), r"a tensor of shape \(8, 1\) first"),
+        (lambda vectors, present: (None, sum(vectors)), "a NoneType first"),
+        (lambda vectors, present: (sum(vectors),), "a tuple"),
+    ],
+)
+def test_a_fusion_must_return_a_vector_of_its_width_and_weights(function, returned, cohort):
+    with pytest.raises(ValueError, match=rf"fusion's module Module was given 8 patients and returned {returned}\. Exp"):
+        fit(cohort, fusion=OwnFusion(function))
+
+
+def test_an_encoder_that_does_not_say_what_it_reads(cohort):
+    with pytest.raises(ValueError, match=r"WithoutReads\.reads must be 'bag' or 'vector', got None"):
+        fit(cohort, WithoutReads(as_it_is))
+
+
+CALLBACKS = [EarlyStopping(), ("stop", EarlyStopping(patience=2)), Checkpoint(), LRScheduler(monitor="valid_loss")]
+
+
+@pytest.mark.parametrize("callback", CALLBACKS, ids=lambda one: type(one).__name__)
+def test_a_callback_that_monitors_validation_needs_validation_patients(callback, cohort, tmp_path):
+    name = type(callback[1] if isinstance(callback, tuple) else callback).__name__
+    with pytest.raises(
+        ValueError, match=rf"{name} monitors 'valid_loss.*early_stopping=True.*{name}\(monitor='train_loss"
+    ):
+        fit(cohort, callbacks=[callback])
+
+
+def test_callbacks_that_can_work_do(cohort):
+    silent = {"sink": lambda text: None}
+    assert "valid_loss" in fit(cohort, callbacks=[EarlyStopping(**silent)], early_stopping=True).history_
+    fit(cohort, callbacks=[EarlyStopping("train_loss", **silent)])
