@@ -143,11 +143,10 @@ class TestComparisons:
         comparison = compare_models(models, rna, shuffled, cv=3)
         assert_array_equal(comparison.y.tolist(), y.tolist())
         pd.testing.assert_frame_equal(comparison.summary(), compare_models(models, rna, y, cv=3).summary())
+        audit = fusion_audit(comparison, "late", random_state=0, n_bootstrap=20)
         comparison.y = shuffled
-        expected = fusion_audit(compare_models(models, rna, y, cv=3), "late", random_state=0, n_bootstrap=20)
-        pd.testing.assert_frame_equal(
-            fusion_audit(comparison, "late", random_state=0, n_bootstrap=20).tests, expected.tests
-        )
+        again = fusion_audit(comparison, "late", random_state=0, n_bootstrap=20)
+        pd.testing.assert_frame_equal(again.c_index, audit.c_index)
 
     def test_selection_leakage(self, rna, y, shuffled):
         model = make_pipeline(selector(), CoxPHSurvivalAnalysis(alpha=1))

@@ -25,7 +25,7 @@ class Bag:
     features : array-like of shape (n_tiles, n_features)
         One row per tile. Type float16 stays, any other type of numbers becomes float32. An array that already
         has one of these types is not copied. NaN is allowed, so that an imputer can mend it; estimators
-        refuse it.
+        refuse it. Masked entries become NaN.
 
     coords : array-like of shape (n_tiles, 2), default=None
         Position of each tile as (x, y), of its upper left corner on a slide. Attention maps need it.

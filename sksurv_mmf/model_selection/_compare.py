@@ -103,6 +103,11 @@ def compare_models(
         If a patient is there twice, if models, folds or scores are not usable, or if `reference` is no model. Errors
         of a model are not raised: they are reported in `ModelComparison.fits`, and the other models go on.
 
+    Warns
+    -----
+    UserWarning
+        If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
+
     See Also
     --------
     selection_leakage : What it would cost to select genes on all patients beforehand.

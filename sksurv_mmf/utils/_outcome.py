@@ -60,7 +60,7 @@ def align_outcome(y, X=None):
         masked = np.any([np.ma.getmaskarray(y[name]) for name in y.dtype.names], axis=0)
         _refuse(patients[masked], "no event or no time (masked)", "Drop such patients from X and y")
         y = y.data
-    _check_times(y[y.dtype.names[1]], patients)
+    _check_times(*(y[name] for name in y.dtype.names), patients)
     return y
 
 
@@ -78,8 +78,9 @@ def make_outcome(outcome):
     """The structured array of a table with the columns "event" and "time", once all of it is known and possible."""
     unknown = outcome.isna().any(axis=1)
     _refuse(outcome.index[unknown], "no event or no time (NaN)", "Drop such patients from X and y")
-    _check_times(outcome["time"].to_numpy(), outcome.index)
-    return Surv.from_arrays(outcome["event"].to_numpy() == 1, outcome["time"].to_numpy())
+    event, time = outcome["event"].to_numpy() == 1, outcome["time"].to_numpy()
+    _check_times(event, time, outcome.index)
+    return Surv.from_arrays(event, time)
 
 
 def _align(outcome, patients, n_patients):
@@ -170,13 +171,13 @@ def _describe(y):
     return f"a {type(y).__name__}"
 
 
-def _check_times(time, patients):
+def _check_times(event, time, patients):
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         _refuse(patients[bad], f"a time that is {what}", "Correct or drop such times")
-    if len(time) > 2 and time.max() == 1 and set(np.unique(time)) == {0, 1}:
+    if len(time) > 2 and event.all() and set(np.unique(time)) == {0, 1}:
         raise ValueError(
-            f"All {len(time)} times of y are 0 or 1, as if event and time were swapped. The event comes first, as True "
-            "or False, then the time."
+            f"All {len(time)} patients have the event, at times 0 or 1, as if event and time were swapped. The event "
+            "comes first, as True or False, then the time."
         )
 
 

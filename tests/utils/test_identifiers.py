@@ -74,9 +74,21 @@ def test_samples_that_would_become_one_patient_are_named():
         (BARCODES, [f"TCGA-{i % 7:02d}-{5000 + i}" for i in range(20)]),
         ([f"P{i}" for i in range(1, 30)], [f"P{i}" for i in range(20, 300)]),
         ([f"A-{i:03d}" for i in range(60)], [f"{c}-{i:03d}" for c in "AC" for i in range(30, 80)]),
+        ([f"A-{i:03d}" for i in range(60)], [f"{'A' if i < 30 else 'C'}-{i:03d}" for i in range(80)]),
+        ([f"S{i % 3}-{i:03d}" for i in range(40)], [f"S{i % 3}-{i:03d}" for i in range(40, 80)]),
         (["a", "b"], ["c", "d"]),
     ],
-    ids=["same", "all of one", "partial", "other patients", "other numbers", "hospitals", "nothing alike"],
+    ids=[
+        "same",
+        "all of one",
+        "partial",
+        "other patients",
+        "other numbers",
+        "hospitals",
+        "others of a hospital",
+        "same hospitals",
+        "nothing alike",
+    ],
 )
 def test_different_patients_are_not_made_the_same(one, two):
     """The end of TCGA-05-4244 and the beginning of A-001 do not name a patient."""

@@ -183,7 +183,7 @@ class TestArrays:
         ("event", "time", "message"),
         [
             (TIME, EVENT, r"first field is the event.*y\['a'\] has dtype float64\. Event and time are swapped"),
-            (EVENT, EVENT.astype(int), "times of y are 0 or 1, as if event and time were swapped"),
+            (TIME.astype(bool), EVENT.astype(int), "All 4 patients have the event, at times 0 or 1, as if .* swapped"),
             (EVENT + 1, TIME, r"If 2 is the event, as in R, pass y\['a'\] == 2"),
             (EVENT + 0, TIME, r"If 1 is the event, pass y\['a'\] == 1"),
             (np.where(EVENT, 1, -1), TIME, r"If 1 is the event, pass y\['a'\] == 1"),

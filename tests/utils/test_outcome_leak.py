@@ -119,3 +119,11 @@ def test_the_bound_holds_for_all_columns_together():
     with pytest.warns(UserWarning, match="'x'"):
         warn_of_leak(X, event, time)
     warn_of_leak(X.join(pd.DataFrame(np.random.default_rng(0).normal(size=(12, 1000)))), event, time)
+
+
+def test_genes_do_not_hide_the_event():
+    """Thousands of columns might order thirty patients by chance, but hardly any is of zeros and ones."""
+    rng, event, time = draw(30)
+    X = pd.DataFrame(rng.normal(size=(30, 3000))).add_prefix("rna__G").assign(clinical__dead=event)
+    with pytest.warns(UserWarning, match=r"the event in y.*'clinical__dead'"):
+        warn_of_leak(X, event, time)
