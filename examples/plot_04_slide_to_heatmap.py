@@ -134,7 +134,7 @@ print(f"C-index on these: {model.score(X[320:], y[320:]):.2f}\n")
 # %%
 # Back to the slides
 # ------------------
-# The table of attention has the slides and the coordinates, which the maps and exports read.
+# The table of attention has the slides, the coordinates and the size of the tiles, which the maps and exports read.
 
 X_slides = join_modalities({"wsi": slides})
 attention = model[-1].tile_attention(model[:-1].transform(X_slides))
@@ -144,11 +144,11 @@ print(f"  {roc_auc_score(is_dense, weights):.2f}")
 
 for slide, name in zip(options.slides, files.index):
     dense = is_dense[files.index.repeat(files["n_tiles"]) == name]
-    display = TileAttentionDisplay.from_slide(attention, slide, patient=name, highlight=dense, **tiling)
+    display = TileAttentionDisplay.from_slide(attention, slide, patient=name, highlight=dense)
     display.ax_.set_title(f"{name}\n{dense.sum()} dense tiles, outlined", fontsize="medium")
     display.figure_.savefig(output / f"{name}_attention.png", dpi=200)
-    export_geojson(attention, slide, output / f"{name}.geojson", patient=name, **tiling)
-    export_tiles(attention, slide, output / f"{name}_tiles", patient=name, top_k=9, overwrite=True, **tiling)
+    export_geojson(attention, slide, output / f"{name}.geojson", patient=name)
+    export_tiles(attention, slide, output / f"{name}_tiles", patient=name, top_k=9, overwrite=True)
 
 # %%
 # The tissue of the second slide is small. The axes are in pixels of the slide, so that any part of it can be looked at.

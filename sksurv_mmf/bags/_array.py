@@ -155,7 +155,7 @@ class BagArray(ExtensionArray):
     @property
     def tiling(self):
         """What is known of the feature extractor and the size of the tiles, a `Tiling`."""
-        return join_tilings({bag.tiling for bag in self._present()} or {UNKNOWN})
+        return join_tilings([bag.tiling for bag in self._present()] or [UNKNOWN])
 
     def _present(self):
         return (bag for bag in self._bags if bag is not pd.NA)

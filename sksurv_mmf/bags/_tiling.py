@@ -92,12 +92,12 @@ WAY_OUT = (
 
 
 def join_tilings(tilings):
-    """What is known of tilings that agree."""
-    distinct = set(tilings)
+    """What is known of tilings that agree; of lengths that agree up to rounding, the first."""
+    distinct = list(dict.fromkeys(tilings))
     if len(distinct) == 1:
-        return distinct.pop()
+        return distinct[0]
     known = {name: next((value for value in values if value is not None), None) for name, values in _columns(distinct)}
-    # The lengths of tilings that agree up to rounding need not fit together to the digit.
+    # Lengths of different tilings need not fit together to the digit.
     if None not in (known["tile_size"], known["mpp"]):
         known["width"] = None
     return Tiling(**known)

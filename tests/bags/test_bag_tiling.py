@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import warnings
 from pathlib import Path
 from zipfile import ZipFile
@@ -157,11 +158,18 @@ class TestReading:
             read_bags(tmp_path, tiling={"extractor": "uni"})
 
 
+LENGTHS = {"tile_size": 256, "mpp": 0.6, "width": 128.0}
+
+
 class TestTiling:
     def test_sizes_follow_from_each_other(self):
         assert Tiling(tile_size=256, mpp=0.5).width == 128
         assert Tiling(tile_size=224, width=256).mpp == pytest.approx(256 / 224)
         assert Tiling(mpp=0.5).width is None
+
+    def test_what_agrees_two_by_two_can_be_joined(self):
+        bags = BagArray([Bag(TILES, tiling=Tiling(**{name: value})) for name, value in LENGTHS.items()])
+        assert bags.tiling == Tiling(tile_size=256, mpp=0.6)
 
     def test_numbers_become_plain_ones(self, tmp_path):
         tiling = Tiling(np.str_("uni"), np.int64(256), np.float32(0.5))
@@ -230,7 +238,8 @@ class TestOneCohort:
     def test_rounded_lengths_agree(self, tmp_path):
         ours(tmp_path / "a.h5", mpp=0.5)
         ours(tmp_path / "b.h5", mpp=0.5003)
-        assert read_bags(tmp_path).array.tiling.tile_size == 512
+        assert read_bags(tmp_path).array.tiling.mpp == 0.5
+        assert read_bags(tmp_path)[::-1].array.tiling.mpp == 0.5003
 
     def test_slides_of_one_patient_keep_their_own_side(self, tmp_path):
         trident(tmp_path / "a.h5")
@@ -385,12 +394,21 @@ class TestPredict:
         save_model(network().fit(cohort("uni", stamp), Y), tmp_path / "model.zip")
         with ZipFile(tmp_path / "model.zip") as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-        for old, new in [(b'"tile_size": 224', b'"tile_size": -1'), (b'"extractor": "mahmood-uni"', b'"extractor": 7')]:
-            assert old in members["parameters.json"]
+        for old, new, message in [
+            (rb'"tile_size": 224', b'"tile_size": -1', "tile_size must be"),
+            (rb'"extractor": "mahmood-uni"', b'"extractor": 7', "extractor must be"),
+            (
+                rb'"tiling": \{[^{}]*\{[^{}]*\}\s*\}',
+                b'"tiling": [1]',
+                r"parameters.json describes the tiles of 'wsi' by \[1\]",
+            ),
+        ]:
+            edited, n_places = re.subn(old, new, members["parameters.json"])
+            assert n_places == 1
             with ZipFile(tmp_path / "edited.zip", "w") as archive:
-                for name, data in members.items():
-                    archive.writestr(name, data.replace(old, new))
-            with pytest.raises(ValueError, match=r"edited.zip' cannot be loaded: (tile_size|extractor) must be"):
+                for name, data in (members | {"parameters.json": edited}).items():
+                    archive.writestr(name, data)
+            with pytest.raises(ValueError, match=f"edited.zip' cannot be loaded: {message}"):
                 load_model(tmp_path / "edited.zip")
 
 

@@ -48,6 +48,7 @@ def slides_of(bags):
         ("TCGA-05-4244-11th_of_May", None, None),
         ("TCGA-05-4244-1125-DX1", None, None),
         ("TCGA-05-4244-01A-01-TSUNAMI", "01", None),
+        ("TCGA-05-4244-\u0661\u0661A-01-TS1", None, None),
         ("TCGA-05-4244_11A-01-TS1", None, None),
     ],
 )
