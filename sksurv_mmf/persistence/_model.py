@@ -98,7 +98,8 @@ def save_model(estimator, path, *, overwrite=False):
 
     Examples
     --------
-    >>>     >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
     >>> from sksurv_mmf.datasets import make_multimodal_survival
     >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)

@@ -155,6 +155,10 @@ def no_loss(tree):
     [
         (swap_modalities, r"an encoder of modality 'rna', columns .* where that of 'wsi', columns 0, is expected"),
         (swap_columns, "an encoder of modality 'rna', columns 1, 2, 3, 4, where that of 'rna', columns 4, 3, 2, 1"),
+        (
+            lambda tree: tree["network"]["state"].update(n_features_in_=10**9),
+            "n_features_in_=1000000000, but has 5 feature_names_in_",
+        ),
         (lambda tree: tree.update(epochs=[]), r"epochs=\[\], where a list"),
         (no_loss, "an epoch whose train_loss is no number"),
         (lambda tree: tree["network"]["state"].update(modalities_=3), "not as save_model writes it .TypeError"),
