@@ -1,7 +1,7 @@
 """Edit saved models in many ways, and judge what `load_model` says of each.
 
-Run with ``python benchmarks/fuzz_models.py``; 600 edits take a minute or two. A seed draws a model, a member of its
-file and an edit: numbers, texts, keys and types of the JSON, values, types, shapes and names of the weights, the arrays and
+Run with ``python benchmarks/fuzz_models.py``; 600 edits take half a minute. A seed draws a model, a member of its file
+and an edit: numbers, texts, keys and types of the JSON, values, types, shapes and names of the weights, the arrays and
 the description of transformers, and bytes of the whole file. An edited file is
 
 - *named*: refused with an error that says which member, parameter or number is wrong,

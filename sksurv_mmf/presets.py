@@ -118,7 +118,7 @@ def table1(image="wsi", rna="rna", **params):
     >>> models["CM-MMF"][-1].fusion
     CrossModalAttention()
     """
-    check_names(image=image, rna=rna)
+    _check_names(image=image, rna=rna)
     alone = params | {"normalization": None}
     both = _image_and_rna(image, rna)
     fusions = {
@@ -166,7 +166,7 @@ def table2(image="wsi", rna="rna", **params):
     >>> list(table2())
     ['Not shared, ReLU', 'Shared, ReLU', 'Not shared, tanh', 'Shared, tanh']
     """
-    check_names(image=image, rna=rna)
+    _check_names(image=image, rna=rna)
     both = _image_and_rna(image, rna)
     return {
         f"{'Shared' if shared else 'Not shared'}, {label}": _row(both, CrossModalAttention(shared, activation), params)
@@ -243,7 +243,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     (198,)
     """
     given = {"image": image, "rna": rna, "clinical": clinical}
-    check_names(**{argument: name for argument, name in given.items() if name is not None})
+    _check_names(**{argument: name for argument, name in given.items() if name is not None})
     prepare = {
         image: make_pipeline(BagPooling(handle_missing=handle_missing), *_many_numbers()),
         rna: make_pipeline(*_many_numbers()),
@@ -277,7 +277,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     return {name: clone(model) for name, model in models.items()}  # clones, so that models share no part
 
 
-def check_names(**names):
+def _check_names(**names):
     """Refuse names of modalities that are no text."""
     for argument, name in names.items():
         if not isinstance(name, str):

@@ -147,6 +147,10 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
     A modality that a patient lacks (NA in the bag column, NaN in all columns of a numeric block) has no influence on
     the patient's prediction: it is not encoded, and fusions leave it out or see zeros.
 
+    No prediction, curve, embedding or weight is NaN or infinite: where one would be, a ValueError names the patient,
+    and the column, tile or part of the network that made it so. `fit` refuses a training that diverged, be it in the
+    last step.
+
     Which settings the paper used and how these defaults were chosen is told in the user guide.
 
     References

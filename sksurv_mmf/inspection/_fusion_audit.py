@@ -109,8 +109,8 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     lacking = [name for name in ("risks", "y", "patients", "folds") if not hasattr(comparison, name)]
     if lacking:
         raise TypeError(
-            f"comparison must be what compare_models returns, got {type(comparison).__name__}: {comparison!r:.80}, "
-            f"which lacks {shorten(lacking)}."
+            f"comparison must be what compare_models returns, got an object of type {type(comparison).__name__}, which "
+            f"lacks {shorten(lacking)}."
         )
     risks, folds, patients = comparison.risks, comparison.folds, comparison.patients
     names = list(risks["model"].unique())

@@ -6,6 +6,8 @@ import json
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sksurv.functions import StepFunction
+from sksurv.linear_model.coxph import BreslowEstimator
 
 from ..utils._validation import shorten
 
@@ -84,11 +86,14 @@ def check_learnt(owner, name):
 
 
 def check_coefficients(value):
-    """Refuse coefficients that are NaN or infinite in an estimator of another package, or in one that it holds."""
+    """Refuse coefficients and curves that are NaN or infinite in what another package fitted, or what that holds."""
     if isinstance(value, list | tuple):
         for one in value:
             check_coefficients(one)
-    elif isinstance(value, BaseEstimator):
+    elif isinstance(value, StepFunction):
+        if not (np.isfinite(value.x).all() and np.isfinite(value.y).all()):
+            raise ValueError("it holds a curve (StepFunction) with numbers that are NaN or infinite")
+    elif isinstance(value, BaseEstimator | BreslowEstimator):
         for attribute, one in vars(value).items():
             if attribute in COEFFICIENTS and isinstance(one, np.ndarray | float) and not np.isfinite(one).all():
                 raise ValueError(f"{attribute} of {type(value).__name__} has numbers that are NaN or infinite")

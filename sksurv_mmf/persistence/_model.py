@@ -98,7 +98,8 @@ def save_model(estimator, path, *, overwrite=False):
 
     Examples
     --------
-    >>>     >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
     >>> from sksurv_mmf.datasets import make_multimodal_survival
     >>> cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(3, 6), random_state=0)
@@ -243,14 +244,29 @@ def _say_changed(changed):
 def _build(members, classes, names):
     node = read_json(PARAMETERS, members[PARAMETERS])
     # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
-    tensors = {name: one.clone() for name, one in _safetensors().load(members[WEIGHTS]).items()}
+    tensors = {name: one.clone() for name, one in _read_tensors(members[WEIGHTS]).items()}
     files = {name: data for name, data in members.items() if name not in (MANIFEST, PARAMETERS, WEIGHTS)}
-    estimator = _decode_step(node, "", Decoder(known_classes(classes), tensors), files, names)
+    try:
+        estimator = _decode_step(node, "", Decoder(known_classes(classes), tensors), files, names)
+    except (TypeError, AttributeError, LookupError) as error:
+        raise ValueError(
+            f"{PARAMETERS}, or what it refers to, is not as save_model writes it "
+            f"({type(error).__name__}: {_say(error)})"
+        ) from error
     unread = [f"array {name!r}" for name in tensors] + [f"member {name!r}" for name in files]
     if unread:
         raise ValueError(f"it has an unexpected {unread[0]}")
     check_is_fitted(estimator)
     return estimator
+
+
+def _read_tensors(data):
+    safetensors = _safetensors()
+    try:
+        return safetensors.load(data)
+    # The library's own type of error, which is not there without it.
+    except Exception as error:
+        raise ValueError(f"{WEIGHTS} is damaged, or was not written by save_model ({_say(error)})") from error
 
 
 def _check_manifest(members):

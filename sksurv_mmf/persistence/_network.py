@@ -109,6 +109,11 @@ def check_estimator(estimator):
         raise ValueError(
             f"parameters.json has {len(estimator.modalities_)} encoders, {len(estimator._layout)} modalities"
         )
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and len(names) != estimator.n_features_in_:
+        raise ValueError(
+            f"parameters.json says n_features_in_={estimator.n_features_in_}, but has {len(names)} feature_names_in_"
+        )
     specs = [estimator.objective_, estimator._fusion(), *(spec for _, spec, _ in estimator.modalities_)]
     for one in [estimator, *specs]:
         one._validate_params()
@@ -132,7 +137,9 @@ def check_estimator(estimator):
 
 def check_modality(modality, n_columns):
     """Refuse a modality with columns that X does not have."""
-    if not isinstance(modality, Modality) or not set(modality.columns) <= set(range(n_columns)):
+    # A range knows its members without memory for them, whatever number a file gives.
+    known = range(n_columns)
+    if not isinstance(modality, Modality) or not all(column in known for column in modality.columns):
         raise ValueError(f"parameters.json has a modality that is none of the {n_columns} columns: {modality!r:.80}")
     if not isinstance(modality.tiling, Tiling | None):
         raise ValueError(f"parameters.json describes the tiles of {modality.name!r} by {modality.tiling!r:.80}")

@@ -212,7 +212,7 @@ class Decoder:
             ("float",): float,
             ("tuple",): lambda items: tuple(self.decode(items)),
             ("slice",): lambda ends: slice(*self.decode(ends)),
-            ("dict",): lambda items: dict(self.decode(items)),
+            ("dict",): lambda items: dict(pairs_of(self.decode(items))),
             ("array",): lambda name: self._take(name).numpy(),
             ("tensor",): self._take,
             ("strings",): lambda names: np.array([str(name) for name in names], dtype=object),
@@ -254,6 +254,13 @@ class Decoder:
                 raise ValueError(f"parameters.json gives {name} an unknown {attribute!r}")
             setattr(value, attribute, self.decode(state[attribute]))
         return value
+
+
+def pairs_of(items):
+    """The items of a dict, after checking that they are pairs."""
+    if not isinstance(items, list) or not all(isinstance(one, list) and len(one) == 2 for one in items):
+        raise ValueError(f"parameters.json has a dict whose items are no pairs: {items!r:.80}")
+    return items
 
 
 def may_be_set(cls, attribute):
