@@ -25,12 +25,12 @@ def test_of_discrete_hazards(monkeypatch, interpolation):
     outputs = OUTPUTS - 100  # the bins add nothing that would hide the rounding
     exact = objective.cumulative_hazard(outputs)
     hazards, accrued = module.cumulative_hazards, dict(module.INTERPOLATIONS)
-    monkeypatch.setattr(module, "cumulative_hazards", lambda logits: sawtooth(hazards(logits)) + 1)
+    monkeypatch.setattr(module, "cumulative_hazards", lambda logits: sawtooth(1 + hazards(logits)))
     for name, function in accrued.items():
         monkeypatch.setitem(module.INTERPOLATIONS, name, lambda *args, function=function: sawtooth(function(*args)))
     hazard = objective.cumulative_hazard(outputs)
     assert (hazard.diff(dim=1) >= 0).all()
-    assert_close(hazard[:, -1], exact[:, -1] + 1)
+    assert_close(hazard[:, -1], 1 + exact[:, -1])
 
 
 def test_of_proportional_hazards():
