@@ -1,3 +1,4 @@
+import os
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,8 @@ from sksurv_mmf.bags._packed import PackedBags
 
 __all__ = ["make_slide", "ramp", "real_slide"]
 
-torch.set_num_threads(1)  # the networks of the tests are too small for more, and pytest-xdist uses the other cores
+# The networks of the tests are too small for more threads than one, and pytest-xdist uses the other cores.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 
 
 @pytest.fixture(scope="session")

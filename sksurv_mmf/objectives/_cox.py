@@ -5,7 +5,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from ._base import Objective, check_times_differ
+from ._base import Objective, check_times_differ, never_falling
 
 
 def cox_partial_likelihood(log_hazard: Tensor, event: Tensor, time: Tensor, ties: str = "efron") -> Tensor:
@@ -148,4 +148,4 @@ class CoxPH(Objective):
 
     def cumulative_hazard(self, outputs: Tensor) -> Tensor:
         baseline = torch.as_tensor(self.log_baseline_hazard_, dtype=outputs.dtype, device=outputs.device)
-        return torch.exp(self.risk(outputs).unsqueeze(1) + baseline)
+        return never_falling(torch.exp(self.risk(outputs).unsqueeze(1) + baseline))

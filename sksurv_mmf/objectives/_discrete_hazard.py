@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from ._base import Objective, check_times_differ
+from ._base import Objective, check_times_differ, never_falling
 
 MARGIN = 1e-6  # how far the outer edges lie outside the observed times, as in the published code
 
@@ -188,5 +188,6 @@ class DiscreteHazard(Objective):
         after = cumulative_hazards(outputs)
         at_edges = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
         if self.interpolation == "step":
-            return at_edges
-        return interpolate(at_edges, self._right_edges(), self.unique_times_, INTERPOLATIONS[self.interpolation])
+            return never_falling(at_edges)
+        accrued = INTERPOLATIONS[self.interpolation]
+        return never_falling(interpolate(at_edges, self._right_edges(), self.unique_times_, accrued))

@@ -349,10 +349,12 @@ def _decode_step(node, where, decoder, files, names):
 def _describe(estimator, networks):
     """What a reader of the file wants to know first."""
     columns = getattr(estimator, "feature_names_in_", None)
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES if _has(name)}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES if _has(name)},
+        # Only torch itself tells its build, "+cu130" say; the metadata of a wheel from PyPI leave it out.
+        "versions": versions | {"torch": str(torch.__version__)},
         "estimator": " ".join(repr(estimator).split()),
         "feature_names": None if columns is None else list(columns),
         "networks": {name: _describe_network(network) for name, network in networks.items()},

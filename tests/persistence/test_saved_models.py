@@ -231,7 +231,7 @@ class TestPipelines:
             CoxnetSurvivalAnalysis(fit_baseline_model=True),
             IPCRidge(),
             FastSurvivalSVM(random_state=0),
-            FastKernelSurvivalSVM(max_iter=200, random_state=0),
+            FastKernelSurvivalSVM(alpha=0.01, random_state=0),  # with less, the optimiser ends in rounding errors
             ComponentwiseGradientBoostingSurvivalAnalysis(n_estimators=3),
         ],
         ids=lambda one: type(one).__name__,
@@ -334,11 +334,13 @@ def read(path, member):
 
 
 class TestTheFile:
-    def test_it_says_what_it_holds(self, cohort, fitted, path):
+    def test_it_says_what_it_holds(self, cohort, fitted, path, monkeypatch):
+        # A wheel's metadata say nothing of the build that torch itself names.
+        monkeypatch.setattr(torch, "__version__", "9.13.0+cu130")
         save_model(Pipeline([("fuse", fitted)]), path)
         manifest = read(path, "manifest.json")
         assert manifest["feature_names"] == list(cohort.X.columns)
-        assert manifest["versions"]["torch"] == torch.__version__
+        assert manifest["versions"]["torch"] == "9.13.0+cu130"
         described = manifest["networks"]["fuse"]
         assert described["modalities"]["wsi"] == {
             "encoder": "AttentionMIL(attention_dim=4, hidden_dim=4)",
