@@ -191,7 +191,7 @@ def stamp_of(path):
         return status.st_size, status.st_mtime_ns
     files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
     for file in files:
-        check_regular_file(file, "it holds no array:")
+        check_regular_file(file, "its part ")
     found = [os.stat(file) for file in files]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 

@@ -23,4 +23,4 @@ def check_regular_file(path, what):
     """
     kind = kind_of(os.stat(path).st_mode)
     if kind != "regular file":
-        raise ValueError(f"{what} {os.fspath(path)!r} is a {kind}; a regular file is expected.")
+        raise ValueError(f"{what}{os.fspath(path)!r} is a {kind}; a regular file is expected.")
