@@ -13,6 +13,7 @@ from ..utils._validation import shorten
 # What stands where nothing is known, or where a column has ended.
 _NOTHING = {"", "na", "nan", "n/a", "none", "null", "-", "."}
 _MEMBERSHIP = {"0", "1", "0.0", "1.0"}
+_FRACTION = re.compile(r"-?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{3,}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\s:/,;]{0,19}")
 
@@ -114,12 +115,13 @@ def _parse_csv(lines, path, once):
         raise ValueError(f"{path} is no table of gene sets: {error}.") from error
     if not rows or not rows[0]:
         return []
+    cells = {cell for row in rows[1:] for cell in row[1:] if cell}
+    if cells and cells <= _MEMBERSHIP:
+        raise ValueError(
+            f"{path} says by 0 and 1 which gene, in rows, is in which set. With table = pandas.read_csv(path, "
+            "index_col=0), the sets are {name: list(table.index[table[name] == 1]) for name in table}."
+        )
     if not rows[0][0]:  # an index
-        if {cell for row in rows[1:] for cell in row[1:] if cell} <= _MEMBERSHIP:
-            raise ValueError(
-                f"{path} says by 0 and 1 which gene, in rows, is in which set. With table = pandas.read_csv(path, "
-                "index_col=0), the sets are {name: list(table.index[table[name] == 1]) for name in table}."
-            )
         if not all(row[0].isdecimal() for row in rows[1:] if row):
             raise ValueError(f"{path}, column 1: a column of genes has no name. Name the set in the first line.")
         rows = [row[1:] for row in rows]
@@ -140,6 +142,8 @@ def _fill(sets, rows, path, once):
                 continue
             if i >= len(sets) or not sets[i].name:
                 raise ValueError(f"{path}, line {number}: {gene!r} is in column {i + 1}, which has no name.")
+            if _FRACTION.fullmatch(gene):
+                raise ValueError(f"{path}, line {number}: {gene!r}, in column {i + 1}, is a number and no gene.")
             sets[i].genes.append(once(gene))
 
 

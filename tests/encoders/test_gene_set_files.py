@@ -128,6 +128,8 @@ def test_signatures_with_an_index_and_quotes(write):
     ("name", "text", "message"),
     [
         ("c.csv", ",a,b\nTP53,1,0\nBAX,0,1\n", r"says by 0 and 1 which gene.*pandas\.read_csv"),
+        ("c.csv", "gene,a,b\nTP53,1,0\nBAX,0,1\n", "says by 0 and 1"),
+        ("c.csv", "gene,P1\nTP53,0.25\n", "line 2: '0.25', in column 2, is a number and no gene"),
         ("c.csv", ",a\nTP53,BAX\n", "column 1: a column of genes has no name"),
         ("c.csv", "a,b\nTP53,BAX,CA9\n", "line 2: 'CA9' is in column 3, which has no name"),
         ("c.csv", "a,a\nTP53,BAX\n", "column 2: gene set 'a' is in column 1 already"),
