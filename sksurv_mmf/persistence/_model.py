@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
+from ..utils._regular_file import check_regular_file
 from ..utils._validation import shorten
 from ._archive import read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
@@ -184,6 +185,7 @@ def load_model(path, *, trusted=()):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
+    check_regular_file(path, "The model ")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
 
 
