@@ -43,8 +43,6 @@ def test_a_model_refuses_them_too(make_cohort, peak):
 
 def test_folds_are_balanced_as_finely_as_can_be_and_no_finer(peak):
     y = Surv.from_arrays(EVENT, TIME)
-    folds = [
-        [test.tolist() for _, test in SurvivalKFold(4, n_time_bins=n).split(y, y)] for n in (40, 80, 1000, 10**9)
-    ]
+    folds = [[test.tolist() for _, test in SurvivalKFold(4, n_time_bins=n).split(y, y)] for n in (40, 80, 1000, 10**9)]
     assert folds[0] == folds[1] == folds[2] == folds[3]
     assert peak() < 10**7
