@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tracemalloc
 import warnings
 
 import pytest
@@ -190,3 +191,25 @@ class TestNamesThatAreColumns:
     def test_others_are_quiet(self, write):
         assert list(self.fit(SETS).columns_) == list(SETS)
         assert list(self.fit(write("sets.gmt", gmt(["na", "na", "na"]))).columns_) == list(SETS)
+
+
+class TestMemory:
+    @pytest.fixture
+    def peak(self):
+        tracemalloc.start()
+        yield lambda: tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    def test_a_gzip_file_that_unpacks_to_any_size(self, tmp_path, peak):
+        path = tmp_path / "sets.gmt"
+        path.write_bytes(gzip.compress((b"A\tna\t" + b"X" * 5_000_000 + b"\n") * 5, 1))
+        with pytest.raises(ValueError, match=r"sets\.gmt unpacks to more than 50 times its size"):
+            read_gene_sets(path)
+        assert peak() < 100 * 2**20
+
+    def test_a_line_without_an_end(self, tmp_path, peak):
+        (tmp_path / "sets.gmt").touch()
+        os.truncate(tmp_path / "sets.gmt", 2**36)
+        with pytest.raises(ValueError, match=r"sets\.gmt has a line of more than 10000000 characters"):
+            read_gene_sets(tmp_path / "sets.gmt")
+        assert peak() < 100 * 2**20
