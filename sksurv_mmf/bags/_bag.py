@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..utils._real_numbers import filled
-from ._checks import COORD_UNITS, check_coords, check_features, check_numbers
+from ._checks import COORD_UNITS, MAX_RATIO, check_coords, check_features, check_numbers
 from ._files import open_feature_file
 from ._tiling import UNKNOWN, Tiling
 
@@ -85,7 +85,7 @@ class Bag:
         self._source = source
 
     @classmethod
-    def from_file(cls, path, format="auto", features_key=None, coords_key=None):
+    def from_file(cls, path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO):
         """Make a file-backed bag, reading the header of the file only.
 
         Parameters
@@ -102,6 +102,9 @@ class Bag:
 
         coords_key : str or list of str, default=None
             Name of the coordinates in the file, as for `read_bags`.
+
+        max_ratio : int, default=100
+            How many times the bytes of the file a compressed array may take in memory, as for `read_bags`.
 
         Returns
         -------
@@ -123,7 +126,7 @@ class Bag:
         error. One that is cut short *while* it is mapped ends the process, as the operating system has no other
         answer (SIGBUS); replace files by renaming new ones, never by writing into them.
         """
-        file = open_feature_file(path, format, features_key, coords_key)
+        file = open_feature_file(path, format, features_key, coords_key, max_ratio)
         return cls._from_content(file, file.path)
 
     @classmethod
@@ -146,7 +149,15 @@ class Bag:
     @property
     def features(self):
         """Features as a read-only array of shape (n_tiles, n_features), read from the file of a file-backed bag."""
-        return _as_features(self._content.read_features())
+        try:
+            return _as_features(self._content.read_features())
+        except MemoryError as error:
+            n_gigabytes = self.n_tiles * self.n_features * 4 / 1e9
+            raise MemoryError(
+                f"Memory ran out while the {self.n_tiles} x {self.n_features} features of {self.source!r} were read, "
+                f"which take {n_gigabytes:.3g} GB as float32. Choose a smaller batch_size, sample tiles once and for "
+                "all, or have bags memory-mapped: pack_bags writes them so."
+            ) from error
 
     @property
     def coords(self):

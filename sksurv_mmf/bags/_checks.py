@@ -1,6 +1,9 @@
 """What the arrays of a bag must look like, whether they come from memory or from a header."""
 
 import math
+import warnings
+
+import numpy as np
 
 from ..utils._validation import shorten
 
@@ -13,8 +16,17 @@ COORDS = "coords"
 COORD_UNITS = ("px", "um")
 """Units of coordinates: pixels of level 0, the finest of the slide, or micrometres."""
 
-MAX_RATIO = 1032
-"""How many times the bytes of its file a compressed array may announce: what deflate can reach at best."""
+MAX_RATIO = 100
+"""How many times the bytes of its file a compressed array may announce unless the user allows more.
+
+Features of slides reach 1.1 to 3, those with many zeros 20, whatever compresses them; a file made to exhaust memory
+reaches 1,032 with gzip and ten thousand with zstd.
+"""
+
+_LONGEST_TAIL = 1000
+
+HARMLESS_BYTES = 1 << 24
+"""What a compressed array may announce whatever the size of its file, for example a few tiles of ones."""
 
 
 def check_numbers(dtype):
@@ -35,14 +47,38 @@ def check_coords(shape, n_tiles):
         raise ValueError(f"coords must have shape ({n_tiles}, 2), one row per tile, got shape {shape}.")
 
 
-def check_announced(shape, itemsize, n_stored, compressed=False):
-    """Refuse a header that announces more than `n_stored` bytes can hold, before anything is allocated."""
+def check_announced(shape, itemsize, n_stored, max_ratio=None):
+    """Refuse a header that announces more than `n_stored` bytes can hold, before anything is allocated.
+
+    `max_ratio` says that they are compressed, and how many times their number they may announce.
+    """
     n_bytes = math.prod(shape) * itemsize
-    if n_bytes > n_stored * (MAX_RATIO if compressed else 1):
+    if max_ratio is None and n_bytes > n_stored:
         raise ValueError(
             f"its header announces {n_bytes} bytes, shape {tuple(shape)}, more than its {n_stored} bytes can "
             "hold; it is truncated, damaged or was never filled."
         )
+    if max_ratio is not None and n_bytes > max(n_stored * max_ratio, HARMLESS_BYTES):
+        raise ValueError(
+            f"its header announces {n_bytes} bytes, more than max_ratio={max_ratio} times its {n_stored} bytes, for "
+            f"shape {tuple(shape)}; it is truncated, damaged or was never filled. If you trust it, pass "
+            f"max_ratio={-(-n_bytes // max(n_stored, 1))}."
+        )
+
+
+def warn_if_unfilled(values, fill_value, path, key):
+    """Warn if the last tiles hold nothing but the value that stands where nothing was written."""
+    if values.ndim < 2 or fill_value is None or not np.all(values[-1] == fill_value):
+        return
+    # As far back as a writer would lag behind; more would be read for nothing.
+    tail = np.all(values[-_LONGEST_TAIL:] == fill_value, axis=tuple(range(1, values.ndim)))
+    n_tiles = len(tail) if tail.all() else int(np.argmin(tail[::-1]))
+    warnings.warn(
+        f"The last {n_tiles}{' or more' if n_tiles == _LONGEST_TAIL else ''} of {len(values)} tiles of {path!r}"
+        f"{'' if key is None else f', array {key!r},'} are all {fill_value}, the value that stands where nothing was "
+        "written: the file may be incomplete. Make it again, or leave these tiles out.",
+        stacklevel=2,
+    )
 
 
 def describe_widths(widths, names, noun):

@@ -4,10 +4,13 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
 
 import numpy as np
 
-from ._checks import check_coords, check_features
+from ..utils._regular_file import check_regular_file, kind_of
+from ._checks import MAX_RATIO, check_coords, check_features
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
@@ -24,7 +27,7 @@ FORMATS = {
     "zarr": read_zarr_headers,
     "parquet": read_parquet_headers,
 }
-"""What each format is read with: from path, size, features_key and coords_key to what holds the two arrays."""
+"""What reads the headers of each format: from path, size, max_ratio and both keys to what holds the two arrays."""
 
 FORMAT_OF_SUFFIX = {f".{name}": name for name in FORMATS} | {".hdf5": "h5", ".pth": "pt", ".pq": "parquet"}
 
@@ -80,14 +83,21 @@ class FeatureFile:
         # A file that is cut short after this check, while it is mapped, ends the process: no memory map can
         # help it.
         try:
+            _verify_once(self.path, self.stamp, stored)
             array = stored.read(self.path)
             if array.shape != stored.shape:
                 raise ValueError(f"its header announces shape {stored.shape}, but it has {array.shape}.")
             return array
-        except ImportError:
+        except (ImportError, MemoryError):
             raise
         except Exception as error:
             raise ValueError(f"Feature file {self.path!r} cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=1 << 16)
+def _verify_once(path, stamp, stored):
+    """Compare an array with the checksums and sizes in its file, the first time that this process reads it."""
+    stored.verify(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +157,16 @@ def _narrow(features):
     return features if features.dtype.type in (np.float16, np.float32) else features.astype(np.float32)
 
 
-def open_feature_file(path, format="auto", features_key=None, coords_key=None, tiling=None):
+def open_feature_file(path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None):
     """Read the headers of a feature file and return a `FeatureFile`; a `tiling` replaces what the file says."""
+    if not (isinstance(max_ratio, Real) and max_ratio >= 1):
+        raise ValueError(f"max_ratio must be a number of at least 1, got {max_ratio!r}.")
     path = os.path.abspath(os.fsdecode(path))
-    stamp = stamp_of(path)
+    os.stat(path)  # an absent file is no unusable one
     try:
         read_headers = FORMATS[_format_of(path, format)]
-        features, coords = read_headers(path, stamp[0], features_key, coords_key)
+        stamp = stamp_of(path)
+        features, coords = read_headers(path, stamp[0], max_ratio, features_key, coords_key)
         check_features(features.shape)
         if coords is not None:
             check_coords(coords.shape, n_tiles=features.shape[0])
@@ -164,8 +177,10 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None, t
     # A damaged or hostile file can make the libraries raise nearly anything; the user needs to know which file
     # it is.
     except Exception as error:
-        is_empty = os.path.isfile(path) and stamp[0] == 0
+        is_empty = os.path.isfile(path) and os.path.getsize(path) == 0
         reason = "it is empty (0 bytes): copy it again, or make it again." if is_empty else error
+        if isinstance(error, MemoryError):
+            reason = "memory ran out while its header was read; it is damaged."
         raise ValueError(f"Feature file {path!r} cannot be used: {reason}") from error
     return FeatureFile(path, stamp, features, coords, tiling)
 
@@ -190,11 +205,13 @@ def check_unchanged(path, stamp):
 
 
 def stamp_of(path):
-    """Size and time of the last change of a file, or of all files in a folder."""
+    """Size and time of the last change of a file, or of all files in a folder, which must be regular."""
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
         return status.st_size, status.st_mtime_ns
     files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    for file in files:
+        check_regular_file(file, "its part ")
     found = [os.stat(file) for file in files]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
@@ -205,7 +222,7 @@ def _format_of(path, format):
         format = FORMAT_OF_SUFFIX.get(suffix)
     if format is None:
         raise ValueError(f"its name must end in one of {', '.join(FORMAT_OF_SUFFIX)}, not {suffix!r}; or pass format.")
-    if os.path.isdir(path) != (format == "zarr") or not (os.path.isdir(path) or os.path.isfile(path)):
-        also = "a folder and " if os.path.isdir(path) else ""
-        raise ValueError(f"it is {also}not a {'folder' if format == 'zarr' else 'regular file'}.")
+    kind, expected = kind_of(os.stat(path).st_mode), "folder" if format == "zarr" else "regular file"
+    if kind != expected:
+        raise ValueError(f"it is a {kind} and not a {expected}.")
     return format

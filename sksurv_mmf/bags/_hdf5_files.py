@@ -5,12 +5,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ..utils._optional import import_optional
-from ._checks import COORD_UNITS, check_announced, check_numbers, choose_coords, choose_features
+from ._checks import (
+    COORD_UNITS,
+    COORDS,
+    check_announced,
+    check_numbers,
+    choose_coords,
+    choose_features,
+    warn_if_unfilled,
+)
+from ._compressed import check_lzf, check_zlib
 from ._tiling import UNKNOWN, Tiling
 from ._tiling_attributes import read_tiling
 
 # In bytes. A hostile file could announce a text of gigabytes.
 _LONGEST_UNIT = 16
+
+_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +34,28 @@ class Hdf5Array:
     tiling: Tiling = UNKNOWN
     side: float | None = None
 
+    def verify(self, path):
+        """Refuse chunks that hold less than they should, which HDF5 fills with foreign memory, or more."""
+        with _open(path) as file, _naming_damage(self.key):
+            _check_chunks(file[self.key])
+
     def read(self, path):
         """Read the dataset, without the leading axis of length one that TRIDENT may give it."""
-        with _open(path) as file:
-            try:
-                return file[self.key][()].reshape(self.shape)
-            except OSError as error:
-                raise ValueError(f"array {self.key!r} is damaged: copy the file again ({error}).") from error
+        with _open(path) as file, _naming_damage(self.key):
+            dataset = file[self.key]
+            values = dataset[()].reshape(self.shape)
+            if self.key.rpartition("/")[2] != COORDS:  # a place may be (0, 0)
+                warn_if_unfilled(values, dataset.fillvalue, path, self.key)
+            return values
 
 
-def read_hdf5_headers(path, size, features_key, coords_key):
+def read_hdf5_headers(path, size, max_ratio, features_key, coords_key):
     """Describe features and coordinates of an HDF5 file."""
     with _open(path) as file:
         names = list(file)
         features = choose_features(_with_path(names, features_key, file), features_key)
         coords = choose_coords(_with_path(names, coords_key, file), coords_key)
-        described = [None if name is None else _describe(file, name, size) for name in (features, coords)]
+        described = [None if name is None else _describe(file, name, size, max_ratio) for name in (features, coords)]
         return [_with_tiling(described[0], file, coords), described[1]]
 
 
@@ -74,22 +91,91 @@ def _with_path(names, key, file):
     return [*names, key] if key is not None and "/" in key and key in file else names
 
 
-def _describe(file, key, size):
+def _describe(file, key, size, max_ratio):
     dataset = _follow(file, key)
     if not hasattr(dataset, "dtype") or dataset.shape is None:
         raise ValueError(f"{key!r} is no array.")
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"array {key!r} lies in other files, which are not followed.")
     check_numbers(dataset.dtype)
-    layout = dataset.id.get_create_plist()
-    compressed = layout.get_nfilters() > 0
-    check_announced(dataset.shape, dataset.dtype.itemsize, size, compressed)
+    max_ratio = max_ratio if _filters(dataset) else None
+    check_announced(dataset.shape, dataset.dtype.itemsize, size, max_ratio)
     if dataset.chunks is not None:
-        check_announced(dataset.chunks, dataset.dtype.itemsize, size, compressed)
-    elif dataset.id.get_storage_size() != math.prod(dataset.shape) * dataset.dtype.itemsize:
-        raise ValueError(f"array {key!r} of shape {dataset.shape} was announced, but never written.")
+        check_announced(dataset.chunks, dataset.dtype.itemsize, size, max_ratio)
+    _check_written(dataset, key)
     shape = dataset.shape
     return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape, _unit_of(file))
+
+
+def _filters(dataset):
+    """Numbers of the filters that all chunks go through, in the order in which they encode."""
+    layout = dataset.id.get_create_plist()
+    return [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
+
+
+def _check_written(dataset, key):
+    """Refuse parts that were never written, for which HDF5 makes up zeros."""
+    n_bytes = math.prod(dataset.chunks or dataset.shape) * dataset.dtype.itemsize
+    n_stored = dataset.id.get_storage_size()
+    if dataset.chunks is None:
+        if n_stored != n_bytes:
+            raise ValueError(f"array {key!r} of shape {dataset.shape} was announced, but never written.")
+        return
+    n_chunks = math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks))
+    absent = n_chunks - dataset.id.get_num_chunks()
+    if absent > 0:
+        raise ValueError(
+            f"{absent} of {n_chunks} chunks of array {key!r} were announced, but never written; it is incomplete. Make "
+            "it again. If these tiles are all zero, write them."
+        )
+    if not _filters(dataset) and n_stored != n_chunks * n_bytes:
+        raise ValueError(
+            f"chunks of array {key!r} have {n_stored} bytes instead of {n_chunks * n_bytes}; it is damaged."
+        )
+
+
+def _check_chunks(dataset):
+    """Refuse chunks of another size than they should have once unpacked."""
+    filters = _filters(dataset)
+    if not filters:
+        return
+    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    chunks = []
+    dataset.id.chunk_iter(lambda chunk: chunks.append((chunk.chunk_offset, chunk.filter_mask)))
+    for offset, skipped in chunks:
+        used = [one for i, one in enumerate(filters) if not skipped >> i & 1]
+        _, data = dataset.id.read_direct_chunk(offset)
+        try:
+            _check_chunk(data, used, n_bytes)
+        except ValueError as error:
+            raise ValueError(f"the chunk at {offset} is truncated or damaged: {error}") from error
+
+
+def _check_chunk(data, filters, n_bytes):
+    """Follow the size of a chunk through its filters, as far as the first that compresses; unknown ones are let be."""
+    from h5py import h5z
+
+    compressors = {h5z.FILTER_DEFLATE: check_zlib, h5z.FILTER_LZF: check_lzf}
+    for number in reversed(filters):
+        if number == h5z.FILTER_FLETCHER32:
+            data = data[:-_CHECKSUM_BYTES]
+        elif number in compressors:
+            before = filters[: filters.index(number)]
+            if set(before) <= {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}:
+                compressors[number](data, n_bytes + _CHECKSUM_BYTES * before.count(h5z.FILTER_FLETCHER32))
+            return
+        elif number != h5z.FILTER_SHUFFLE:
+            return
+    if len(data) != n_bytes:
+        raise ValueError(f"it has {len(data)} bytes instead of {n_bytes}")
+
+
+@contextmanager
+def _naming_damage(key):
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f"array {key!r} is damaged: copy the file again ({error}).") from error
 
 
 def _unit_of(file):

@@ -19,6 +19,9 @@ class ParquetColumns:
     shape: tuple
     dtype: str
 
+    def verify(self, path):
+        """Nothing to do: pages that have a checksum are compared with it when they are read."""
+
     def read(self, path):
         """Read the columns into one matrix; a missing value is NaN."""
         values = np.empty(self.shape, self.dtype)
@@ -36,6 +39,9 @@ class ParquetLists:
     column: str
     shape: tuple
 
+    def verify(self, path):
+        """Nothing to do: pages that have a checksum are compared with it when they are read."""
+
     def read(self, path):
         """Read the lists as the rows of one matrix."""
         with _open(path) as file:
@@ -46,7 +52,7 @@ class ParquetLists:
         return lists.flatten().to_numpy(zero_copy_only=False).reshape(self.shape)
 
 
-def read_parquet_headers(path, size, features_key, coords_key):
+def read_parquet_headers(path, size, max_ratio, features_key, coords_key):
     """Describe features and coordinates of a parquet file."""
     with _open(path) as file:
         schema = file.schema_arrow  # made anew at each access
@@ -56,13 +62,14 @@ def read_parquet_headers(path, size, features_key, coords_key):
             raise ValueError(f"several columns are named {repeated[0]!r}.")
         coords = _coords_columns(names, coords_key)
         features = _features_columns(schema, coords, features_key)
-        return [None if columns is None else _describe(file, schema, columns, size) for columns in (features, coords)]
+        limits = size, max_ratio
+        return [None if columns is None else _describe(file, schema, columns, limits) for columns in (features, coords)]
 
 
 def _open(path):
     parquet = import_optional("pyarrow.parquet", "data", "Reading parquet feature files")
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, page_checksum_verification=True)
     except ValueError as error:  # pyarrow's ArrowInvalid
         raise ValueError(f"it is truncated or no parquet file: copy it again, or make it again ({error}).") from error
 
@@ -102,22 +109,22 @@ def _known(names, key, argument):
     return key if isinstance(key, str) else keys
 
 
-def _describe(file, schema, columns, size):
+def _describe(file, schema, columns, limits):
     if isinstance(columns, str) and _is_list(schema.field(columns).type):
-        return _describe_lists(file, schema.field(columns).type, columns, size)
+        return _describe_lists(file, schema.field(columns).type, columns, limits)
     columns = (columns,) if isinstance(columns, str) else columns
     dtypes = [_number_type(schema.field(name).type, name) for name in columns]
     dtype = np.result_type(*dtypes)
     shape = (file.metadata.num_rows, len(columns))
-    check_announced(shape, dtype.itemsize, size, compressed=True)
+    check_announced(shape, dtype.itemsize, *limits)
     return ParquetColumns(tuple(columns), shape, dtype.str)
 
 
-def _describe_lists(file, kind, column, size):
+def _describe_lists(file, kind, column, limits):
     n_rows = file.metadata.num_rows
     dtype = _number_type(kind.value_type, column)
     width = kind.list_size if hasattr(kind, "list_size") else _mean_length(file, column)
-    check_announced((n_rows, width), dtype.itemsize, size, compressed=True)
+    check_announced((n_rows, width), dtype.itemsize, *limits)
     return ParquetLists(column, (n_rows, width))
 
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from ..utils._validation import shorten
 from ._array import BagArray
 from ._bag import Bag
-from ._checks import describe_widths
+from ._checks import MAX_RATIO, describe_widths
 from ._files import FORMAT_OF_SUFFIX, FORMATS, SlideFiles, open_feature_file, slide_name
 from ._selection import (
     NO_FILE,
@@ -42,6 +42,7 @@ def read_bags(
     *,
     slides="auto",
     tiling=None,
+    max_ratio=MAX_RATIO,
 ):
     """Make one lazy bag per patient from feature files, reading their headers only.
 
@@ -100,6 +101,9 @@ def read_bags(
     tiling : Tiling, default=None
         By which extractor the features were made and how large the tiles are, of all files. It replaces what the files
         say, which None takes. `Tiling()` says that it is not known, and then nothing is compared.
+    max_ratio : int, default=100
+        How many times the bytes of its file a compressed array may take in memory; 16 MiB it always may. Features of
+        slides reach 1.1 to 3. Raise it for arrays that are nearly constant and that you trust.
 
     Returns
     -------
@@ -146,9 +150,15 @@ def read_bags(
     - ``.npy``, ``.npz``, ``.zarr`` (an array or a group) and ``.parquet`` with one row per tile.
 
     Files are not trusted. Pickled objects are never loaded. What a header announces is compared with the size of the
-    file before memory is taken: uncompressed arrays must fit into it, and compressed ones may announce at most 1,032
-    times its bytes, the most that deflate can reach. What a single compressed chunk turns out to hold is up to the
-    library that unpacks it.
+    file before memory is taken: uncompressed arrays must fit into it, and compressed ones into `max_ratio` times its
+    bytes. Folders, pipes and devices in place of a file are refused.
+
+    Nor is their content, the first time that a process reads it: members of ``.npz`` and ``.pt`` files are compared
+    with their CRC-32, pages of ``.parquet`` and chunks of ``.h5`` with their checksums if they have some, and packed
+    chunks of ``.h5`` and ``.zarr`` must hold what they should, no more and no less. For gzip and its relatives that
+    means that the first reading unpacks them twice. Parts of ``.h5`` and ``.zarr`` that were never written are refused;
+    where the format cannot tell, a warning says that the last tiles are all equal to the fill value.
+    ``.npy`` files and blosc have no checksum, so that a changed byte in them is a changed number.
 
     NaN in the tiles is found when they are read. Estimators refuse it and name the file.
 
@@ -195,7 +205,8 @@ def read_bags(
     if not matched.any():
         raise ValueError(_nothing_matches(table))
     _check_repeated(table[matched])
-    keys = {"format": format, "features_key": features_key, "coords_key": coords_key, "tiling": tiling}
+    keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
+    keys |= {"tiling": tiling, "max_ratio": max_ratio}
     files = _open_all(table["path"][matched], keys)
     _check_widths(files)
     _check_tilings(files)

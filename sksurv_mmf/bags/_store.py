@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.lib import format as npy_format
 from tqdm.auto import tqdm
 
+from ..utils._regular_file import check_regular_file
 from ..utils._validation import shorten, subject
 from ._array import BagArray, BagDtype
 from ._bag import Bag
@@ -383,7 +384,9 @@ def _json_crc32(content):
 def _read_manifest(path):
     """Return the manifest: unit of the coordinates, and size and checksum of each file by its name."""
     manifest = os.path.join(path, MANIFEST)
-    if not os.path.isfile(manifest):
+    if os.path.exists(manifest):
+        check_regular_file(manifest, "The manifest ")
+    else:
         raise FileNotFoundError(f"{path!r} is no bag store: it has no {MANIFEST}. pack_bags makes stores.")
     try:
         with open(manifest, "rb") as stream:
@@ -406,6 +409,7 @@ def _read_manifest(path):
 def _open_file(path, files, name, check_dtype=check_numbers):
     """Path and header of a file that has the announced size."""
     file = os.path.join(path, f"{name}.npy")
+    check_regular_file(file, "its file ")
     size = os.stat(file).st_size
     if size != files[name]["bytes"]:
         raise ValueError(f"{name}.npy has {size} bytes, but should have {files[name]['bytes']}; it is damaged.")

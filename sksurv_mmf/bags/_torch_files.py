@@ -2,15 +2,34 @@
 
 import math
 import pickle
+import pickletools
 import zipfile
 from dataclasses import dataclass
 
 import torch
 
 from ._checks import check_announced, choose_coords, choose_features
+from ._zip_files import check_checksum, open_zip
 
 _REAL = {torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.bool}
 _REAL |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+
+# What the pickle of dense tensors refers to. torch.load with weights_only=True knows more, by which a pickle of some
+# bytes may take any amount of memory: bytearray and tensors that are no storage of the file among them.
+_REBUILD = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"}
+_NAMES = {("torch._utils", name) for name in _REBUILD}
+_NAMES |= {("collections", "OrderedDict"), ("torch", "Size"), ("torch.storage", "UntypedStorage")}
+_NAMES |= {("torch", str(dtype).removeprefix("torch.")) for dtype in _REAL}
+_NAMES |= {("torch", name) for name in dir(torch) if name.endswith("Storage")}
+_REFERENCES = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
+
+# In bytes; that of a tensor has 150.
+_LONGEST_PICKLE = 1 << 20
+
+_MORE_THAN_TENSORS = (
+    "it holds more than tensors, and pickled objects are never loaded from a feature file. Save the tensor alone, with "
+    "torch.save(features, path)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +39,14 @@ class SavedTensor:
     key: str | None
     shape: tuple
 
+    def verify(self, path):
+        """Refuse a file of which a member does not have its checksum."""
+        with open_zip(path, ".pt") as archive:
+            members = archive.infolist()
+            # Told to leave checksums out, torch.save writes zeros.
+            for member in members if any(member.CRC for member in members) else ():
+                check_checksum(archive, member.filename)
+
     def read(self, path):
         """Read the tensor; bfloat16, which numpy lacks, becomes float32."""
         # Mapped, storages cannot reach beyond the file, whatever size the pickle claims.
@@ -28,7 +55,7 @@ class SavedTensor:
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy().copy()
 
 
-def read_torch_headers(path, size, features_key, coords_key):
+def read_torch_headers(path, size, max_ratio, features_key, coords_key):
     """Describe features and coordinates of a ``.pt`` file, reading no storage."""
     _check_archive(path, size)
     content = _load(path, map_location="meta")
@@ -49,8 +76,13 @@ def _check_archive(path, size):
             "it is not a zip archive, as torch.save writes it since version 1.6; it is truncated, older or no file of "
             "PyTorch. If you trust it, load it and save its tensor again."
         )
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    with open_zip(path, ".pt") as archive:
+        _check_members(archive.infolist(), size)
+    # As torch reads it: the archive may say something else to another reader.
+    _check_pickle(torch._C.PyTorchFileReader(path).get_record("data.pkl"))
+
+
+def _check_members(members, size):
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise ValueError("it is a TorchScript archive, which holds code; save the tensor alone with torch.save.")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -59,15 +91,20 @@ def _check_archive(path, size):
         raise ValueError("its members announce more bytes than the file has; it is truncated or damaged.")
 
 
+def _check_pickle(data):
+    """Refuse a pickle that refers to more than dense tensors need, without loading it."""
+    if len(data) > _LONGEST_PICKLE:
+        raise ValueError(f"its pickle has {len(data)} bytes; it holds far more than features.")
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in _REFERENCES and tuple(str(argument).split(" ")) not in _NAMES:
+            raise ValueError(_MORE_THAN_TENSORS)
+
+
 def _load(path, **how):
     try:
         return torch.load(path, weights_only=True, **how)
     except pickle.UnpicklingError:
-        # The message of torch advises to unpickle it after all.
-        raise ValueError(
-            "it holds more than tensors, and pickled objects are never loaded from a feature file. Save the tensor "
-            "alone, with torch.save(features, path)."
-        ) from None
+        raise ValueError(_MORE_THAN_TENSORS) from None  # the message of torch advises to unpickle it after all
 
 
 def _describe(key, tensor, size):

@@ -11,6 +11,7 @@ from sksurv.util import Surv
 from ..bags._array import BagArray
 from ..bags._bag import Bag
 
+INFORMATIVE_GENES = 10
 GENES_PER_BLOCK = 10
 GENE_CORRELATION = 0.3  # of two genes of a block
 MARKER_SHIFT = 3.0  # how far witness tiles lie from the others; their projections have AUC Phi(3 / sqrt(2)) = 0.98
@@ -25,7 +26,7 @@ WEIBULL_SCALE = 60.0  # months
     {
         "n_patients": [Interval(Integral, 2, None, closed="left")],
         "n_genes": [Interval(Integral, 1, None, closed="left")],
-        "n_informative_genes": [Interval(Integral, 1, None, closed="left")],
+        "n_informative_genes": [Interval(Integral, 1, None, closed="left"), None],
         "n_tiles": [tuple, Interval(Integral, 1, None, closed="left")],
         "n_tile_features": [Interval(Integral, 2, None, closed="left")],
         "witness_rate": [Interval(Real, 0, 1, closed="both")],
@@ -42,7 +43,7 @@ def make_multimodal_survival(
     *,
     n_patients=200,
     n_genes=100,
-    n_informative_genes=10,
+    n_informative_genes=None,
     n_tiles=(20, 60),
     n_tile_features=32,
     witness_rate=0.2,
@@ -66,9 +67,9 @@ def make_multimodal_survival(
     n_genes : int, default=100
         Number of genes, standard normal, correlated (0.3) within blocks of ten.
 
-    n_informative_genes : int, default=10
-        Number of genes, chosen at random, that make up the RNA score. Their weights are equal in size and random
-        in sign.
+    n_informative_genes : int, default=None
+        Number of genes, chosen at random, that make up the RNA score; None is 10, or all if there are fewer. Their
+        weights are equal in size and random in sign.
 
     n_tiles : tuple of (int, int) or int, default=(20, 60)
         Smallest and largest number of tiles of a patient (uniform in between), or the number for all.
@@ -154,6 +155,8 @@ def make_multimodal_survival(
     >>> int(cohort.y["event"].sum())
     30
     """
+    if n_informative_genes is None:
+        n_informative_genes = min(INFORMATIVE_GENES, n_genes)
     if n_informative_genes > n_genes:
         raise ValueError(f"n_informative_genes must be at most n_genes={n_genes}, got {n_informative_genes}.")
     n_tiles = _check_n_tiles(n_tiles)
@@ -199,10 +202,12 @@ def _random_streams(random_state, names):
 
 
 def _check_n_tiles(n_tiles):
-    low, high = (n_tiles, n_tiles) if isinstance(n_tiles, Integral) else n_tiles
-    if not 1 <= low <= high:
-        raise ValueError(f"n_tiles must be a number or a pair (low, high) with 1 <= low <= high, got {n_tiles}.")
-    return low, high
+    pair = (n_tiles, n_tiles) if isinstance(n_tiles, Integral) else n_tiles
+    if len(pair) != 2 or not all(isinstance(one, Integral) for one in pair) or not 1 <= pair[0] <= pair[1]:
+        raise ValueError(
+            f"n_tiles must be a number or a pair of whole numbers (low, high) with 1 <= low <= high, got {n_tiles}."
+        )
+    return pair
 
 
 def _count_missing(missing, n_patients):
@@ -211,7 +216,7 @@ def _count_missing(missing, n_patients):
         return {"wsi": total // 2, "rna": total - total // 2}
     counts = {"wsi": 0, "rna": 0}
     for name, share in missing.items():
-        if name not in counts or not 0 <= share <= 1:
+        if name not in counts or not isinstance(share, Real) or not 0 <= share <= 1:
             raise ValueError(f"missing must give shares in [0, 1] for 'wsi' and 'rna', got {{{name!r}: {share!r}}}.")
         counts[name] = round(share * n_patients)
     if sum(counts.values()) > n_patients:

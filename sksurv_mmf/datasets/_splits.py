@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ..utils._validation import shorten
+from ._split_files import SIDES, find_folds, read_sides
 
 FILE_NAME = re.compile(r"splits_(\d+)\.csv")
 
@@ -115,28 +117,38 @@ class PublishedSplits(BaseCrossValidator):
     },
     prefer_skip_nested_validation=True,
 )
-def read_survival_splits(path, patients, *, train="train", test="val", patient_of=None, on_mismatch="raise"):
+def read_survival_splits(path, patients, *, train="train", test="auto", patient_of=None, on_mismatch="raise"):
     """Read the folds that others have published, to compare models with theirs on the same patients.
 
-    The format is that of many repositories of computational pathology, PORPOISE and MCAT among them: a folder with a
-    file ``splits_<fold>.csv`` for each fold, whose columns name the patients to train on and those to test on.
+    Two layouts of computational pathology are read:
+
+    - of CLAM, PORPOISE, MCAT, SurvPath and many others: a folder with a file ``splits_<fold>.csv`` for each fold, whose
+      columns name the patients, or slides, to train on and those to test on; ``splits_<fold>_bool.csv`` says the same,
+      and is read if the others are absent,
+    - of MMP: a folder for each fold, whose name ends in ``k=<fold>``, with files ``train.csv``, ``test.csv`` and
+      perhaps ``val.csv`` that have a row for each slide and the patients in the column ``case_id``.
+
+    Files are UTF-8 text separated by commas, semicolons or tabs.
 
     Parameters
     ----------
     path : str or Path
-        The folder.
+        The folder that has the files or folders of all folds, or the folder of a single fold. Of a folder that has
+        several cohorts, ``TCGA_BLCA_overall_survival_k=0`` and so on, it is what the names of one begin with:
+        ``"splits/survival/TCGA_BLCA_overall_survival"``.
     patients : DataFrame, Index or array-like of shape (n_patients,)
         The cohort: X, whose index is the patient, or the patients themselves. They are compared as text.
     train : str or list of str, default="train"
-        Column or columns with the patients to train on.
-    test : str or list of str, default="val"
-        Column or columns with the patients to test on. The files of PORPOISE and MCAT have no third column: what they
-        call validation is where their results are from.
+        Column or columns with the patients to train on; in the layout of MMP the file or files.
+    test : str or list of str, default="auto"
+        Column or columns with the patients to test on. "auto" is "test" if there are any, and otherwise "val": the
+        files of PORPOISE and MCAT have no third column, and what they call validation is where their results are from.
     patient_of : callable, default=None
-        Makes the patient from an entry, where the files name slides: ``lambda slide: slide[:12]`` for TCGA.
+        Makes the patient from an entry, where the files name slides: ``lambda slide: slide[:12]`` for TCGA. In the
+        layout of MMP it is given the column ``slide_id``.
     on_mismatch : {"raise", "warn"}, default="raise"
-        What to do if a file names patients who are not in the cohort, or leaves out some who are: refuse, or warn and
-        leave them out of that fold.
+        What to do if a file names patients who are not in the cohort, leaves out some who are, or has some on a third
+        side, neither trained nor tested on: refuse, or warn and leave them out of that fold.
 
     Returns
     -------
@@ -148,8 +160,8 @@ def read_survival_splits(path, patients, *, train="train", test="val", patient_o
     FileNotFoundError
         If the folder has no such files, or one is missing between others.
     ValueError
-        If a file lacks a column, trains and tests on the same patient, repeats one, or, unless told to warn, does not
-        match the cohort.
+        If a file is empty, no text or no table, lacks a column, trains and tests on the same patient, repeats one, or,
+        unless told to warn, does not match the cohort.
 
     See Also
     --------
@@ -171,45 +183,40 @@ def read_survival_splits(path, patients, *, train="train", test="val", patient_o
     if len(known) < len(cohort):
         raise ValueError(f"patients are repeated: {shorten(cohort[cohort.astype(str).duplicated()].unique())}.")
     folds = []
-    for file in find_split_files(Path(path)):
-        sides = read_fold(file, [train] if isinstance(train, str) else train, [test] if isinstance(test, str) else test)
-        sides = [unique_patients(names, file, patient_of) for names in sides]
-        check_overlap(*sides, file)
-        report(mismatches(*sides, known, file), on_mismatch)
-        folds.append(tuple([known[name] for name in names if name in known] for names in sides))
+    for place in find_folds(Path(path)):
+        sides, is_repeated = read_sides(place, by_slide=patient_of is not None)
+        sides = {side: unique_patients(names, place, patient_of, is_repeated) for side, names in sides.items()}
+        if test == "auto":  # the first fold decides for all
+            test = "test" if sides.get("test") else "val"
+        train_on, test_on = choose_sides(sides, train, test, place)
+        check_overlap(train_on, test_on, place)
+        used = {*train_on, *test_on}
+        third = {side: names for side, names in sides.items() if side in SIDES and not used.issuperset(names)}
+        report(mismatches(train_on, test_on, third, known, place), on_mismatch)
+        folds.append(tuple([known[name] for name in names if name in known] for names in (train_on, test_on)))
         if not all(folds[-1]):
-            raise ValueError(f"{file} leaves nobody of the cohort to train on or to test on.")
+            raise ValueError(f"{place} leaves nobody of the cohort to train on or to test on.")
     return PublishedSplits(folds, list(cohort))
 
 
-def find_split_files(folder):
-    """The files of a folder in the order of their folds."""
-    found = {int(match[1]): file for file in folder.glob("splits_*.csv") if (match := FILE_NAME.fullmatch(file.name))}
-    if not found:
-        raise FileNotFoundError(f"{folder} has no files splits_0.csv, splits_1.csv and so on.")
-    absent = sorted(set(range(max(found))) - found.keys())
-    if absent:
-        raise FileNotFoundError(f"{folder} lacks splits_{absent[0]}.csv, but has splits_{max(found)}.csv.")
-    return [found[fold] for fold in sorted(found)]
+def choose_sides(sides, train, test, place):
+    """The patients to train on and those to test on."""
+    chosen = [[one] if isinstance(one, str) else one for one in (train, test)]
+    for side in (side for one in chosen for side in one):
+        if side not in sides:
+            what = f"file {side}.csv" if place.is_dir() else f"column {side!r}"
+            raise ValueError(f"{place} has no {what}, only {shorten(sides)}.")
+    return [list(dict.fromkeys(name for side in one for name in sides[side])) for one in chosen]
 
 
-def read_fold(file, *sides):
-    """The entries of the columns of each side, as text."""
-    table = pd.read_csv(file, dtype=str)
-    for column in (column for columns in sides for column in columns):
-        if column not in table:
-            raise ValueError(f"{file} has no column {column!r}, only {shorten(table.columns[1:])}.")
-    return [[name.strip() for column in columns for name in table[column].dropna()] for columns in sides]
-
-
-def unique_patients(names, file, patient_of):
+def unique_patients(names, place, patient_of, is_repeated):
     """The patients of one side, each once."""
     if patient_of is not None:
         return list(dict.fromkeys(str(patient_of(name)) for name in names))
-    if len(set(names)) < len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{file} repeats {shorten(repeated)}. If it names slides, pass patient_of.")
-    return names
+    if len(set(names)) < len(names) and not is_repeated:
+        repeated = sorted(name for name, n in Counter(names).items() if n > 1)
+        raise ValueError(f"{place} repeats {shorten(repeated)}. If it names slides, pass patient_of.")
+    return list(dict.fromkeys(names))
 
 
 def check_overlap(train, test, file):
@@ -219,14 +226,35 @@ def check_overlap(train, test, file):
         raise ValueError(f"{file} trains and tests on the same patients: {shorten(both)}.")
 
 
-def mismatches(train, test, known, file):
+def mismatches(train, test, third, known, file):
     """Yield sentences that say in whom a file and the cohort differ."""
-    named = {*train, *test}
-    strangers, left_out = sorted(named - known.keys()), [name for name in known if name not in named]
+    for side, names in third.items():
+        yield (
+            f"{file} has {len(names)} patients under {side!r}, who are neither trained nor tested on: "
+            f"{shorten(names, 2)}; pass train=['train', {side!r}] to train on them."
+        )
+    used = {*train, *test}
+    named = used.union(*third.values())
+    strangers, left_out = sorted(used - known.keys()), [name for name in known if name not in named]
     if strangers:
-        yield f"{file} names {len(strangers)} of {len(named)} patients who are not in the cohort: {shorten(strangers)}."
+        yield (
+            f"{file} names {len(strangers)} of {len(used)} patients who are not in the cohort: {shorten(strangers)}."
+            f"{hint_of_slides(strangers, known)}"
+        )
     if left_out:
         yield f"{file} does not name {len(left_out)} of the {len(known)} patients of the cohort: {shorten(left_out)}."
+
+
+def hint_of_slides(strangers, known):
+    """What to do if names begin as patients do, as those of slides do."""
+    lengths = {len(name) for name in known}
+    if len(lengths) != 1:
+        return ""
+    (length,) = lengths
+    n_found = sum(name[:length] in known for name in strangers)
+    if not n_found:
+        return ""
+    return f" {n_found} begin as patients of the cohort do: pass patient_of=lambda slide: slide[:{length}]."
 
 
 def report(sentences, on_mismatch):

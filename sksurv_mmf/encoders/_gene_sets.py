@@ -1,29 +1,39 @@
 """Gene sets such as pathways, and which columns of a table belong to them."""
 
-import gzip
 import re
-import zlib
+import warnings
 from collections import Counter
 from collections.abc import Collection
 from functools import partial
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
 from ..utils._validation import SEPARATOR, shorten
+from ._gene_set_files import read_file
 
 
-def read_gene_sets(path: str | PathLike) -> dict[str, list[str]]:
-    r"""Read gene sets from a GMT file, the format of MSigDB.
+def read_gene_sets(path: str | PathLike, descriptions: bool | str = "auto") -> dict[str, list[str]]:
+    r"""Read gene sets from a file in the formats GMT, GMX or CSV.
 
-    Each line is one gene set: its name, a description and its genes, separated by tabs. Blank lines are skipped, and a
-    gene that a set names twice counts once.
+    Which of them it is shows in the file:
+
+    - GMT, of MSigDB and others: each line is one gene set, its name, a description and its genes, separated by tabs,
+    - GMX: the same in columns. So is read what ends in ``.gmx``, or has nothing but empty fields, "na" and addresses
+      in its second line,
+    - CSV, of SurvPath and others (``combine_signatures.csv``): each column has genes under the name of the set. So is
+      read what ends in ``.csv``, or has commas and no tab in its first line.
+
+    Blank lines and fields are skipped, in columns also "na" and "NaN", and a gene that a set names twice counts once.
 
     Parameters
     ----------
     path : str or path-like
         The file, UTF-8 text that may be compressed by gzip.
+    descriptions : {"auto", True, False}, default="auto"
+        Whether names are followed by descriptions in a GMT or GMX file. Some are written without, and then the first
+        gene of each set stands in their place. "auto" takes what is there for genes if at least half are genes of
+        other sets, or if all are written like genes, and warns of it.
 
     Returns
     -------
@@ -32,10 +42,18 @@ def read_gene_sets(path: str | PathLike) -> dict[str, list[str]]:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     TypeError
         If path is no path.
     ValueError
-        If the file is no text, if a line is no gene set or repeats a name, or if there is none.
+        If the file is no text, or far larger than it looks; if a line is no gene set or repeats a name, or if there is
+        none.
+
+    Warns
+    -----
+    UserWarning
+        If "auto" finds genes in the place of descriptions.
 
     Examples
     --------
@@ -48,56 +66,12 @@ def read_gene_sets(path: str | PathLike) -> dict[str, list[str]]:
     ...     read_gene_sets(path)
     {'APOPTOSIS': ['TP53', 'BAX'], 'HYPOXIA': ['VEGFA', 'CA9']}
     """
-    gene_sets, found_in = {}, {}
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        name, genes = parse_line(line, where := f"{path}, line {number}")
-        if name in found_in:
-            raise ValueError(
-                f"{where}: gene set {name!r} is in line {found_in[name]} already. Rename or remove one of the two."
-            )
-        gene_sets[name], found_in[name] = genes, number
-    if not gene_sets:
-        raise ValueError(f"{path} has no gene sets.")
-    return gene_sets
-
-
-def read_lines(path: str | PathLike) -> list[str]:
-    """Lines of a text file in UTF-8, decompressed if it is a gzip file."""
     if not isinstance(path, str | PathLike):
-        raise TypeError(f"path must be a str or path-like that names a GMT file, got {path!r}.")
-    if Path(path).is_dir():
-        raise ValueError(f"path={str(path)!r} is a directory; a GMT file is expected.")
-    with open(path, "rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    try:
-        # Editors of tables like to put a byte order mark in front, which is no part of the first name.
-        with (gzip.open if is_gzip else open)(path, "rt", encoding="utf-8-sig") as lines:
-            return list(lines)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no text in UTF-8 ({error}). If it is text in another encoding, save it as UTF-8, for example "
-            "with path.write_text(path.read_text('latin-1'), 'utf-8')."
-        ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is a damaged gzip file: {error}") from None
-
-
-def parse_line(line: str, where: str) -> tuple[str, list[str]]:
-    """Name and genes of one line of a GMT file; `where` it is goes into the errors."""
-    name, *rest = (field.strip() for field in line.split("\t"))
-    got = repr(line.rstrip("\r\n")[:40])
-    if not rest:
-        raise ValueError(
-            f"{where}: expected the name of a gene set, a description and genes, separated by tabs, got {got}."
-        )
-    if not name:
-        raise ValueError(f"{where}: the name of the gene set, which is the first field, is empty: {got}.")
-    genes = unique(gene for gene in rest[1:] if gene)
-    if not genes:
-        raise ValueError(f"{where}: gene set {name!r} has no genes. The first two fields are name and description.")
-    return name, genes
+        raise TypeError(f"path must be a str or path-like that names a file of gene sets, got {path!r}.")
+    if descriptions not in ("auto", True, False):
+        raise ValueError(f"descriptions must be 'auto', True or False, got {descriptions!r}.")
+    gene_sets, _ = read_file(path, descriptions)
+    return gene_sets
 
 
 def unique(names) -> list[str]:
@@ -132,6 +106,19 @@ def find_columns(gene_sets: dict[str, list[str]], feature_names: list[str]) -> d
             "these columns."
         )
     return {name: [position[gene] for gene in genes if gene in position] for name, genes in gene_sets.items()}
+
+
+def warn_of_genes_as_names(names: Collection[str], descriptions: Collection[str], feature_names: list[str]) -> None:
+    """Warn of names and descriptions of gene sets that are columns: they may be genes that no set was given."""
+    columns = set(feature_names)
+    for what, texts in [("names", names), ("descriptions", descriptions)]:
+        if found := [text for text in texts if text in columns]:
+            warnings.warn(
+                f"{len(found)} of {len(texts)} {what} of gene sets are columns too, such as {shorten(found, 2)}, and "
+                "are not read as genes. Look whether sets are the lines or the columns of their file, and whether it "
+                "has descriptions (see read_gene_sets); if sets are named after genes, rename them.",
+                stacklevel=3,
+            )
 
 
 def describe_mismatch(gene_sets: dict[str, list[str]], feature_names: list[str]) -> str:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..bags._packed import PackedBags
 from ..utils._validation import PROBABILITY, shorten
 from ._base import Encoder
-from ._gene_sets import check_gene_sets, describe_mismatch, find_columns, read_gene_sets
+from ._gene_set_files import read_file
+from ._gene_sets import check_gene_sets, describe_mismatch, find_columns, warn_of_genes_as_names
 from ._snn import ACTIVATIONS
 
 
@@ -29,7 +30,7 @@ class PathwaySNN(Encoder):
     Parameters
     ----------
     gene_sets : dict of str to list of str, str or path-like
-        Genes of each set, or a GMT file, which is read in `fit` (see :func:`read_gene_sets`). A gene is the column
+        Genes of each set, or a file of them, which is read in `fit` (see :func:`read_gene_sets`). A gene is the column
         that has its name, letter for letter. Columns lose their prefix first if it is the name of the modality:
         ``rna__TP53`` is the gene TP53 of the modality "rna", but is called ``rna__TP53`` in one of another name. A
         gene may be in several sets; columns in no set are not read.
@@ -124,9 +125,16 @@ class PathwaySNN(Encoder):
         ------
         ValueError
             If the gene sets cannot be read, names of columns are repeated, or no set has enough genes among them.
+
+        Warns
+        -----
+        UserWarning
+            If sets have too few genes among the columns, or names or descriptions of sets are columns.
         """
-        is_dict = isinstance(self.gene_sets, dict)
-        gene_sets = check_gene_sets(self.gene_sets) if is_dict else read_gene_sets(self.gene_sets)
+        if isinstance(self.gene_sets, dict):
+            gene_sets, descriptions = check_gene_sets(self.gene_sets), {}
+        else:
+            gene_sets, descriptions = read_file(self.gene_sets, "auto")
         columns = find_columns(gene_sets, feature_names)
         too_small = [name for name, found in columns.items() if len(found) < self.min_genes]
         if len(too_small) == len(columns):
@@ -140,6 +148,7 @@ class PathwaySNN(Encoder):
                 f"genes and are left out: {shorten(too_small)}.",
                 stacklevel=2,
             )
+        warn_of_genes_as_names(gene_sets, list(descriptions.values()), feature_names)
         self.columns_ = {name: np.array(found) for name, found in columns.items() if len(found) >= self.min_genes}
         read = set(np.concatenate(list(self.columns_.values())).tolist())
         self.unread_features_ = [name for i, name in enumerate(feature_names) if i not in read]

@@ -13,6 +13,8 @@ from ._base import Objective, check_times_differ, never_falling
 
 MARGIN = 1e-6  # how far the outer edges lie outside the observed times, as in the published code
 
+FEW_BINS = 10  # so many may be asked for whatever the number of events; what is too many is merged then
+
 
 def survival_bin_edges(event: np.ndarray, time: np.ndarray, n_bins: int) -> np.ndarray:
     """Edges of `n_bins` time bins ``[a, b)`` with equally many events each.
@@ -91,7 +93,8 @@ class DiscreteHazard(Objective):
     Parameters
     ----------
     n_bins : int, default=4
-        Number of time bins; their edges are quantiles of the uncensored training times.
+        Number of time bins, at most that of the events, or 10 where there are fewer; their edges are quantiles of the
+        uncensored training times.
     alpha : float, default=0.0
         How much censored patients are played down, in [0, 1): their loss counts ``1 - alpha``. Above 0, hazards are
         overestimated, and survival curves are too low.
@@ -150,6 +153,11 @@ class DiscreteHazard(Objective):
 
     def fit(self, event: np.ndarray, time: np.ndarray) -> "DiscreteHazard":
         check_times_differ(time)
+        if self.n_bins > max(event.sum(), FEW_BINS):
+            raise ValueError(
+                f"n_bins={self.n_bins} time bins are more than the {event.sum()} events of the {len(time)} training "
+                "patients, so that some bins have none; take 4, or one for every ten events."
+            )
         self.bin_edges_ = survival_bin_edges(event, time, self.n_bins)
         self.n_outputs_ = len(self.bin_edges_) - 1
         if self.n_outputs_ < self.n_bins:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
+from ..utils._regular_file import check_regular_file
 from ..utils._validation import shorten
 from ._archive import as_path, read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
@@ -192,6 +193,7 @@ def load_model(path, *, trusted=()):
     path = as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
+    check_regular_file(path, "The model ")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils._optional import import_optional
+from ..utils._regular_file import check_regular_file
 
 # A level counts as fine enough if its pixels are larger than wanted by less than this factor: the sides of the levels
 # are whole numbers, so that a downsample of 4 may read 4.0002.
@@ -40,6 +41,7 @@ class Slide:
         self._slide_mpp = slide_mpp
         if not self.path.exists():
             raise FileNotFoundError(f"There is no slide {str(self.path)!r}.")
+        check_regular_file(self.path, "Slide ")
         try:
             self._handle = openslide.OpenSlide(self.path)
         except openslide.OpenSlideError as error:

@@ -286,7 +286,7 @@ class TestGMT:
             read_gene_sets(path)
 
     def test_what_is_no_file(self, tmp_path):
-        with pytest.raises(ValueError, match=r"path='.*' is a directory"):
+        with pytest.raises(ValueError, match=r"path='.*' is a folder; a regular file is expected"):
             read_gene_sets(tmp_path)
         with pytest.raises(TypeError, match=r"path must be .*, got 0"):
             read_gene_sets(0)
