@@ -131,23 +131,12 @@ class TestChunksOfZarr:
             chunk.write_bytes(data)
             assert_refused(tmp_path / "a.zarr", "truncated or damaged")
 
-    @pytest.mark.parametrize(
-        ("codec", "pack"),
-        [
-            (numcodecs.GZip(), lambda data: bytes(numcodecs.GZip().encode(data))),
-            (numcodecs.Zlib(), zlib.compress),
-            (numcodecs.BZ2(), lambda data: bytes(numcodecs.BZ2().encode(data))),
-            (numcodecs.LZMA(), lambda data: bytes(numcodecs.LZMA().encode(data))),
-            (numcodecs.Zstd(), lambda data: bytes(numcodecs.Zstd().encode(data))),
-            (numcodecs.LZ4(), lambda data: bytes(numcodecs.LZ4().encode(data))),
-            (numcodecs.Blosc(), lambda data: bytes(numcodecs.Blosc().encode(data))),
-        ],
-        ids=str,
-    )
+    @pytest.mark.parametrize("codec", ["GZip", "Zlib", "BZ2", "LZMA", "Zstd", "LZ4", "Blosc"])
     @pytest.mark.parametrize("size", [7, 3199, 3201, 20_000_000])
-    def test_chunks_of_another_size_are_refused(self, tmp_path, codec, pack, size):
+    def test_chunks_of_another_size_are_refused(self, tmp_path, codec, size):
+        codec = getattr(numcodecs, codec)()
         zarr.create_array(tmp_path / "a.zarr", data=FEATURES, chunks=(50, 16), zarr_format=2, compressors=codec)
-        (tmp_path / "a.zarr" / "1.0").write_bytes(pack(bytes(size)))
+        (tmp_path / "a.zarr" / "1.0").write_bytes(bytes(codec.encode(bytes(size))))
         assert_refused(
             tmp_path / "a.zarr", r"chunk '1\.0' is truncated or damaged: it holds (more|\d+) bytes instead of 3200"
         )
