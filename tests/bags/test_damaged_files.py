@@ -105,7 +105,7 @@ ZARR += [{"compressors": [ZstdCodec(checksum=True), Crc32cCodec()]}]
 
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr")
 class TestChunksOfZarr:
-    @pytest.mark.parametrize("how", ZARR, ids=str)
+    @pytest.mark.parametrize("how", ZARR)
     def test_truncated_chunks_are_refused(self, tmp_path, how):
         path = tmp_path / "a.zarr"
         zarr.create_array(path, data=FEATURES, **({"chunks": (50, 16)} | how))
