@@ -17,7 +17,7 @@ CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 
 def split(cv, X, y):
     """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
-    check_frame(X)
+    X = check_frame(X)
     if isinstance(cv, str):
         return [(None, slice(None))]
     check_lengths(X, y)

@@ -13,12 +13,11 @@ from sksurv.util import check_y_survival
 from ..cohort._columns import columns_of, prefixes
 from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
-from ..utils._frames import as_frame, check_is_table
 from ..utils._outcome import align_outcome
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._validation import shorten
 from ._folds import CV_OBJECT, on_test_folds, split
-from ._models import check_lengths
+from ._models import check_frame, check_lengths
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
 
@@ -129,12 +128,12 @@ def modality_importance(
     >>> importance.table["drop"].idxmax()
     'rna'
     """
-    check_is_table(X)
-    X = as_frame(X)
-    names = prefixes(X) if isinstance(X, pd.DataFrame) else []
+    X = check_frame(X)
+    names = prefixes(X)
     if not names:
-        found = shorten(X.columns, 3) if isinstance(X, pd.DataFrame) else f"X is a {type(X).__name__}"
-        raise ValueError(f"X has no modalities: no column is named '<modality>__<feature>', but {found}.")
+        raise ValueError(
+            f"X has no modalities: no column is named '<modality>__<feature>', but {shorten(X.columns, 3)}."
+        )
     random_state = check_random_state(random_state)
     y = align_outcome(y, X)
     folds = split(cv, X, y)

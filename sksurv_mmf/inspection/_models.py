@@ -5,6 +5,8 @@ from collections.abc import Hashable
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from ..utils._frames import as_frame, check_is_table
+
 
 def check_model(estimator, method="predict", fitted=True):
     """Refuse what is no estimator, has no such `method`, or is not `fitted`."""
@@ -28,9 +30,12 @@ def check_model(estimator, method="predict", fitted=True):
 
 
 def check_frame(X):
-    """Refuse an X that is no frame, where patients or modalities are found by name."""
+    """X as a frame of pandas; refuse what is no frame, where patients or modalities are found by name."""
+    check_is_table(X)
+    X = as_frame(X)
     if not isinstance(X, pd.DataFrame):
         raise TypeError(f"X must be a DataFrame with one row per patient, got {type(X).__name__}.")
+    return X
 
 
 def check_lengths(X, y):

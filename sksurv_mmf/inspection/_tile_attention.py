@@ -12,7 +12,6 @@ from sklearn.utils._param_validation import validate_params
 from ..bags._checks import COORD_UNITS
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE, level0_side
-from ..utils._frames import as_frame
 from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
 from ._models import check_frame, check_hashable, check_model
@@ -164,8 +163,7 @@ class TileAttentionDisplay:
             If the patient is not in X or has no tiles, or has several slides with coordinates and none is named.
         """
         check_model(estimator)
-        X = as_frame(X)
-        check_frame(X)
+        X = check_frame(X)
         if patient is not None:
             check_hashable("patient", patient)
         if patient is not None and patient not in X.index:
