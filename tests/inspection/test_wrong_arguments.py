@@ -185,9 +185,7 @@ def test_tile_weights_that_are_none(cohort, network, weight):
 @pytest.mark.parametrize("X", [None, 3, "X", {"a": 1}, [1, 2], np.ones((3, 4))], ids=repr)
 @pytest.mark.parametrize("name", ["TileAttentionDisplay", "modality_importance", "modality_importance, folds"])
 def test_an_X_that_is_no_frame(cohort, network, name, X):
-    with pytest.raises(
-        (TypeError, ValueError), match=r"X must be a DataFrame|X is .* but a frame is expected|'X' parameter"
-    ):
+    with pytest.raises((TypeError, ValueError), match=r"X must be a DataFrame|but a frame is expected|'X' parameter"):
         LOOKS[name](network, X, cohort.y)
 
 
@@ -195,7 +193,7 @@ def test_an_X_that_is_no_frame(cohort, network, name, X):
 @pytest.mark.parametrize(
     ("y", "cv", "message"),
     [
-        (None, 2, "requires y to be passed, but the target y is None"),
+        (None, 2, "the target y is None|y must be the outcome of the patients, .* got None"),
         (3, 2, "y must be a structured array of event and time, but is a int"),
         ("short", 2, "X has 30 patients and y has 5"),
         ("all", [], r"cv=\[\] gave no fold"),
