@@ -115,6 +115,9 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         self.cv = cv
         self.alpha = alpha
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "unique_times_")
+
     def fit(self, X, y):
         """Fit one estimator per modality, and their combination.
 
@@ -138,6 +141,7 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         """
         self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
         self._validate_params()
+        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._columns = select_columns(X, self.modalities)

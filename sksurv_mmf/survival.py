@@ -102,7 +102,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     balance : bool, default=False
         Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Additional callbacks of the training loop, also as ``(name, callback)``. They are copied before use.
+        Additional callbacks of the training loop, also as ``(name, callback)``. They are copied before use. A
+        KeyboardInterrupt that one raises is an interrupt and leaves `fit`, unlike in skorch: to end training early,
+        use `skorch.callbacks.EarlyStopping`, or a subclass of it that raises when its ``misses_`` reach ``patience``.
     device : str, default="auto"
         "cpu", "cuda", another torch device, or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -233,6 +235,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "unique_times_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
@@ -260,6 +265,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
             If a parameter, X or y is not usable. The message names the argument, column or patient.
         """
         self._check_parameters()
+        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
         X = check_table(self, X, reset=True)
         event, time = check_outcome(y, X.index)
         self._layout, encoders = self._plan(X)
