@@ -119,6 +119,9 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         self.cv = cv
         self.alpha = alpha
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "unique_times_")
+
     def fit(self, X, y):
         """Fit one estimator per modality, and their combination.
 
@@ -148,6 +151,7 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         """
         self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
         self._validate_params()
+        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
         X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
         warn_of_leak(X, event, time)

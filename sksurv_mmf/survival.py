@@ -109,7 +109,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
     balance : bool, default=False
         Draw training patients with replacement, all combinations of censoring and (if any) time bin equally likely.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Additional callbacks of the training loop, also as ``(name, callback)``. They are copied before use.
+        Additional callbacks of the training loop, also as ``(name, callback)``. They are copied before use. A
+        KeyboardInterrupt that one raises is an interrupt and leaves `fit`, unlike in skorch: to end training early,
+        use `skorch.callbacks.EarlyStopping`, or a subclass of it that raises when its ``misses_`` reach ``patience``.
     device : str, default="auto"
         "cpu", "cuda", another torch device, or "auto" for a GPU where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -249,6 +251,9 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "unique_times_")
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
@@ -282,6 +287,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
             If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
         """
         self._check_parameters()
+        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
         X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
         warn_of_leak(X, event, time)

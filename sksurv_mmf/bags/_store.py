@@ -3,10 +3,8 @@
 import io
 import json
 import os
-import secrets
-import shutil
 import zlib
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -17,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ..utils._regular_file import check_regular_file
 from ..utils._validation import shorten, subject
+from ..utils._writing import writing
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._checks import COORD_UNITS, check_numbers
@@ -98,8 +97,8 @@ def pack_bags(bags, path, dtype="float32"):
         One bag per patient; the index is the patient, a string or a whole number. A missing bag stays missing.
     path : str or path-like
         Folder to make. It gets its name when it is complete; until then the files are in a folder beside it whose
-        name begins with a dot and ends in ``.partial``. An error removes that folder; if the process is killed it
-        stays, and you can delete it.
+        name begins with a dot and ends in ``.partial``. An error removes that folder; if the process is killed, the
+        next call that writes beside it does.
     dtype : {"float16", "float32"}, default="float32"
         Type of the stored features. float16 takes half the space and rounds to 11 significant bits.
 
@@ -111,7 +110,7 @@ def pack_bags(bags, path, dtype="float32"):
     Raises
     ------
     FileExistsError
-        If there is something at `path` already.
+        If there is something at `path`, already or because another process has packed a store there in the meantime.
     TypeError
         If `bags` is not a series of bags.
     ValueError
@@ -165,9 +164,8 @@ def pack_bags(bags, path, dtype="float32"):
         raise ValueError(f"dtype must be 'float16' or 'float32', got {dtype!r}.")
     ids = _check_bags(bags)
     path = os.path.abspath(os.fsdecode(path))
-    if os.path.lexists(path):
-        raise FileExistsError(f"{path!r} exists already; choose another path or remove it first.")
-    with _renamed_when_complete(path) as folder:
+    with writing(path) as folder:
+        folder.mkdir()
         _write_store(folder, bags.array, ids, np.dtype(dtype).newbyteorder("<"))
     return open_bags(path)
 
@@ -252,21 +250,6 @@ def _check_bags(bags):
     return np.array(bags.index, dtype="<U")
 
 
-@contextmanager
-def _renamed_when_complete(path):
-    """Make a folder that is called `path` if all goes well, and is gone otherwise."""
-    parent, name = os.path.split(path)
-    # Not tempfile.mkdtemp, whose folders nobody else can read.
-    folder = os.path.join(parent, f".{name}.{secrets.token_hex(4)}.partial")
-    os.mkdir(folder)
-    try:
-        yield folder
-        os.rename(folder, path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
 def _write_store(folder, bags, ids, dtype):
     n_tiles, n_features = int(bags.n_tiles.sum()), bags.n_features
     slides = [_slides_of(bag) for bag in bags if bag is not pd.NA]
@@ -282,9 +265,10 @@ def _write_store(folder, bags, ids, dtype):
     with ExitStack() as stack:
         features = stack.enter_context(_MatrixWriter(folder, "features", (n_tiles, n_features), dtype))
         coords = stack.enter_context(_MatrixWriter(folder, "coords", (n_tiles, 2), np.dtype("<f8")))
+        bar = stack.enter_context(tqdm(ids.tolist(), desc="packing", unit="bag", disable=None))
         written = [
             (False, 0) if bag is pd.NA else _write_bag(bag, patient, features, coords)
-            for patient, bag in zip(tqdm(ids.tolist(), desc="packing", unit="bag", disable=None), bags)
+            for patient, bag in zip(bar, bags)
         ]
     has_coords, checksums = zip(*written)
     small |= {"has_coords": np.array(has_coords), "bag_crc32": np.array(checksums, dtype="<u4")}

@@ -4,7 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from ..utils._optional import import_optional
+from ..utils._writing import remove_leftovers, writing
 from ._local import DATA_HOME
 
 DATA_URL = "SKSURV_MMF_DATA_URL"
@@ -22,11 +25,14 @@ class PublicFile:
         Checksum of the contents.
     url : str or None
         Where it is published, at a commit, so that it stays what it is.
+    n_bytes : int
+        Its size, beyond which nothing is downloaded; if it is not known, the largest size that is plausible.
     """
 
     name: str
     sha256: str
     url: str | None = None
+    n_bytes: int = 1 << 30
 
 
 def find_home(data_home):
@@ -49,6 +55,7 @@ def fetch_file(file, folder, base_url=None):
     """
     pooch = import_pooch()
     path = folder / file.name
+    remove_leftovers(folder)
     if path.exists():
         check_sum(pooch, path, file)
         return path
@@ -60,21 +67,49 @@ def fetch_file(file, folder, base_url=None):
     )
     if url is None:
         raise FileNotFoundError(f"{path} is absent, and no public address of this file is known. {way_out}")
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
-        pooch.retrieve(url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
+        # Another process may download the same file; the one that comes last replaces it by its equal.
+        with writing(path, overwrite=True) as unfinished:
+            download(pooch, url, unfinished, file.n_bytes)
+            if pooch.file_hash(str(unfinished), alg="sha256") != file.sha256:
+                raise ValueError("it has another checksum")
     except OSError as error:
         raise ConnectionError(f"{url} cannot be downloaded: {error}. {way_out}") from error
     except ValueError as error:
         raise ValueError(
-            f"What {url} sends is not the file that is expected, of SHA-256 {file.sha256}, and was not kept. Try "
-            "again, or name another mirror by base_url."
+            f"What {url} sends is not the file that is expected, of SHA-256 {file.sha256}, and was not kept: {error}. "
+            "Try again, or name another mirror by base_url."
         ) from error
     return path
 
 
+class _AtMost:
+    """A file that takes so many bytes and no more, however many a server sends."""
+
+    def __init__(self, file, n_bytes):
+        self.file, self.left, self.n_bytes = file, n_bytes, n_bytes
+
+    def write(self, data):
+        self.left -= len(data)
+        if self.left < 0:
+            raise ValueError(f"it has more than {self.n_bytes} bytes")
+        self.file.write(data)
+
+    def flush(self):
+        """Leave it to the file when to write."""
+
+
+def download(pooch, url, path, n_bytes):
+    """Download to a new file, which may have `n_bytes` bytes."""
+    with open(path, "xb") as file, tqdm(total=n_bytes, unit="B", unit_scale=True, desc=path.name) as bar:
+        pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=30)(url, _AtMost(file, n_bytes), None)
+
+
 def check_sum(pooch, path, file):
     """Refuse a file that is not the public one."""
+    if not path.is_file():
+        raise ValueError(f"{path} is no file. Move it away to have the public file downloaded.")
     found = pooch.file_hash(str(path), alg="sha256")
     if found != file.sha256:
         raise ValueError(

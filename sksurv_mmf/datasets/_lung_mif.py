@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import validate_params
 
+from ..utils._writing import writing
 from ._cell_tiles import tile_cells
 from ._download import PublicFile, fetch_file, find_home
 from ._local import assemble_cohort, describe_tiles, encode_clinical, find_cohort, read_bags
@@ -17,6 +18,7 @@ CELLS = PublicFile(
     "fa71cf9826c1a8014294b419f10bfca48afff8700fe32597abe79edd47de0bad",
     "https://raw.githubusercontent.com/julia-wrobel/mxfda/1268caa52ddf5a2272bbc64ecf6c029fd8d0a842/"
     "data-raw/lung_df_small.csv.gz",
+    3_850_306,
 )
 LICENCE = "Artistic-2.0 (VectraPolarisData), as distributed in mxfda (MIT)"
 CITATION = (
@@ -35,7 +37,8 @@ def fetch_lung_mif(data_home=None, base_url=None):
 
     Fifty patients (33 deaths): small, but its tiles have coordinates. The cells (4 MB) are downloaded once, from the
     repository of the R package mxfda at a fixed commit, and compared with a checksum; tiles are made of them once.
-    After that nothing is downloaded any more.
+    After that nothing is downloaded any more. Files appear when they are complete, and what a killed process left is
+    removed by the next call.
 
     Parameters
     ----------
@@ -107,10 +110,10 @@ def _prepare(cells, folder):
         "stage": "stage",
     }
     clinical = cells.groupby("patient_id")[list(columns)].first().rename(columns=columns).rename_axis("patient")
-    unfinished = folder / "unfinished.npz"
-    np.savez_compressed(unfinished, **tile_cells(cells))
-    clinical.to_csv(folder / "clinical.csv")
-    unfinished.replace(folder / "tile_bags.npz")
+    with writing(folder / "tile_bags.npz", overwrite=True) as unfinished:
+        np.savez_compressed(unfinished, **tile_cells(cells))
+    with writing(folder / "clinical.csv", overwrite=True) as unfinished:
+        clinical.to_csv(unfinished)
 
 
 @validate_params({"data_home": [None, str, Path]}, prefer_skip_nested_validation=True)

@@ -11,6 +11,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ..utils._validation import shorten
+from ..utils._writing import writing_into
 from ._split_files import SIDES, find_folds, read_sides
 
 FILE_NAME = re.compile(r"splits_(\d+)\.csv")
@@ -284,7 +285,7 @@ def write_survival_splits(cv, X, y, path, *, overwrite=False):
         Event indicator and time.
     path : str or Path
         The folder, which is made if it does not exist. One file ``splits_<fold>.csv`` is written for each fold, with
-        the columns ``train`` and ``val``.
+        the columns ``train`` and ``val``. The files appear together, once all are written.
     overwrite : bool, default=False
         Whether to remove the files ``splits_<fold>.csv`` that are there, also those of folds that are not written now,
         so that folds do not mix. Other files stay.
@@ -319,12 +320,10 @@ def write_survival_splits(cv, X, y, path, *, overwrite=False):
     if present and not overwrite:
         raise FileExistsError(f"{folder} has {present[0].name} already. Choose another folder or pass overwrite=True.")
     folds = list(check_cv(cv).split(X, y))
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in present:
-        file.unlink()
     names = X.index.astype(str)
-    for fold, (train, test) in enumerate(folds):
-        columns = {"train": names[np.asarray(train)], "val": names[np.asarray(test)]}
-        pd.DataFrame({side: pd.Series(patients) for side, patients in columns.items()}).to_csv(
-            folder / f"splits_{fold}.csv"
-        )
+    with writing_into(folder, replaced=present) as unfinished:
+        for fold, (train, test) in enumerate(folds):
+            columns = {"train": names[np.asarray(train)], "val": names[np.asarray(test)]}
+            pd.DataFrame({side: pd.Series(patients) for side, patients in columns.items()}).to_csv(
+                unfinished / f"splits_{fold}.csv"
+            )

@@ -17,6 +17,7 @@ PREPARED = {
     "rnaseq.parquet": "6c4a3ed692c53c188805b2bfc5ea8105e9a1b04baa5d67c3398138d3cf11a053",
     "mirna.parquet": "4bef63342bba72f3e58c375184d96f107a2152508398138e757890233e5205c9",
 }
+SIZES = {"clinical.csv": 62_722, "hif_bags.npz": 1_538_246, "rnaseq.parquet": 7_145_305, "mirna.parquet": 3_067_677}
 LICENCE = (
     "CC BY-SA 4.0 (human-interpretable features, Path-AI/hif2gene); GPL-3 (expression and clinical tables, "
     "mahmoodlab/PORPOISE and mahmoodlab/MCAT); GPL-2 (miRNA, RTCGA.miRNASeq); underlying TCGA data open access"
@@ -109,7 +110,7 @@ def fetch_tcga_nsclc(
     modalities = check_modalities(modalities)
     folder = find_home(data_home) / "tcga_nsclc"
     for name in needed_files(modalities):
-        fetch_file(PublicFile(name, PREPARED[name]), folder, base_url)
+        fetch_file(PublicFile(name, PREPARED[name], n_bytes=SIZES[name]), folder, base_url)
     result = load_tcga_nsclc(folder.parent, cohort, endpoint, modalities)
     result.update(licence=LICENCE, citation=CITATION)
     return result

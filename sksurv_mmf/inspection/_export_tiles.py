@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE
 from ..utils._optional import import_optional
+from ..utils._writing import check_target, writing, writing_into
 from ._tile_attention import attention_colors, relative_attention, tiles_on_slide
 
 
@@ -58,7 +59,7 @@ def export_geojson(
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     path : str or path-like
-        File to write, by custom ``*.geojson``. It is replaced if it is there.
+        File to write, by custom ``*.geojson``. It is replaced if it is there, as a whole; of a symbolic link, the link.
     patient : object, default=None
         The patient. Not needed if the table has one only.
     slide_name : str, default=None
@@ -112,6 +113,7 @@ def export_geojson(
     >>> export_geojson(weights, "slides/P001.svs", "P001.geojson", patient="P001")  # doctest: +SKIP
     """
     _check_colors(cmap, norm)
+    check_target(path, overwrite=True)
     with Slide(slide, slide_mpp) as opened:
         patient, tiles, coords, side, _ = tiles_on_slide(attention, patient, opened, slide_name, tile_size, mpp)
         name = opened.name
@@ -137,7 +139,8 @@ def export_geojson(
         )
     ]
     collection = {"type": "FeatureCollection", "features": features}
-    Path(path).write_text(json.dumps(collection, allow_nan=False), encoding="utf-8")
+    with writing(path, overwrite=True) as unfinished:
+        unfinished.write_text(json.dumps(collection, allow_nan=False), encoding="utf-8")
 
 
 def _check_colors(cmap, norm):
@@ -207,7 +210,7 @@ def export_tiles(
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     out_dir : str or path-like
-        Folder for the images. It is made if it is not there.
+        Folder for the images. It is made if it is not there. The files appear in it together, once all are made.
     top_k : int, default=10
         Number of tiles; all tiles if there are fewer.
     patient : object, default=None
@@ -224,7 +227,7 @@ def export_tiles(
     slide_mpp : float, default=None
         Side of the slide's finest pixels in um. None takes it from the file; pass it if the file does not say.
     overwrite : bool, default=False
-        Whether to remove the images of an earlier export from the folder.
+        Whether to replace the images and the ``tiles.csv`` of an earlier export. Other files in the folder stay.
 
     Returns
     -------
@@ -251,7 +254,7 @@ def export_tiles(
     >>> index = export_tiles(weights, "slides/P001.svs", "P001_tiles", patient="P001")  # doctest: +SKIP
     """
     out_dir = Path(out_dir)
-    earlier = [*out_dir.glob("*_attention_*_x*_y*.png")]
+    earlier = [*out_dir.glob("*_attention_*_x*_y*.png"), *out_dir.glob("tiles.csv")]
     if earlier and not overwrite:
         raise FileExistsError(f"{str(out_dir)!r} holds an earlier export. Pass overwrite=True, or another out_dir.")
     with Slide(slide, slide_mpp) as opened:
@@ -272,10 +275,8 @@ def export_tiles(
             f"{row.Index:0{len(str(len(top)))}d}_attention_{row.relative:.3g}_x{row.x}_y{row.y}.png"
             for row in index.itertuples()
         ]
-        out_dir.mkdir(parents=True, exist_ok=True)
-        for path in earlier:
-            path.unlink()
-        for row in index.itertuples():
-            opened.read(row.x, row.y, side, tile_size).save(out_dir / row.file)
-    index.to_csv(out_dir / "tiles.csv")
+        with writing_into(out_dir, replaced=earlier) as unfinished:
+            for row in index.itertuples():
+                opened.read(row.x, row.y, side, tile_size).save(unfinished / row.file)
+            index.to_csv(unfinished / "tiles.csv")
     return index

@@ -80,7 +80,8 @@ def compare_models(
     cache : str, Path, joblib.Memory or None, default=None
         Folder in which finished fits are kept. An interrupted run that is started again goes on where it was, and
         other scores of the same fits cost nothing. Needs folds that are the same in every run, so give a splitter that
-        shuffles an int as `random_state`.
+        shuffles an int as `random_state`. The folder holds joblib's pickles, so it must be trusted: one that others
+        may write to is refused, and one that is not there yet is made for you alone.
 
     n_jobs : int, default=None
         Number of fits at a time. None is one, unless `joblib.parallel_config` says otherwise; -1 is one per
@@ -100,8 +101,16 @@ def compare_models(
     Raises
     ------
     ValueError
-        If a patient is there twice, if models, folds or scores are not usable, or if `reference` is no model. Errors
-        of a model are not raised: they are reported in `ModelComparison.fits`, and the other models go on.
+        If a patient is there twice, if models, folds or scores are not usable, if `reference` is no model, or if
+        somebody else could write to the folder `cache`. Errors of a model are not raised: they are reported in
+        `ModelComparison.fits`, and the other models go on.
+    KeyboardInterrupt
+        If the run is interrupted. What was finished stays in the cache, and nothing of the fit in progress.
+
+    Warns
+    -----
+    UserWarning
+        If fits cannot be kept in the cache, for example because the disk is full. The comparison is complete.
 
     Warns
     -----
@@ -133,7 +142,10 @@ def compare_models(
     follow-up) is NaN with a reason, and takes no part in means and tests.
 
     The cache knows a fit by the parameters of the model, X, y and the fold, not by the code of the model. Empty the
-    folder when you have changed code, or updated a library, that the models use. A fit that failed is tried again.
+    folder when you have changed code, or updated a library, that the models use. A fit that failed is tried again, and
+    so is one whose entry is damaged. Files that parameters name, such as gene sets, count with their contents; feature
+    files of bags, and those in a folder that a parameter names, with size, time and a checksum of parts. Files that
+    callbacks name do not count.
 
     Examples
     --------

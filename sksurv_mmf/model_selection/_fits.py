@@ -4,12 +4,13 @@ import time
 
 import joblib
 import numpy as np
-from joblib import Memory, Parallel, delayed
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
 from ..utils._predictions import check_risk
+from ._fit_cache import FitCache, keys_of_fits, warn_of_trouble
 from ._survival_scores import FoldPrediction
 
 
@@ -38,25 +39,20 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
     dict of list
         For each model one `FoldPrediction` per fold, or the text of the error that it raised there.
     """
-    memory = cache if isinstance(cache, Memory) else Memory(cache, verbose=0)
-    fit = memory.cache(fit_and_predict, ignore=["model", "X", "y"])
-    keys = _cache_keys(models, tables, y) if cache is not None else dict.fromkeys(models)
-    jobs = [
-        delayed(_attempt)(fit, model, tables[name], y, train, test, keys[name])
-        for name, model in models.items()
-        for train, test in folds
-    ]
+    kept = FitCache(cache)
+    keys = keys_of_fits(models, tables, y) if kept.is_used else dict.fromkeys(models)
+    fits = [(name, fold) for name in models for fold in range(len(folds))]
+    jobs = [delayed(_attempt)(kept, keys[name], models[name], tables[name], y, *folds[fold]) for name, fold in fits]
     done = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     done = list(tqdm(done, total=len(jobs), desc="comparing models", unit="fit", disable=not verbose))
-    return {name: done[i * len(folds) : (i + 1) * len(folds)] for i, name in enumerate(models)}
+    troubles = {f"{name}, fold {fold}": trouble for (name, fold), (_, trouble) in zip(fits, done) if trouble}
+    warn_of_trouble(troubles, kept.folder, len(fits))
+    predictions = [prediction for prediction, _ in done]
+    return {name: predictions[i * len(folds) : (i + 1) * len(folds)] for i, name in enumerate(models)}
 
 
-def fit_and_predict(model, X, y, train, test, key=None):
-    """Fit a clone to the training patients and predict the test patients.
-
-    `key` stands for model, X and y in the cache. It is made once, and not in a worker process, which does not know the
-    classes of the user's script by name.
-    """
+def fit_and_predict(model, X, y, train, test):
+    """Fit a clone to the training patients and predict the test patients."""
     start = time.perf_counter()
     model = clone(model).fit(_rows(X, train), y[train])
     seconds = time.perf_counter() - start
@@ -86,23 +82,18 @@ def _rows(X, positions):
     return X.iloc[positions] if hasattr(X, "iloc") else X[positions]
 
 
-def _attempt(fit, *arguments):
-    """The prediction, or the error as text. An error is not kept, so that the next run tries again."""
+def _attempt(kept, key, model, X, y, train, test):
+    """The prediction, or the error as text; and why it could not be kept, or None.
+
+    An error is not kept, so that the next run tries again. `key` stands for model, X and y. It is made once, and not in
+    a worker process, which does not know the classes of the user's script by name.
+    """
+    key = (key, joblib.hash((train, test)))
+    prediction = kept.find(key)
+    if prediction is not None:
+        return prediction, None
     try:
-        return fit(*arguments)
+        prediction = fit_and_predict(model, X, y, train, test)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def _cache_keys(models, tables, y):
-    data = {id(X): joblib.hash((X, y)) for X in tables.values()}
-    keys = {}
-    for name, model in models.items():
-        try:
-            keys[name] = joblib.hash(model), data[id(tables[name])]
-        except Exception as error:
-            raise ValueError(
-                f"Fits of model {name!r} cannot be kept in the cache: {error}. Replace lambdas and local functions by "
-                "functions of a module, or leave cache out."
-            ) from error
-    return keys
+        return f"{type(error).__name__}: {error}", None
+    return prediction, kept.keep(key, prediction)

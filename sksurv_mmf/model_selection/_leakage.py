@@ -60,7 +60,7 @@ def selection_leakage(
         Times of interest, as in `compare_models`.
 
     cache : str, Path, joblib.Memory or None, default=None
-        Folder in which finished fits are kept, as in `compare_models`.
+        Folder in which finished fits are kept, as in `compare_models`. It must be trusted.
 
     n_jobs : int, default=None
         Number of fits at a time.
@@ -80,7 +80,8 @@ def selection_leakage(
     Raises
     ------
     ValueError
-        If the pipeline has no transformer, or no step of that name.
+        If the pipeline has no transformer, or no step of that name, or if somebody else could write to the folder
+        `cache`.
 
     See Also
     --------

@@ -3,10 +3,11 @@
 import base64
 import io
 from html import escape
-from pathlib import Path
 
 import numpy as np
 from sksurv.util import check_y_survival
+
+from ..utils._writing import writing
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -47,7 +48,8 @@ def write_report(comparison, path, title, time_unit):
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        with writing(path, overwrite=True) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return text
 
 

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from ..utils._validation import shorten
+from ..utils._writing import writing
 
 
 def as_path(path):
@@ -22,21 +23,15 @@ def write_archive(path, members, overwrite, check):
     `check` is called with the path of the finished file, which still has another name.
     """
     path = as_path(path)
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         raise IsADirectoryError(f"{path} is a folder. Name a file in it, such as {path / 'model.zip'}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first.")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+    with writing(path, overwrite=overwrite) as unfinished:
+        with zipfile.ZipFile(unfinished, "x", zipfile.ZIP_STORED) as archive:
             for name, data in members.items():
                 archive.writestr(name, data)
         check(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read_archive(file):

@@ -44,14 +44,15 @@ def save_model(estimator, path, *, overwrite=False):
         :class:`~sksurv_mmf.LateFusionSurvivalAnalysis` of models that can be saved, a pipeline that contains one, or
         estimators and transformers of scikit-learn, scikit-survival and this package alone.
     path : str or path-like
-        The file, for example ``"model.zip"``. It appears when it is complete and has been loaded once for trial.
+        The file, for example ``"model.zip"``. It appears when it is complete and has been loaded once for trial. What
+        a killed process left beside it is removed.
     overwrite : bool, default=False
-        Whether to replace a file that exists.
+        Whether to replace a file that exists; of a symbolic link, the link and not what it points to.
 
     Raises
     ------
     FileExistsError
-        If there is a file already.
+        If there is a file already, or if another process has saved one there in the meantime.
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError

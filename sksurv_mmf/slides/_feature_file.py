@@ -1,11 +1,14 @@
 """Feature files in the layout of CLAM and TRIDENT."""
 
+import hashlib
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 
+from ..utils._checksum import checksum, sample_checksum
 from ..utils._optional import import_optional
+from ..utils._writing import writing
 
 
 def import_h5py():
@@ -13,24 +16,20 @@ def import_h5py():
     return import_optional("h5py", "slides", "Writing feature files of slides")
 
 
-def write_features(path, coords, batches, attributes, settings):
-    """Write tiles batch by batch, under another name until all of them are there."""
+def write_features(path, coords, batches, attributes, settings, source, overwrite):
+    """Write tiles batch by batch, into a file that appears when all of them are there."""
     h5py = import_h5py()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs["settings"] = json.dumps(settings, default=lambda number: number.item())
-            file["coords"] = coords.astype(np.int32)
-            file["coords"].attrs.update(attributes)
-            start = 0
-            for features in batches:
-                if start == 0:
-                    file.create_dataset("features", (len(coords), features.shape[1]), np.float32)
-                file["features"][start : start + len(features)] = features
-                start += len(features)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path, overwrite=overwrite) as unfinished, h5py.File(unfinished, "x") as file:
+        file.attrs["settings"] = json.dumps(settings, default=lambda number: number.item())
+        file.attrs["source"] = json.dumps(source)
+        file["coords"] = coords.astype(np.int32)
+        file["coords"].attrs.update(attributes)
+        start = 0
+        for features in batches:
+            if start == 0:
+                file.create_dataset("features", (len(coords), features.shape[1]), np.float32)
+            file["features"][start : start + len(features)] = features
+            start += len(features)
 
 
 def read_settings(path):
@@ -42,6 +41,49 @@ def read_settings(path):
             return settings if isinstance(settings, dict) and {"features", "coords"} <= file.keys() else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+def describe_source(slide):
+    """What a slide is recognised by: size, time and checksums of its files."""
+    files = _files_of(slide)
+    return {
+        "bytes": sum(file.stat().st_size for file in files.values()),
+        "modified_ns": _modified(files),
+        "sample_sha256": _combined(sample_checksum, files),
+        "sha256": _combined(checksum, files),
+    }
+
+
+def is_source(path, slide):
+    """Whether a feature file was made from this slide or a copy of it; true as well if the file does not say.
+
+    All of the slide is read only if it has another time than when the features were made.
+    """
+    with import_h5py().File(path, "r") as file:
+        recorded = json.loads(file.attrs.get("source", "null"))
+    if recorded is None:
+        return True
+    files = _files_of(slide)
+    if recorded["sample_sha256"] != _combined(sample_checksum, files):
+        return False
+    return recorded["modified_ns"] == _modified(files) or recorded["sha256"] == _combined(checksum, files)
+
+
+def _files_of(slide):
+    """The files of a slide by name; MIRAX keeps its pixels in a folder beside the file."""
+    slide = Path(slide)
+    beside = slide.with_suffix("").rglob("*") if slide.suffix.lower() == ".mrxs" else []
+    return {str(file.relative_to(slide.parent)): file for file in [slide, *sorted(beside)] if file.is_file()}
+
+
+def _modified(files):
+    return max((file.stat().st_mtime_ns for file in files.values()), default=0)
+
+
+def _combined(function, files):
+    """One checksum of the names and the checksums of several files."""
+    lines = "".join(f"{function(file)} {name}\n" for name, file in files.items())
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
 
 def count_tiles(path):

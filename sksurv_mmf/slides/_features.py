@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from numbers import Integral
@@ -20,8 +21,9 @@ from tqdm.auto import tqdm
 
 from ..utils._device import resolve_device
 from ..utils._validation import shorten
+from ..utils._writing import check_target, remove_leftovers
 from ._encoder import MEAN, STD, imagenet_resnet50
-from ._feature_file import count_tiles, import_h5py, read_settings, write_features
+from ._feature_file import count_tiles, describe_source, import_h5py, is_source, read_settings, write_features
 from ._slide import Slide, import_openslide
 from ._tiling import TILING, find_tiles, level0_side
 
@@ -66,8 +68,8 @@ def extract_features(
     """Tile slides and write the features of their tiles, one file per slide.
 
     A file appears under its name when its slide is finished. After an interruption, call the function again: finished
-    slides are skipped. Files hold ``features`` and ``coords`` as CLAM's and TRIDENT's do, so that tools for these read
-    them.
+    slides are skipped, and what a killed process left in the folder is removed. Files hold ``features`` and ``coords``
+    as CLAM's and TRIDENT's do, so that tools for these read them.
 
     Parameters
     ----------
@@ -101,8 +103,8 @@ def extract_features(
     workers : int, default=4
         Number of threads that read tiles, ahead of the encoder. Features do not depend on it.
     overwrite : bool, default=False
-        Whether to compute files again that were made with other settings, or by other tools. Files made with the same
-        settings are skipped all the same.
+        Whether to compute files again that were made with other settings, by other tools, or from another slide of
+        the same name. Files made with the same settings from the same slide are skipped all the same.
     on_error : {"raise", "warn"}, default="raise"
         What to do about a slide that cannot be read or has no tissue: stop, or warn and go on with the next one.
     verbose : bool, default=True
@@ -117,8 +119,16 @@ def extract_features(
     Raises
     ------
     ValueError
-        If two slides have the same name, if a file is there that was made with other settings, if a slide cannot be
-        tiled (see :func:`tile_slide`), or if the encoder returns something else than one finite vector per tile.
+        If two slides have the same name, if a file is there that was made with other settings or from another slide,
+        if a slide cannot be tiled (see :func:`tile_slide`), or if the encoder returns something else than one finite
+        vector per tile.
+    FileExistsError
+        If another process has meanwhile written the file of a slide with other settings.
+
+    Warns
+    -----
+    UserWarning
+        If another process has meanwhile written the file of a slide with the same settings. That file is kept.
 
     See Also
     --------
@@ -132,7 +142,9 @@ def extract_features(
     ``patch_size_level0``, ``level0_magnification``, ``target_magnification``, ``overlap``, ``name``; and ``level0_mpp``
     and ``mpp``. The attribute ``settings`` of the file says how it was made. It knows the encoder by its class and a
     hash of its weights, but `tissue` and `transform` by name or representation only: after a change of these, pass
-    another folder.
+    another folder. The attribute ``source`` has size, time and checksums of the slide, by which one that was replaced
+    under its name is noticed; a copy with the same contents is the same slide. (Files without this attribute, of
+    earlier versions, are taken to belong to the slide.)
 
     Recent versions of CLAM shrink tiles to 224 pixels before they encode them. To do so, pass a `transform` that does.
 
@@ -152,29 +164,36 @@ def extract_features(
         "encoder": f"{type(encoder).__name__} {fingerprint(encoder)}",
         "transform": describe(transform),
     }
-    finished = [path for path in targets.values() if is_finished(path, settings, overwrite)]
+    finished = [path for source, path in targets.items() if is_finished(path, settings, source, overwrite)]
     os.makedirs(out_dir, exist_ok=True)
+    remove_leftovers(out_dir)
 
-    status = {}
-    for source, path in tqdm(targets.items(), desc="slides", unit="slide", disable=not verbose):
-        if path in finished:
-            status[source.stem] = "skipped"
-            continue
-        try:
-            with Slide(source, slide_mpp) as slide, ThreadPoolExecutor(workers) as pool:
-                coords, side = find_tiles(slide, **tiling), level0_side(slide, tile_size, mpp)
-                tiles = read_ahead(
-                    pool, partial(read_tile, slide, side, tile_size, transform), coords, batch_size + workers
-                )
-                bar = tqdm(tiles, source.stem, len(coords), leave=False, unit="tile", disable=not verbose)
-                features = encode(bar, encoder, batch_size, resolve_device(device))
-                write_features(path, coords, features, tile_attributes(slide, side, tile_size, mpp), settings)
-            status[source.stem] = "written"
-        except (OSError, ValueError) as error:
-            if on_error == "raise":
-                raise
-            warnings.warn(f"No features of slide {source.stem!r}: {error}", stacklevel=2)
-            status[source.stem] = "failed"
+    status = {source.stem: "skipped" for source, path in targets.items() if path in finished}
+    left = {source: path for source, path in targets.items() if path not in finished}
+    with tqdm(left.items(), "slides", len(targets), unit="slide", initial=len(finished), disable=not verbose) as slides:
+        for source, path in slides:
+            try:
+                with Slide(source, slide_mpp) as slide, reading_threads(workers) as pool:
+                    identity = describe_source(source)
+                    coords, side = find_tiles(slide, **tiling), level0_side(slide, tile_size, mpp)
+                    tiles = read_ahead(
+                        pool, partial(read_tile, slide, side, tile_size, transform), coords, batch_size + workers
+                    )
+                    attributes = tile_attributes(slide, side, tile_size, mpp)
+                    with tqdm(tiles, source.stem, len(coords), leave=False, unit="tile", disable=not verbose) as bar:
+                        features = encode(bar, encoder, batch_size, resolve_device(device))
+                        write_features(path, coords, features, attributes, settings, identity, overwrite)
+                status[source.stem] = "written"
+            except (OSError, ValueError) as error:
+                if was_overtaken(error, path, settings, source):
+                    message = f"Another process has just written {str(path)!r} with the same settings; it is kept."
+                    status[source.stem] = "skipped"
+                elif on_error == "raise":
+                    raise
+                else:
+                    message = f"No features of slide {source.stem!r}: {error}"
+                    status[source.stem] = "failed"
+                warnings.warn(message, stacklevel=2)
     return summarize(targets, status)
 
 
@@ -195,22 +214,31 @@ def name_files(paths, out_dir):
     return {path: out_dir / f"{path.stem}.h5" for path in paths}
 
 
-def is_finished(path, settings, overwrite):
-    """Whether the features are there already, made with these settings."""
-    if not path.exists():
+def is_finished(path, settings, slide, overwrite):
+    """Whether the features are there already, made with these settings from this slide."""
+    if not os.path.lexists(path):
         return False
-    theirs = read_settings(path)
-    if theirs == settings:
+    theirs = read_settings(path) if path.is_file() else None
+    same_settings = theirs == settings
+    if same_settings and is_source(path, slide):
         return True
     if overwrite:
+        check_target(path, overwrite)
         return False
     if theirs is None:
         difference = "was not written by extract_features"
+    elif same_settings:
+        difference = f"was made from another slide than {str(slide)!r} now is: its contents have changed"
     else:
         names = [name for name in settings if theirs.get(name) != settings[name]]
         made = ", ".join(f"{name}={theirs.get(name)!r} (now {settings[name]!r})" for name in names)
         difference = f"was made with other settings: {made}"
     raise ValueError(f"{str(path)!r} {difference}. Pass overwrite=True to replace it, or another out_dir.")
+
+
+def was_overtaken(error, path, settings, slide):
+    """Whether the features could not be written because another process has just done so."""
+    return isinstance(error, FileExistsError) and read_settings(path) == settings and is_source(path, slide)
 
 
 def describe(choice):
@@ -232,6 +260,16 @@ def fingerprint(encoder):
 
 def _without_addresses(text):
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+@contextmanager
+def reading_threads(n):
+    """A pool of threads, of which an error or an interrupt does not wait for more than the running tasks."""
+    pool = ThreadPoolExecutor(n)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_ahead(pool, function, items, n_ahead):

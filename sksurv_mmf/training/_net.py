@@ -1,6 +1,7 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
-from contextlib import contextmanager
+import warnings
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from inspect import signature
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 from skorch.history import History
 from skorch.utils import noop
@@ -48,8 +49,28 @@ class ProgressBar(Callback):
         self.bar.update()
 
     def on_train_end(self, net, **kwargs):
-        self.bar.close()
-        del self.bar  # a bar cannot be pickled with the net
+        self.close()
+
+    def close(self):
+        """Finish the bar, if there is one; it cannot be pickled with the net."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+            del self.bar
+
+
+class TrainingEnds(Exception):
+    """Training is to end before its last epoch, as an early stopping asks for."""
+
+
+def has_lost_patience(callback):
+    """Whether a callback has asked for the end of training, in the only way that is told from an interrupt."""
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+def warn_unsaved(text):
+    """Where a checkpoint says what it does: warn of a file that it could not write, which skorch passes over."""
+    if text.startswith("Unable to save"):
+        warnings.warn(f"Checkpoint: {text}", stacklevel=2)
 
 
 class SurvivalNet(NeuralNet):
@@ -66,6 +87,31 @@ class SurvivalNet(NeuralNet):
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
         ]
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train until the last epoch or until an early stopping ends it.
+
+        skorch takes any KeyboardInterrupt for the wish to stop, and a half-trained net for a trained one. Here an
+        interrupt leaves at once.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        with suppress(TrainingEnds):
+            self.fit_loop(X, y, **fit_params)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def notify(self, method_name, **kwargs):
+        """Call a method of all callbacks, and tell an early stopping, which raises KeyboardInterrupt, from others."""
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                if method_name == "on_epoch_end" and has_lost_patience(callback):
+                    raise TrainingEnds from None
+                raise
 
     def get_iterator(self, dataset, training=False):
         """Return the dataset, which iterates over batches by itself."""
@@ -211,10 +257,15 @@ def train(
     if validation_rows is not None:
         validation = batches(patients, validation_rows, batch_size, len(validation_rows), shuffle=False)
         callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
+    for callback in callbacks:
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        if isinstance(callback, Checkpoint) and callback.sink is noop:
+            callback.sink = warn_unsaved
+    bar = ProgressBar()
     if verbose:
-        callbacks = [*callbacks, ProgressBar()]
+        callbacks = [*callbacks, bar]
     net = make_net(network, objective, callbacks=callbacks, **net_params)
-    with tiny_numbers_as_zero():
+    with tiny_numbers_as_zero(), closing(bar):
         return net.fit((training, validation), None)
 
 

@@ -228,14 +228,17 @@ class Patients:
 
 def prefetched(read, requests: Iterable) -> Iterator:
     """``map(read, requests)`` with the next result read while the current one is used."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = None
+    reader, coming = ThreadPoolExecutor(1), None
+    try:
         for request in requests:
             current, coming = coming, reader.submit(read, request)
             if current is not None:
                 yield current.result()
         if coming is not None:
             yield coming.result()
+    finally:
+        # An interrupt waits for nothing that is being read.
+        reader.shutdown(wait=False, cancel_futures=True)
 
 
 class TrainingBatches:

@@ -1,0 +1,224 @@
+"""Finished fits on the disk: what they are known by, who may write them, and what happens if the disk is full."""
+
+import os
+import pickle
+import stat
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import joblib
+from joblib import Memory
+
+from ..bags._files import FORMAT_OF_SUFFIX
+from ..bags._store import MANIFEST
+from ..training._net import Callback
+from ..utils._checksum import checksum, sample_checksum
+from ..utils._validation import shorten
+from ._survival_scores import FoldPrediction
+
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_MAY_DO_ANYTHING = stat.S_IRWXG | stat.S_IRWXO
+_FOREIGN, _WRITABLE = "belongs to another user", "may be written to by others"
+_MOVE = "Pass a folder that is yours alone, such as a new one in your home."
+
+
+class FitCache:
+    """Predictions of finished fits, kept by joblib; a trouble with the disk is noted instead of raised.
+
+    Parameters
+    ----------
+    cache : str, Path, Memory or None
+        The folder. None keeps nothing.
+
+    Attributes
+    ----------
+    folder : Path or None
+        The folder; None if there is none.
+    """
+
+    def __init__(self, cache):
+        self.folder, self._trouble, self._kept = _folder_of(cache), None, None
+        self.is_used = cache is not None
+        try:
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                check_is_private(self.folder)
+            if self.is_used:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="Unable to write .*gitignore")
+                    memory = cache if isinstance(cache, Memory) else Memory(type(cache)(self.folder), verbose=0)
+                    self._kept = memory.cache(_keep, ignore=["prediction"])
+        except OSError as error:
+            self._trouble = _say(error)
+
+    def find(self, key):
+        """The prediction that is kept under a key, or None. A damaged one is none."""
+        if self._kept is None:
+            return None
+        # Whatever unpickling damaged bytes raises, the fit can be made again.
+        with suppress(Exception):
+            if self._kept.check_call_in_cache(key):
+                prediction = self._kept(key)
+                return prediction if isinstance(prediction, FoldPrediction) else None
+        return None
+
+    def keep(self, key, prediction):
+        """Keep a prediction; return what prevents it, or None."""
+        if self._kept is None:
+            return self._trouble
+        try:
+            with warnings.catch_warnings():
+                # joblib warns of each prediction that it cannot write, from whichever process that is in.
+                warnings.filterwarnings("error", message="Unable to cache to disk")
+                self._kept.call(key, prediction)
+        except Exception as error:
+            return _say(error)
+        return None
+
+
+def _keep(key, prediction=None):
+    """What joblib keeps under a key; without a prediction, only what is kept already can be asked for."""
+    if prediction is None:
+        raise LookupError(f"Nothing is kept under {key}.")
+    return prediction
+
+
+def _say(error):
+    return f"{type(error).__name__}: {error}"
+
+
+def _folder_of(cache):
+    """The folder of a cache, without links, so that nobody can turn them elsewhere; None if there is none."""
+    if isinstance(cache, Memory):
+        cache = getattr(cache.store_backend, "location", None)
+    if not isinstance(cache, str | Path):  # none, or joblib keeps it elsewhere than in a folder
+        return None
+    folder = Path(os.path.realpath(cache))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"cache={os.fspath(cache)!r} is no folder. Name one, or leave cache out.")
+    return folder
+
+
+def check_is_private(folder):
+    """Refuse a folder into which somebody else could put a file: joblib's files are pickles, which run code when read.
+
+    Of the folders above it, those that everybody may write to must be sticky, as ``/tmp`` is. Members of a group that
+    may write to a folder above could put another folder in place of this one, but it would be theirs, and be refused.
+    """
+    if os.name != "posix":
+        return
+    found = next(_open_to_others(folder), None)
+    if found is None:
+        return
+    path, why, way_out = found
+    raise ValueError(
+        f"The cache {str(folder)!r} is not safe to read, because {str(path)!r} {why}. It holds pickles, and who writes "
+        f"a pickle decides what code is run when it is read. {way_out}"
+    )
+
+
+def _open_to_others(folder):
+    """Yield paths that others can write to, with what makes them so and what to do."""
+    for parent in folder.parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield parent, "may be written to by everybody, who could exchange what is in it", _MOVE
+    paths = [folder]
+    if folder.stat().st_mode & _OTHERS_MAY_DO_ANYTHING:
+        paths += [Path(inner, name) for inner, dirs, files in os.walk(folder) for name in dirs + files]
+    for path in paths:
+        why = _why_open(path)
+        if why == _FOREIGN:
+            yield path, why, _MOVE
+        elif why is not None:
+            yield path, why, f"If you trust all that lies there, close it with: chmod -R go-rwx {folder}. {_MOVE}"
+
+
+def _why_open(path):
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:  # another run has just replaced it
+        return None
+    if status.st_uid not in (os.geteuid(), 0):
+        return _FOREIGN
+    return _WRITABLE if status.st_mode & _OTHERS_MAY_WRITE and not stat.S_ISLNK(status.st_mode) else None
+
+
+def keys_of_fits(models, tables, y):
+    """What a fit of each model is known by: the model, X and y, and the files that these name."""
+    data = {}
+    for X in tables.values():
+        if id(X) not in data:
+            # Bags name their files with the folder. What else is text in X is looked at only if it looks like a path.
+            data[id(X)] = joblib.hash((X, y, [_state_of(path) for path in _paths_in(X) if os.sep in path]))
+    keys = {}
+    for name, model in models.items():
+        try:
+            files = [_contents_of(path) for path in _paths_in(model)]
+            keys[name] = joblib.hash((model, files)), data[id(tables[name])]
+        except Exception as error:
+            raise ValueError(
+                f"Fits of model {name!r} cannot be kept in the cache: {error}. Replace lambdas and local functions by "
+                "functions of a module, or leave cache out."
+            ) from error
+    return keys
+
+
+class _FoundTexts(pickle.Pickler):
+    """Collects the texts and paths in an object, however deep. Callbacks are left out: their files are results."""
+
+    def __init__(self):
+        super().__init__(self)
+        self.texts = set()
+
+    def write(self, data):
+        """Forget the pickle."""
+
+    def persistent_id(self, obj):
+        if isinstance(obj, str | os.PathLike):
+            self.texts.add(os.fspath(obj))
+        return "callback" if isinstance(obj, Callback) else None
+
+
+def _paths_in(obj):
+    """Names of existing files and folders in an object."""
+    found = _FoundTexts()
+    found.dump(obj)
+    texts = [os.fsdecode(text) for text in found.texts]
+    return sorted(text for text in texts if 0 < len(text) < 4096 and "\0" not in text and os.path.exists(text))
+
+
+def _contents_of(path):
+    """Checksum of a file that a model names, or the state of the feature files in a folder that it names."""
+    return (path, checksum(path)) if os.path.isfile(path) else _state_of(path)
+
+
+def _state_of(path):
+    """Size, time and a checksum of parts of a feature file, or of the feature files in a folder."""
+    if os.path.isfile(path):
+        status = os.stat(path)
+        return path, status.st_size, status.st_mtime_ns, sample_checksum(path, n_pieces=2)
+    if not os.path.isdir(path):
+        return path
+    if _is_feature_file(path):  # zarr, of which a slide has many files
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        return path, sorted((file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files)
+    # The manifest of a store has the checksums of the others.
+    names = [name for name in sorted(os.listdir(path)) if name == MANIFEST or _is_feature_file(name)]
+    return path, [_state_of(os.path.join(path, name)) for name in names]
+
+
+def _is_feature_file(path):
+    return os.path.splitext(path)[1].lower() in FORMAT_OF_SUFFIX
+
+
+def warn_of_trouble(troubles, folder, n_fits):
+    """Say once which fits could not be kept; `troubles` has the reason for each."""
+    if troubles:
+        examples = shorten([f"{fit}: {reason}" for fit, reason in troubles.items()], 2)
+        warnings.warn(
+            f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits: {examples}. The comparison is "
+            "complete, but another run will make these fits again. Free space, or pass a folder that can be written.",
+            stacklevel=5,
+        )

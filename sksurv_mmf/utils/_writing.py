@@ -1,0 +1,250 @@
+"""Files and folders that appear as a whole: how everything that the package writes comes to its name."""
+
+import errno
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: there is no lock to recognise the dead by, and what they left stays
+    fcntl = None
+
+_LOCK = "lock"
+_UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8}\.partial", re.DOTALL)
+# The running kernel, within which locks are reliable; absent outside of Linux.
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
+
+
+@contextmanager
+def writing(path, *, overwrite=False):
+    """Yield a path at which the block makes a file or folder, which takes the name `path` when the block ends.
+
+    An error or an interrupt leaves nothing. A killed process leaves a hidden folder ``.<name>.<random>.partial``
+    beside `path`, which the next writer in the same folder removes.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The target. If it is a symbolic link, the link is replaced, and what it points to is left alone.
+    overwrite : bool, default=False
+        Whether to replace a file. Otherwise what another process has put there in the meantime stays.
+
+    Yields
+    ------
+    Path
+        A path that does not exist, of the same name, in a private folder on the same file system.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something at `path`, before or after the block, that must not be replaced.
+    """
+    path = Path(path)
+    check_target(path, overwrite)
+    with _private_folder(path.parent, path.name) as folder:
+        made = folder / path.name
+        yield made
+        _place(made, path, overwrite)
+
+
+@contextmanager
+def writing_into(folder, *, replaced=()):
+    """Yield an empty folder whose files move into `folder` when the block ends, those of lower names last.
+
+    Where the lowest name tells readers that a set of files is there, a set that a killed process has moved in part
+    is not taken for a whole one.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The target, which is made if it is not there. What else is in it stays.
+    replaced : iterable of Path, default=()
+        Files of an earlier set, which are removed first.
+
+    Yields
+    ------
+    Path
+        The folder to write files in.
+
+    Raises
+    ------
+    FileExistsError
+        If a name is taken by something that is not to be replaced; no file is moved then.
+    """
+    folder = Path(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder. Choose another path.")
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _private_folder(folder, folder.name) as unfinished:
+            made = unfinished / "files"
+            made.mkdir()
+            yield made
+            with _one_at_a_time(folder):
+                _replace_all(replaced, sorted(made.iterdir(), reverse=True), folder)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def check_target(path, overwrite):
+    """Refuse a path at which no file can be written, before the work of making the file."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first.")
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode) and overwrite:
+        raise IsADirectoryError(f"{path} is a folder. Name a file in it, or another path.")
+    if not overwrite:
+        raise FileExistsError(f"{str(path)!r} exists already; choose another path or remove it first.")
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise FileExistsError(f"{path} is no regular file but a device, pipe or socket. Choose another path.")
+
+
+def remove_leftovers(folder):
+    """Remove what writers have left in `folder` that were killed.
+
+    A writer holds a lock, which the operating system takes away with the process. So a number of a process that was
+    given anew deceives nobody, and what is being written stays. A lock may not be seen from another machine that
+    shares the file system. Therefore leftovers stay whose machine, known by its running kernel or by its name, is not
+    this one, as do leftovers of other users.
+    """
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _UNFINISHED.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_dead(entry.path)
+
+
+def _remove_if_dead(folder):
+    if os.stat(folder, follow_symlinks=False).st_uid != os.geteuid():
+        return
+    lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Written once the lock is held: a folder without it may have been made a moment ago.
+        if set(os.read(lock, 1000).decode().split()) & set(_this_machine()):
+            shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+
+
+def _this_machine():
+    """Names of this machine, one of which is enough: that of its running kernel, and its own, which outlives it."""
+    names = [f"host={socket.gethostname()}"]
+    with suppress(OSError):
+        names.append(f"boot={_BOOT_ID.read_text().strip()}")
+    return names
+
+
+@contextmanager
+def _private_folder(parent, name):
+    """A new folder in `parent` that nobody else can enter, under a lock; it is gone afterwards."""
+    remove_leftovers(parent)
+    # Names have at most 255 bytes, of which a character takes up to four.
+    try:
+        folder = tempfile.mkdtemp(prefix=f".{name[:40]}.", suffix=".partial", dir=parent)
+    except OSError as error:
+        raise type(error)(error.errno, f"Cannot write into the folder ({error.strerror})", str(parent)) from error
+    try:
+        lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            # Where there are no locks, nobody can take one either, and the folder is safe.
+            with suppress(OSError):
+                if fcntl is not None:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    os.write(lock, " ".join(_this_machine()).encode())
+            yield Path(folder)
+        finally:
+            os.close(lock)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(folder):
+    """Wait until nobody else moves files into `folder`, as far as the file system has locks."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace_all(old, files, folder):
+    """Move files into a folder, all of them or none, after removing old ones."""
+    old = sorted(map(Path, old))
+    for path in old:
+        check_target(path, overwrite=True)
+    for file in files:
+        if folder / file.name not in old:
+            check_target(folder / file.name, overwrite=False)
+    for path in old:
+        path.unlink(missing_ok=True)
+    placed = []
+    try:
+        for file in files:
+            _place(file, folder / file.name, overwrite=False)
+            placed.append(folder / file.name)
+    except BaseException:
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _place(made, path, overwrite):
+    """Give what was made its name, in one step."""
+    try:
+        if made.is_dir():
+            os.rename(made, path)  # onto an empty folder at most
+        else:
+            _flush(made)
+            (os.replace if overwrite else _move_without_replacing)(made, path)
+    except OSError as error:
+        if error.errno not in _IN_THE_WAY:
+            raise
+        raise FileExistsError(
+            f"{str(path)!r} exists already: another process has made it in the meantime. It was left as it is, and "
+            "what this call made was discarded. Use what is there, or choose another path."
+        ) from error
+
+
+def _move_without_replacing(made, path):
+    try:
+        os.link(made, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Without hard links the name is taken first, by an empty file.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(made, path)
+
+
+def _flush(file):
+    """Have the contents on the disk before the name is."""
+    handle = os.open(file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
