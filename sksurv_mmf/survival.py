@@ -39,6 +39,7 @@ from .training._seeds import draw_seed, torch_seed
 from .utils._available_if import available_if
 from .utils._device import resolve_device
 from .utils._modality_composition import ModalityComposition
+from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, check_part
 
 
@@ -238,6 +239,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
         return tags
 
+    @usual_settings()
     def fit(self, X, y):
         """Train the network.
 
@@ -358,6 +360,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
+    @usual_settings()
     def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
@@ -368,6 +371,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
     def _outputs(self, X):
         return torch.cat(self._infer(X, FusionNetwork.forward)[1]).double()
 
+    @usual_settings()
     def predict(self, X):
         """Predict risk scores.
 
@@ -418,6 +422,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, ModalityCo
         """
         return self._curves(self._cumulative_hazard(X), return_array)
 
+    @usual_settings()
     def _cumulative_hazard(self, X):
         outputs = self._outputs(X)
         return self.objective_.cumulative_hazard(outputs).cpu().numpy()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..utils._torch_state import usual_settings
 from ._checks import check_announced, choose_coords, choose_features
 
 _REAL = {torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.bool}
@@ -59,6 +60,7 @@ def _check_archive(path, size):
         raise ValueError("its members announce more bytes than the file has; it is truncated or damaged.")
 
 
+@usual_settings()
 def _load(path, **how):
     try:
         return torch.load(path, weights_only=True, **how)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
+from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ._archive import read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
@@ -27,6 +28,7 @@ MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.saf
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
 
+@usual_settings()
 def save_model(estimator, path, *, overwrite=False):
     """Save a fitted model to a file that holds numbers and names, and no code.
 
@@ -127,6 +129,7 @@ def save_model(estimator, path, *, overwrite=False):
         )
 
 
+@usual_settings()
 def load_model(path, *, trusted=()):
     """Load a model that :func:`save_model` saved.
 
