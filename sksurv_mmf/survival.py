@@ -42,6 +42,7 @@ from .utils._device import resolve_device
 from .utils._modality_composition import InferredComposition
 from .utils._outcome import align_outcome
 from .utils._outcome_leak import warn_of_leak
+from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, check_part
 
 
@@ -259,6 +260,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
         return tags
 
+    @usual_settings()
     def fit(self, X, y):
         """Train the network.
 
@@ -391,6 +393,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
             **make_optimizer_params(self.optimizer, self.weight_decay),
         )
 
+    @usual_settings()
     def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
@@ -398,6 +401,7 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         patients = read_patients(X, self._layout)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
+    @usual_settings()
     def _from_outputs(self, X, what):
         """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
         _, results = self._infer(X, lambda network, batch: getattr(self.objective_, what)(network(batch).double()))

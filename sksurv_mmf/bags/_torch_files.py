@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..utils._torch_state import usual_settings
 from ._checks import check_announced, choose_coords, choose_features
 from ._zip_files import check_checksum, open_zip
 
@@ -100,6 +101,7 @@ def _check_pickle(data):
             raise ValueError(_MORE_THAN_TENSORS)
 
 
+@usual_settings()
 def _load(path, **how):
     try:
         return torch.load(path, weights_only=True, **how)

@@ -15,6 +15,7 @@ from ..survival import FusionSurvivalAnalysis
 from ..training._network import Standardize
 from ..utils._optional import import_optional
 from ..utils._predictions import as_real_numbers
+from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ._plotting import last_step
 
@@ -100,6 +101,7 @@ def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=
     return attribute(estimator, X, modality, baseline, n_steps)[1]
 
 
+@usual_settings()
 def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     """Features as the network sees them, and their attributions; frames of one shape."""
     method = import_optional("captum.attr", "explain", "Computing integrated gradients").IntegratedGradients

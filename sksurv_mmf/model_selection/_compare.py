@@ -111,9 +111,6 @@ def compare_models(
     -----
     UserWarning
         If fits cannot be kept in the cache, for example because the disk is full. The comparison is complete.
-
-    Warns
-    -----
     UserWarning
         If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
 

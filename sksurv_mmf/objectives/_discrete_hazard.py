@@ -11,7 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ._base import Objective, check_times_differ, never_falling
 
-MARGIN = 1e-6  # how far the outer edges lie outside the observed times, as in the published code
+# How far the outer edges lie outside the observed times, as a share of the last one. The published code has 1e-6 in
+# the unit of the times, which makes curves depend on the unit.
+MARGIN = 1e-6
 
 FEW_BINS = 10  # so many may be asked for whatever the number of events; what is too many is merged then
 
@@ -25,7 +27,7 @@ def survival_bin_edges(event: np.ndarray, time: np.ndarray, n_bins: int) -> np.n
     # The published code has the percentiles of pandas 2; quantiles differ from them in the last bit.
     event_times = time[event]
     inner = np.unique(np.percentile(event_times, 100 * np.linspace(0, 1, n_bins + 1)[1:-1]))
-    low, high = time.min() - MARGIN, time.max() + MARGIN
+    low, high = time.min() - MARGIN * time.max(), time.max() * (1 + MARGIN)
     return np.concatenate([[low], inner[inner > event_times.min()], [high]])
 
 

@@ -16,6 +16,7 @@ from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._regular_file import check_regular_file
+from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ._archive import as_path, read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
@@ -30,6 +31,7 @@ MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.saf
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
 
+@usual_settings()
 def save_model(estimator, path, *, overwrite=False):
     """Save a fitted model to a file that holds numbers and names, and no code.
 
@@ -135,6 +137,7 @@ def save_model(estimator, path, *, overwrite=False):
         )
 
 
+@usual_settings()
 def load_model(path, *, trusted=()):
     """Load a model that :func:`save_model` saved.
 

@@ -18,6 +18,7 @@ from ..cohort._columns import Modality, check_reads
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
 from ..utils._device import resolve_device
+from ..utils._torch_state import fork_rng
 from ..utils._validation import shorten
 from ._integrity import check_learnt, check_objective, check_weights
 from ._tree import encode, is_ours, is_torch_optimizer, place
@@ -150,7 +151,7 @@ def build_network(estimator, weights):
     specs = [spec for _, spec, _ in estimator.modalities_]
     # On torch's meta device tensors have a shape but no memory. Modules from elsewhere need not know it.
     device = "meta" if all(is_ours(type(one)) for one in [*specs, estimator._fusion()]) else "cpu"
-    with torch.random.fork_rng(devices=[]), at_most(weights), torch.device(device):
+    with fork_rng(), at_most(weights), torch.device(device):
         network = estimator._build(specs, estimator.objective_)
     expected = network.state_dict()
     for sentence, names in {"lacks": expected.keys() - weights, "has an unexpected": weights.keys() - expected}.items():

@@ -3,9 +3,10 @@
 import os
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import validate_params
 from torch import nn
+
+from ..utils._torch_state import fork_rng
 
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -60,7 +61,7 @@ def imagenet_resnet50(weights=None):
     if weights is not None:
         options["pretrained_cfg_overlay"] = {"file": os.fspath(weights)}
     try:
-        with torch.random.fork_rng(devices=[]):  # for the values that the weights replace
+        with fork_rng():  # for the values that the weights replace
             network = timm.create_model("resnet50.tv_in1k", **options)
     except OSError as error:
         raise OSError(

@@ -1,7 +1,7 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
 import warnings
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
 from inspect import signature
 
@@ -17,6 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..objectives._base import Objective
+from ..utils._torch_state import tiny_numbers_as_zero
 from ..utils._validation import shorten
 from ._adam import Adam, AdamW
 from ._finite import is_finite, not_finite_tensors, why_diverged, why_not_finite
@@ -219,20 +220,6 @@ def balancing_weights(strata: np.ndarray) -> np.ndarray:
     """Sampling weights that make all strata equally likely."""
     _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
     return 1.0 / counts[stratum]
-
-
-@contextmanager
-def tiny_numbers_as_zero():
-    """Count numbers below float32's normal range, 1e-38, as zero.
-
-    The moments that an optimizer keeps of a dead unit's gradients come to lie there, where a processor is slow.
-    """
-    was_on = bool(torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(was_on)
 
 
 def train(

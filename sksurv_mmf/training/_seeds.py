@@ -7,6 +7,8 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
+from ..utils._torch_state import fork_rng
+
 
 def draw_seed(random_state) -> int:
     """Seed of an estimator: `random_state` itself, a draw from it, or for None one from the system's entropy.
@@ -20,15 +22,9 @@ def draw_seed(random_state) -> int:
     return int(random_state)
 
 
-def fork_rng(device: str):
-    """Put the random states of the CPU and of `device` back after the block."""
-    on_gpu = torch.device(device).type == "cuda"
-    return torch.random.fork_rng(devices=[device] if on_gpu else [])
-
-
 @contextmanager
 def torch_seed(seed: int, device: str):
-    """Seed torch inside the block and put its random state back afterwards."""
+    """Seed torch inside the block, one thread at a time, and put its random state back afterwards."""
     with fork_rng(device):
         # torch.manual_seed would also reseed devices that the fork does not protect.
         torch.default_generator.manual_seed(seed)

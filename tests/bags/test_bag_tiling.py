@@ -424,7 +424,7 @@ def test_our_own_files_tell_all_of_it(tmp_path):
         "level0_mpp": 0.25,
         "mpp": 0.5,
     }
-    write_features(path, COORDS, [TILES], attributes, {"encoder": "Net 1", "transform": None})
+    write_features(path, COORDS, [TILES], attributes, {"encoder": "Net 1", "transform": None}, {}, False)
     bag = Bag.from_file(path)
     assert bag.tiling == Tiling("Net 1", 128, 0.5)
     assert bag.tile_sides.tolist() == [256.0] * 4

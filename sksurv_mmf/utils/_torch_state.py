@@ -1,0 +1,83 @@
+"""What torch keeps for the whole process or thread: random numbers, and settings that a user may have changed."""
+
+import os
+from contextlib import ExitStack, contextmanager
+from threading import RLock
+
+import torch
+
+_lock = RLock()
+_dtype_is_ours = False
+
+
+def _renew_lock():
+    global _lock
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # The thread that holds the lock does not exist in a forked process.
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def fork_rng(device: str = "cpu"):
+    """Put the random states of the CPU and of `device` back after the block, which one thread at a time may enter.
+
+    Modules such as torch's dropout draw from the generator of the process. Two blocks at once would take each other's
+    numbers, and put back what the other one left.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    with _lock, torch.random.fork_rng(devices=[device] if on_gpu else []):
+        yield
+
+
+@contextmanager
+def usual_settings():
+    """Inside the block new tensors are float32 on the CPU and gradients are recorded, as in a new process.
+
+    Else a network would not fit its float32 input after ``torch.set_default_dtype(torch.float64)``, and could not
+    learn inside ``torch.inference_mode()``. Stands before a function, too.
+    """
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        # All other settings are those of a thread; this one is that of the process. Where float32 is the user's own
+        # default, no thread ever changes it, and none has to wait.
+        if _dtype_is_ours or torch.get_default_dtype() != torch.float32:
+            stack.enter_context(_default_float32())
+        yield
+
+
+@contextmanager
+def _default_float32():
+    global _dtype_is_ours
+    with _lock:
+        before = torch.get_default_dtype(), _dtype_is_ours
+        _dtype_is_ours = True
+        try:
+            torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            torch.set_default_dtype(before[0])
+            _dtype_is_ours = before[1]
+
+
+@contextmanager
+def tiny_numbers_as_zero():
+    """Count numbers below float32's normal range, 1e-38, as zero.
+
+    The moments that an optimizer keeps of a dead unit's gradients come to lie there, where a processor is slow.
+    """
+    # The mode is that of a thread, which those that it starts inherit. Torch keeps its threads, so they must be there.
+    torch.zeros(torch.get_num_threads() * 2**15, dtype=torch.float32).sum()
+    tiny = torch.tensor(torch.finfo(torch.float32).tiny, dtype=torch.float32)
+    was_on = bool(tiny / 2 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_on)
