@@ -137,7 +137,7 @@ class TestThreads:
     def test_more_of_torch_change_rounding_only(self, make_cohort, design):
         if design is NETWORKS["Cox"]:
             # The gradient of the bias of attention's keys is zero but for rounding. Adam divides it by its own size.
-            design = clone(design).set_params(optimizer="sgd")
+            design = clone(design).set_params(optimizer="sgd", lr=0.001)
         # Large enough that torch shares the work between threads.
         cohort, n_threads = make_cohort(n_patients=60, n_tile_features=64), torch.get_num_threads()
         sizes = {"hidden_dim": 256} if "hidden_dim" in design.modalities[0][1].get_params() else {}
