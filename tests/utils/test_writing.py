@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 
 import pytest
 
@@ -49,9 +48,31 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def write(path, text="new", **options):
+def write(path, text="new", meanwhile=None, **options):
     with writing(path, **options) as made:
         made.write_text(text)
+        if meanwhile is not None:
+            meanwhile(path)
+
+
+def write_folder(path, meanwhile):
+    with writing(path) as made:
+        made.mkdir()
+        (made / "mine").write_text("")
+        meanwhile(path)
+
+
+def make_file(path):
+    path.write_text("theirs")
+
+
+def make_folder(path):
+    path.mkdir()
+    (path / "theirs").write_text("")
+
+
+def make_link(path):
+    path.symlink_to(path.parent)
 
 
 class TestOneFile:
@@ -70,33 +91,26 @@ class TestOneFile:
     def test_an_error_leaves_what_was_there(self, tmp_path, error, old):
         if old:
             (tmp_path / "file").write_text(old)
-        with pytest.raises(type(error)), writing(tmp_path / "file", overwrite=True) as made:
-            made.write_text("half")
+
+        def fail(path):
             raise error
+
+        with pytest.raises(type(error)):
+            write(tmp_path / "file", meanwhile=fail, overwrite=True)
         assert names(tmp_path) == (["file"] if old else [])
 
     def test_what_another_process_made_meanwhile_stays(self, tmp_path):
-        with pytest.raises(FileExistsError, match="another process has made it in the meantime"):  # noqa: SIM117
-            with writing(tmp_path / "file") as made:
-                made.write_text("mine")
-                (tmp_path / "file").write_text("theirs")
+        with pytest.raises(FileExistsError, match="another process has made it in the meantime"):
+            write(tmp_path / "file", meanwhile=make_file)
         assert (tmp_path / "file").read_text() == "theirs"
         assert names(tmp_path) == ["file"]
 
-    @pytest.mark.parametrize("theirs", ["folder", "file", "link"])
+    @pytest.mark.parametrize("theirs", [make_file, make_folder, make_link])
     def test_a_folder_replaces_nothing_either(self, tmp_path, theirs):
-        with pytest.raises(FileExistsError, match="another process has made it"):  # noqa: SIM117
-            with writing(tmp_path / "store") as made:
-                made.mkdir()
-                (made / "mine").write_text("")
-                if theirs == "folder":
-                    (tmp_path / "store").mkdir()
-                    (tmp_path / "store" / "theirs").write_text("")
-                elif theirs == "file":
-                    (tmp_path / "store").write_text("theirs")
-                else:
-                    (tmp_path / "store").symlink_to(tmp_path)
+        with pytest.raises(FileExistsError, match="another process has made it"):
+            write_folder(tmp_path / "store", theirs)
         assert not (tmp_path / "store" / "mine").exists()
+        assert names(tmp_path) == ["store"]
 
     def test_without_hard_links_nothing_is_replaced_either(self, tmp_path, monkeypatch):
         def refuse(*args, **kwargs):
@@ -104,9 +118,8 @@ class TestOneFile:
 
         monkeypatch.setattr(_writing.os, "link", refuse)
         write(tmp_path / "file", "first")
-        with pytest.raises(FileExistsError, match="another process"), writing(tmp_path / "other") as made:
-            made.write_text("mine")
-            (tmp_path / "other").write_text("theirs")
+        with pytest.raises(FileExistsError, match="another process"):
+            write(tmp_path / "other", meanwhile=make_file)
         assert [(tmp_path / name).read_text() for name in names(tmp_path)] == ["first", "theirs"]
 
     def test_many_at_once_make_one_whole_file(self, tmp_path):
@@ -165,12 +178,12 @@ class TestTargets:
         (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
         before = names(tmp_path)
         for target in [*targets, *before]:
-            with pytest.raises(OSError, match="exists already|is a folder|no regular file"):
+            with pytest.raises(OSError, match=r"exists already|is a folder|no regular file"):
                 write(tmp_path / target, overwrite=overwrite)
         assert names(tmp_path) == before
 
     def test_absent_and_closed_folders_are_named(self, tmp_path, monkeypatch):
-        with pytest.raises(FileNotFoundError, match="nowhere does not exist. Make it first"):
+        with pytest.raises(FileNotFoundError, match=r"nowhere does not exist\. Make it first"):
             check_target(tmp_path / "nowhere" / "file", overwrite=False)
 
         def refuse(*args, **kwargs):
@@ -237,42 +250,50 @@ class TestLeftovers:
         assert (tmp_path / "precious" / "file").exists()
 
 
-class TestSeveralFiles:
-    def write(self, folder, texts, **options):
-        with writing_into(folder, **options) as made:
-            for name, text in texts.items():
-                (made / name).write_text(text)
+def write_all(folder, texts, meanwhile=None, **options):
+    with writing_into(folder, **options) as made:
+        for name, text in texts.items():
+            (made / name).write_text(text)
+        if meanwhile is not None:
+            meanwhile()
 
+
+def contents(folder):
+    return {name: (folder / name).read_text() for name in names(folder)}
+
+
+class TestSeveralFiles:
     def test_they_replace_the_old_ones_and_nothing_else(self, tmp_path):
-        self.write(tmp_path, {"a": "1", "b": "1"})
+        write_all(tmp_path, {"a": "1", "b": "1"})
         (tmp_path / "other").write_text("mine")
-        self.write(tmp_path, {"b": "2", "c": "2"}, replaced=[tmp_path / "a", tmp_path / "b"])
-        assert {name: (tmp_path / name).read_text() for name in names(tmp_path)} == {
-            "b": "2",
-            "c": "2",
-            "other": "mine",
-        }
+        write_all(tmp_path, {"b": "2", "c": "2"}, replaced=[tmp_path / "a", tmp_path / "b"])
+        assert contents(tmp_path) == {"b": "2", "c": "2", "other": "mine"}
 
     def test_none_or_all(self, tmp_path):
         (tmp_path / "b").write_text("mine")
         (tmp_path / "old").write_text("old")
         with pytest.raises(FileExistsError, match="b' exists already"):
-            self.write(tmp_path, {"a": "1", "b": "1", "c": "1"}, replaced=[tmp_path / "old"])
-        assert names(tmp_path) == ["b", "old"]
-        with suppress(KeyboardInterrupt), writing_into(tmp_path / "new") as made:
-            (made / "a").write_text("half")
+            write_all(tmp_path, {"a": "1", "b": "1", "c": "1"}, replaced=[tmp_path / "old"])
+        assert contents(tmp_path) == {"b": "mine", "old": "old"}
+
+    def test_an_interrupt_leaves_no_new_folder(self, tmp_path):
+        def interrupt():
             raise KeyboardInterrupt
-        assert names(tmp_path) == ["b", "old"]
+
+        with pytest.raises(KeyboardInterrupt):
+            write_all(tmp_path / "new" / "newer", {"a": "half"}, interrupt)
+        assert not (tmp_path / "new" / "newer").exists()
 
     def test_of_two_at_once_one_wins(self, tmp_path):
-        with pytest.raises(FileExistsError, match="exists already"):  # noqa: SIM117
-            with writing_into(tmp_path) as made:
-                for name in "abc":
-                    (made / name).write_text("slow")
-                self.write(tmp_path, {"a": "quick", "b": "quick"})
-        assert {name: (tmp_path / name).read_text() for name in names(tmp_path)} == {"a": "quick", "b": "quick"}
+        with pytest.raises(FileExistsError, match="exists already"):
+            write_all(
+                tmp_path,
+                dict.fromkeys("abc", "slow"),
+                lambda: write_all(tmp_path, dict.fromkeys("ab", "quick")),
+            )
+        assert contents(tmp_path) == {"a": "quick", "b": "quick"}
 
     def test_no_folder(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(NotADirectoryError, match="pipe is no folder"):
-            self.write(tmp_path / "pipe", {"a": "1"})
+            write_all(tmp_path / "pipe", {"a": "1"})
