@@ -14,7 +14,6 @@ from ..bags._files import FORMAT_OF_SUFFIX
 from ..bags._store import MANIFEST
 from ..training._net import Callback
 from ..utils._checksum import checksum, sample_checksum
-from ..utils._validation import shorten
 from ._survival_scores import FoldPrediction
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -216,9 +215,9 @@ def _is_feature_file(path):
 def warn_of_trouble(troubles, folder, n_fits):
     """Say once which fits could not be kept; `troubles` has the reason for each."""
     if troubles:
-        examples = shorten([f"{fit}: {reason}" for fit, reason in troubles.items()], 2)
+        examples = "; ".join(f"{fit}: {reason.rstrip('.')}" for fit, reason in list(troubles.items())[:2])
         warnings.warn(
-            f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits: {examples}. The comparison is "
+            f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits, for example {examples}. The comparison is "
             "complete, but another run will make these fits again. Free space, or pass a folder that can be written.",
             stacklevel=5,
         )
