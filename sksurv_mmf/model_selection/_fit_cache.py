@@ -3,6 +3,7 @@
 import os
 import pickle
 import stat
+import threading
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,6 @@ from ..bags._files import FORMAT_OF_SUFFIX
 from ..bags._store import MANIFEST
 from ..training._net import Callback
 from ..utils._checksum import checksum, sample_checksum
-from ..utils._validation import shorten
 from ._survival_scores import FoldPrediction
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -72,9 +72,18 @@ class FitCache:
                 # joblib warns of each prediction that it cannot write, from whichever process that is in.
                 warnings.filterwarnings("error", message="Unable to cache to disk")
                 self._kept.call(key, prediction)
-        except Exception as error:
+        except BaseException as error:
+            self._remove_half_written()
+            if not isinstance(error, Exception):
+                raise
             return _say(error)
         return None
+
+    def _remove_half_written(self):
+        """Remove the file that joblib was writing, which it calls by process and thread, and does not remove."""
+        if self.folder is not None:
+            for path in self.folder.rglob(f"*-{os.getpid()}-{id(threading.current_thread())}"):
+                path.unlink(missing_ok=True)
 
 
 def _keep(key, prediction=None):
@@ -216,9 +225,9 @@ def _is_feature_file(path):
 def warn_of_trouble(troubles, folder, n_fits):
     """Say once which fits could not be kept; `troubles` has the reason for each."""
     if troubles:
-        examples = shorten([f"{fit}: {reason}" for fit, reason in troubles.items()], 2)
+        examples = "; ".join(f"{fit}: {reason.rstrip('.')}" for fit, reason in list(troubles.items())[:2])
         warnings.warn(
-            f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits: {examples}. The comparison is "
-            "complete, but another run will make these fits again. Free space, or pass a folder that can be written.",
+            f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits, for example {examples}. The "
+            "comparison is complete, but another run will make these fits again. Free space, or pass another folder.",
             stacklevel=5,
         )

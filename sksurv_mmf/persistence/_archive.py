@@ -25,7 +25,7 @@ def write_archive(path, members, overwrite, check):
     path = as_path(path)
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder. Name a file in it, such as {path / 'model.zip'}.")
     with writing(path, overwrite=overwrite) as unfinished:
         with zipfile.ZipFile(unfinished, "x", zipfile.ZIP_STORED) as archive:

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import socket
-import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,7 +32,7 @@ def writing(path, *, overwrite=False):
     Parameters
     ----------
     path : str or path-like
-        The target. If it is a symbolic link, the link is replaced, and what it points to is left alone.
+        The target. If it is a symbolic link to a file or to nothing, the link is replaced, and the file left alone.
     overwrite : bool, default=False
         Whether to replace a file. Otherwise what another process has put there in the meantime stays.
 
@@ -103,15 +102,15 @@ def check_target(path, overwrite):
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first.")
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return
-    if stat.S_ISDIR(mode) and overwrite:
-        raise IsADirectoryError(f"{path} is a folder. Name a file in it, or another path.")
     if not overwrite:
         raise FileExistsError(f"{str(path)!r} exists already; choose another path or remove it first.")
-    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Name a file in it, or another path.")
+    # Replacing the link /dev/stdout would take it from everybody.
+    is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
+    if is_stream or (path.exists() and not path.is_file()):
         raise FileExistsError(f"{path} is no regular file but a device, pipe or socket. Choose another path.")
 
 

@@ -1,8 +1,10 @@
 """Cohorts come from a server, here one on this machine, once, and are refused if they are not what they should be."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
+import os
 import threading
 
 import numpy as np
@@ -141,6 +143,43 @@ class TestWhatIsRefused:
             fetch_lung_mif(tmp_path / "home", serve(mirror).url)
         assert list((tmp_path / "home" / "lung_mif").iterdir()) == []
 
+    def test_more_bytes_than_expected_are_not_waited_for(self, serve, mirror, tmp_path, monkeypatch):
+        class Endless(QuietHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        self.wfile.write(bytes(1 << 16))
+
+        monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "do_GET", Endless.do_GET)
+        known = PublicFile("cells.csv.gz", _lung_mif.CELLS.sha256, n_bytes=1_000_000)
+        monkeypatch.setattr(_lung_mif, "CELLS", known)
+        with pytest.raises(ValueError, match="was not kept: it has more than 1000000 bytes"):
+            fetch_lung_mif(tmp_path / "home", serve(mirror).url)
+        assert list((tmp_path / "home" / "lung_mif").iterdir()) == []
+
+    def test_sizes_are_known(self):
+        assert _lung_mif.CELLS.n_bytes == 3_850_306
+        assert _tcga_nsclc.SIZES.keys() == _tcga_nsclc.PREPARED.keys()
+
+    def test_a_folder_or_pipe_in_place_of_the_file(self, serve, mirror, tmp_path):
+        path = tmp_path / "home" / "lung_mif" / "cells.csv.gz"
+        path.parent.mkdir(parents=True)
+        for make in (os.mkfifo, os.mkdir):
+            make(path)
+            with pytest.raises(ValueError, match=r"cells\.csv\.gz is no file\. Move it away"):
+                fetch_lung_mif(tmp_path / "home", serve(mirror).url)
+            path.rename(tmp_path / make.__name__)
+
+    def test_a_link_to_nowhere_is_replaced(self, serve, mirror, tmp_path):
+        path = tmp_path / "home" / "lung_mif" / "cells.csv.gz"
+        path.parent.mkdir(parents=True)
+        path.symlink_to(tmp_path / "planted")
+        fetch_lung_mif(tmp_path / "home", serve(mirror).url)
+        assert not path.is_symlink()
+        assert not (tmp_path / "planted").exists()
+
     def test_another_file_that_lies_there_is_kept_and_refused(self, serve, mirror, tmp_path):
         path = tmp_path / "home" / "lung_mif" / "cells.csv.gz"
         path.parent.mkdir(parents=True)
@@ -224,3 +263,4 @@ def test_a_mirror_of_the_prepared_files(serve, tmp_path):
     assert set(_tcga_nsclc.FILES.values()) == _tcga_nsclc.PREPARED.keys()
     for name, sha256 in _tcga_nsclc.PREPARED.items():
         assert checksum(REAL / "tcga_nsclc" / name) == sha256
+        assert (REAL / "tcga_nsclc" / name).stat().st_size == _tcga_nsclc.SIZES[name]

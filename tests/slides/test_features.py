@@ -1,6 +1,9 @@
 import json
+import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from sksurv_mmf.slides import extract_features, tile_slide
+from sksurv_mmf.slides._feature_file import describe_source
 from sksurv_mmf.slides._features import read_ahead, standardize
 
 
@@ -164,6 +168,105 @@ def test_files_of_other_tools_are_not_replaced_unless_asked_for(make_slide, nois
         extract(make_slide(noise))
     assert file.read_bytes() == before
     assert extract(make_slide(noise), overwrite=True)["status"].item() == "written"
+
+
+def test_a_slide_that_was_replaced_under_its_name_is_noticed(make_slide, noise, extract):
+    path = make_slide(noise)
+    extract(path)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 1
+    for other in [bytes(damaged), content + b" ", make_slide(255 - noise, name="other").read_bytes()]:
+        path.write_bytes(other)
+        for changed in (False, True):
+            if changed:
+                os.utime(path, ns=times)
+            with pytest.raises(ValueError, match=r"h5' was made from another slide than '.*slide\..*overwrite=True"):
+                extract(path)
+    assert extract(path, overwrite=True)["status"].item() == "written"
+    features, _ = read(extract(path)["path"].item())
+    path.write_bytes(content)
+    assert extract(path, overwrite=True)["status"].item() == "written"
+    assert not np.array_equal(read(extract(path)["path"].item())[0], features)
+
+
+def test_a_copy_or_another_time_is_the_same_slide(make_slide, noise, extract, tmp_path):
+    path = make_slide(noise)
+    extract(path)
+    os.utime(path, ns=(1, 1))
+    assert extract(path)["status"].item() == "skipped"
+    (tmp_path / "moved").mkdir()
+    moved = Path(shutil.copy(path, tmp_path / "moved"))
+    path.unlink()
+    assert extract(moved)["status"].item() == "skipped"
+
+
+def test_files_of_versions_that_did_not_know_the_slide_still_count(make_slide, noise, extract):
+    file = extract(make_slide(noise))["path"].item()
+    with h5py.File(file, "a") as opened:
+        del opened.attrs["source"]
+    assert extract(make_slide(255 - noise))["status"].item() == "skipped"
+
+
+def test_pixels_beside_a_mirax_file_belong_to_it(tmp_path):
+    slide, data = tmp_path / "a.mrxs", tmp_path / "a" / "Data0000.dat"
+    data.parent.mkdir()
+    slide.write_bytes(b"index")
+    data.write_bytes(b"pixels")
+    record = describe_source(slide)
+    assert describe_source(slide) == record
+    data.write_bytes(b"others")
+    assert describe_source(slide)["sha256"] != record["sha256"]
+
+
+class Meanwhile(nn.Module):
+    """An encoder that does something once."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def forward(self, tiles):
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+        return tiles.mean(dim=(2, 3))
+
+
+def test_of_two_processes_the_second_keeps_what_the_first_has_written(make_slide, noise, extract):
+    path = make_slide(noise)
+    with pytest.warns(UserWarning, match=r"Another process has just written '.*slide\.h5' with the same settings"):
+        files = extract(path, encoder=Meanwhile(lambda: extract(path, encoder=Meanwhile(None))))
+    assert files["status"].item() == "skipped"
+    assert files["n_tiles"].item() == 20
+    assert [file.name for file in Path(files["path"].item()).parent.iterdir()] == ["slide.h5"]
+
+
+def test_of_two_processes_with_different_settings_the_second_is_refused(make_slide, noise, extract, tmp_path):
+    path = make_slide(noise)
+    file = tmp_path / "features" / "slide.h5"
+    with pytest.raises(FileExistsError, match="another process has made it in the meantime"):
+        extract(path, encoder=Meanwhile(lambda: extract(path, tile_size=32)))
+    assert len(read(file)[0]) == 80
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_file_is_no_target(make_slide, noise, extract, tmp_path, overwrite):
+    (tmp_path / "features").mkdir()
+    os.mkfifo(tmp_path / "features" / "slide.h5")
+    with pytest.raises((ValueError, OSError), match=r"slide\.h5.* (was not written by|is no regular file)"):
+        extract(make_slide(noise), overwrite=overwrite)
+
+
+def test_a_link_is_replaced_and_not_followed(make_slide, noise, extract, tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "features" / "slide.h5").symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match="was not written by extract_features"):
+        extract(make_slide(noise))
+    assert extract(make_slide(noise), overwrite=True)["status"].item() == "written"
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_settings_know_functions_by_name(make_slide, noise, extract):
