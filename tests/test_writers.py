@@ -136,11 +136,11 @@ def test_splits_that_were_moved_in_part_are_not_read_as_all(patients, tmp_path, 
         write_survival_splits(SurvivalKFold(n_old), X, y, tmp_path)
     place, seen = _writing._place, []
 
-    def look_and_place(*args):
+    def look_and_place(*args, **options):
         seen.append(len([*tmp_path.glob("splits*")]))
         with pytest.raises(FileNotFoundError, match=r"has no files|lacks splits_0\.csv"):
             read_survival_splits(tmp_path, X)
-        place(*args)
+        place(*args, **options)
 
     monkeypatch.setattr(_writing, "_place", look_and_place)
     write_survival_splits(SurvivalKFold(4), X, y, tmp_path, overwrite=True)

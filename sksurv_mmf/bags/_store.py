@@ -346,9 +346,9 @@ class _MatrixWriter:
         self.entry = {"bytes": self.entry["bytes"] + len(data), "crc32": zlib.crc32(data, self.entry["crc32"])}
 
     def __exit__(self, *_):
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.stream.close()
+        with self.stream:
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
 
 
 def _write_manifest(folder, files, coord_unit, tiling):

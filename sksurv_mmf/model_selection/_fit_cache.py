@@ -94,7 +94,9 @@ def _keep(key, prediction=None):
 
 
 def _say(error):
-    return f"{type(error).__name__}: {error}"
+    """What happened; joblib's warning ends with it."""
+    _, told, reason = str(error).rpartition("Exception: ")
+    return reason.rstrip(".") if told else f"{type(error).__name__}: {error}"
 
 
 def _folder_of(cache):
@@ -225,7 +227,7 @@ def _is_feature_file(path):
 def warn_of_trouble(troubles, folder, n_fits):
     """Say once which fits could not be kept; `troubles` has the reason for each."""
     if troubles:
-        examples = "; ".join(f"{fit}: {reason.rstrip('.')}" for fit, reason in list(troubles.items())[:2])
+        examples = "; ".join(f"{fit}: {reason}" for fit, reason in list(troubles.items())[:2])
         warnings.warn(
             f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits, for example {examples}. The "
             "comparison is complete, but another run will make these fits again. Free space, or pass another folder.",
