@@ -8,7 +8,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from sksurv.base import SurvivalAnalysisMixin
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from .cohort._columns import check_table, select_columns
@@ -19,12 +18,13 @@ from .utils._modality_composition import ModalityComposition
 from .utils._outcome import align_outcome
 from .utils._outcome_leak import warn_of_leak
 from .utils._predictions import check_risk
+from .utils._survival_model import SurvivalModel
 
 NEUTRAL = 0.5  # the rank of the median training patient
 SAME_RISK = 1e-6  # of the range of risks: floating-point noise, also of networks, that makes no patient higher
 
 
-class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
+class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
     """Predict survival by one model per modality and combine their risks.
 
     The simplest fusion, and on small cohorts often the best: each modality gets the model that suits it, trained on
@@ -119,9 +119,6 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         self.cv = cv
         self.alpha = alpha
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "unique_times_")
-
     def fit(self, X, y):
         """Fit one estimator per modality, and their combination.
 
@@ -151,7 +148,8 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         """
         self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
         self._validate_params()
-        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
+        self._forget_fit()
+        # The outcome is aligned with X as it came, which tells whether its patients have names.
         X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
         warn_of_leak(X, event, time)
@@ -264,23 +262,6 @@ class LateFusionSurvivalAnalysis(SurvivalAnalysisMixin, ModalityComposition):
         """
         scores = self._scores(self.modality_ranks(X).to_numpy())
         return scores[:, 0] + NEUTRAL if self.combine == "rank" else self.combiner_.predict(scores)
-
-    def score(self, X, y):
-        """Compute the concordance index of the predicted risks.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns) or array-like
-            Patients with the columns that the model was fitted on.
-        y : structured array of shape (n_patients,) or DataFrame
-            Their outcome, as in `fit`.
-
-        Returns
-        -------
-        c_index : float
-            Harrell's C-index, see :func:`sksurv.metrics.concordance_index_censored`.
-        """
-        return super().score(X, align_outcome(y, X))
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.

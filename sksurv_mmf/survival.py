@@ -9,7 +9,6 @@ import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from sksurv.base import SurvivalAnalysisMixin
 from sksurv.functions import StepFunction
 from torch import nn
 
@@ -42,6 +41,7 @@ from .utils._device import resolve_device
 from .utils._modality_composition import InferredComposition
 from .utils._outcome import align_outcome
 from .utils._outcome_leak import warn_of_leak
+from .utils._survival_model import SurvivalModel
 from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, check_part
 
@@ -55,7 +55,7 @@ def _check_fusion_weighs(estimator):
         )
 
 
-class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredComposition):
+class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredComposition):
     """Predict survival from several kinds of data by a network that fuses them.
 
     Each modality of the cohort table is encoded into a vector, the vectors are fused into one, and the fused vector
@@ -252,9 +252,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "unique_times_")
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # networks compute in float32
@@ -289,7 +286,8 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
             If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
         """
         self._check_parameters()
-        vars(self).pop("unique_times_", None)  # an interrupt leaves no model that is half the old and half the new one
+        self._forget_fit()
+        # The outcome is aligned with X as it came, which tells whether its patients have names.
         X, y = check_table(self, X, reset=True), align_outcome(y, X)
         event, time = check_outcome(y, X.index)
         warn_of_leak(X, event, time)
@@ -401,7 +399,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
         patients = read_patients(X, self._layout)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
-    @usual_settings()
     def _from_outputs(self, X, what):
         """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
         _, results = self._infer(X, lambda network, batch: getattr(self.objective_, what)(network(batch).double()))
@@ -421,23 +418,6 @@ class FusionSurvivalAnalysis(SurvivalAnalysisMixin, TransformerMixin, InferredCo
             Higher for an earlier event. Only the order has a meaning.
         """
         return self._from_outputs(X, "risk")
-
-    def score(self, X, y):
-        """Compute the concordance index of the predicted risks.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns) or array-like
-            Patients with the columns that the model was fitted on.
-        y : structured array of shape (n_patients,) or DataFrame
-            Their outcome, as in `fit`.
-
-        Returns
-        -------
-        c_index : float
-            Harrell's C-index, see :func:`sksurv.metrics.concordance_index_censored`.
-        """
-        return super().score(X, align_outcome(y, X))
 
     def predict_survival_function(self, X, return_array=False):
         """Predict survival functions.

@@ -206,9 +206,8 @@ def check_patients(X, y):
     """X, y and the Index of the patients."""
     check_is_table(X)
     X = as_frame(X)
-    if not isinstance(X, pd.DataFrame):
-        X = np.asarray(X)
-    patients = X.index if hasattr(X, "iloc") else pd.RangeIndex(len(X))
+    X = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+    patients = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X))
     if patients.has_duplicates:
         twice = patients[patients.duplicated()].unique()
         raise ValueError(

@@ -19,7 +19,6 @@ from sklearn.utils.validation import (
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
 from ..utils._outcome import align_outcome
-from ..utils._real_numbers import as_real
 from ..utils._validation import shorten
 from ._checks import refuse_polars
 from ._names_out import names_out
@@ -168,7 +167,6 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         return np.array(names_out(self.transformer_, list(names_in), len(self._names)), dtype=object)
 
     def _check_X(self, X, reset):
-        X = as_real(X)
         if isinstance(X, pd.DataFrame):
             return validate_data(self, X, skip_check_array=True, reset=reset)  # columns may hold bags
         return validate_data(self, X, dtype=None, ensure_all_finite=False, reset=reset)

@@ -197,10 +197,15 @@ def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     return params
 
 
+def without_name(entry):
+    """A callback, of which users may pass a pair of name and callback."""
+    return entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+
+
 def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
     """Refuse callbacks that skorch could not call, and those that monitor validation patients where there are none."""
     for entry in callbacks or []:
-        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        callback = without_name(entry)
         if not isinstance(callback, Callback):
             raise ValueError(
                 "callbacks must be a list of objects of skorch.callbacks.Callback, such as "
@@ -244,8 +249,7 @@ def train(
     if validation_rows is not None:
         validation = batches(patients, validation_rows, batch_size, len(validation_rows), shuffle=False)
         callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
-    for callback in callbacks:
-        callback = callback[1] if isinstance(callback, tuple) else callback
+    for callback in map(without_name, callbacks):
         if isinstance(callback, Checkpoint) and callback.sink is noop:
             callback.sink = warn_unsaved
     bar = ProgressBar()
