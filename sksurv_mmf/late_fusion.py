@@ -12,13 +12,13 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from .cohort._columns import check_table, select_columns
 from .cohort._lost_names import warn_of_merged_modalities
-from .cohort._outcome import check_outcome
 from .cohort._reading import check_has_any, check_present
+from .outcome._align import align_outcome
+from .outcome._leak import warn_of_leak
+from .outcome._outcome import Outcome, check_teaches
+from .predictions._checks import check_risk
+from .predictions._survival_model import SurvivalModel
 from .utils._modality_composition import ModalityComposition
-from .utils._outcome import align_outcome
-from .utils._outcome_leak import warn_of_leak
-from .utils._predictions import check_risk
-from .utils._survival_model import SurvivalModel
 
 NEUTRAL = 0.5  # the rank of the median training patient
 SAME_RISK = 1e-6  # of the range of risks: floating-point noise, also of networks, that makes no patient higher
@@ -151,13 +151,14 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         self._forget_fit()
         # The outcome is aligned with X as it came, which tells whether its patients have names.
         X, y = check_table(self, X, reset=True), align_outcome(y, X)
-        event, time = check_outcome(y, X.index)
-        warn_of_leak(X, event, time)
+        outcome = Outcome.of(y)
+        check_teaches(outcome, X.index)
+        warn_of_leak(X, outcome)
         self._columns = select_columns(X, self.modalities)
         warn_of_merged_modalities(X, self._columns, self.modalities)
         check_present(self._present(X), [name for name, _ in self._columns])
         held_out = np.full((len(X), len(self._columns)), np.nan)
-        for train, test in self._folds(X, y, event, time):
+        for train, test in self._folds(X, y, outcome):
             held_out[test] = self._rank(self._fit_models(X.iloc[train], y[train]), X.iloc[test])
         self._models = self._fit_models(X, y)
         self.estimators_ = {name: model.estimator for (name, _), model in zip(self._columns, self._models)}
@@ -172,9 +173,9 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         check_has_any(present, X.index, [name for name, _ in self._columns])
         return present
 
-    def _folds(self, X, y, event, time):
+    def _folds(self, X, y, outcome):
         if isinstance(self.cv, Integral):
-            return _deal_folds(event, time, self.cv)
+            return _deal_folds(outcome, self.cv)
         folds = list(self.cv.split(X, y))
         left_out = np.concatenate([test for _, test in folds])
         if not np.array_equal(np.sort(left_out), np.arange(len(X))):
@@ -327,12 +328,13 @@ def relative_rank(risk, reference):
     return np.interp(risk, mean_risk, mean_rank)
 
 
-def _deal_folds(event, time, n_folds):
+def _deal_folds(outcome, n_folds):
     """Deal patients to folds in the order of event and time, whatever the order of rows; pairs of train and test."""
-    if event.sum() < n_folds:
+    event, time = outcome
+    if outcome.n_events < n_folds:
         raise ValueError(
-            f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {event.sum()}. Use "
-            "fewer folds."
+            f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {outcome.n_events}. "
+            "Use fewer folds."
         )
     fold = np.empty(len(event), dtype=int)
     fold[np.lexsort((time, ~event))] = np.arange(len(event)) % n_folds

@@ -1,6 +1,6 @@
 """The estimator."""
 
-from functools import partial
+from dataclasses import fields
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,38 +10,28 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from sksurv.functions import StepFunction
-from torch import nn
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
 from .cohort._encoders import check_encoders, encoders_of
 from .cohort._lost_names import warn_of_merged_modalities
-from .cohort._outcome import check_outcome
-from .cohort._reading import check_present, read_patients
+from .cohort._reading import read_patients
 from .cohort._tiles import tile_table, weighed_modality
 from .encoders._base import Encoder
 from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
+from .layers._normalization import NORMALIZATIONS
+from .networks._inference import infer
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
-from .training._net import (
-    OPTIMIZERS,
-    balancing_weights,
-    check_callbacks,
-    check_converged,
-    infer,
-    make_optimizer_params,
-    train,
-    training_history,
-)
-from .training._network import NORMALIZATIONS, FusionNetwork, Standardize, noise_scales, width_of
-from .training._patients import hold_out
-from .training._seeds import draw_seed, torch_seed
+from .outcome._align import align_outcome
+from .outcome._leak import warn_of_leak
+from .outcome._outcome import Outcome, check_teaches
+from .predictions._survival_model import SurvivalModel
+from .training._fit import Recipe, fit
+from .training._net import OPTIMIZERS, check_callbacks, training_history
+from .training._seeds import draw_seed
 from .utils._available_if import available_if
-from .utils._device import resolve_device
 from .utils._modality_composition import InferredComposition
-from .utils._outcome import align_outcome
-from .utils._outcome_leak import warn_of_leak
-from .utils._survival_model import SurvivalModel
 from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, check_part
 
@@ -123,9 +113,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     Attributes
     ----------
-    modalities_ : list of tuple
-        ``(name, encoder, columns)`` of each modality, with the columns as positions in X. The encoders are fitted
-        copies: what an encoder learnt is here (such as ``columns_`` of a PathwaySNN), not in `modalities`.
+    modalities_ : list of Modality
+        What was read: `name`, `encoder` and `columns` (positions in X) of each modality, into which it also unpacks,
+        `is_bag`, `n_features`, `feature_names` and `tiling`. The encoders are fitted copies: what an encoder learnt is
+        here (such as ``columns_`` of a PathwaySNN), not in `modalities`.
     objective_ : Objective
         The fitted objective.
     net_ : skorch.NeuralNet
@@ -288,23 +279,15 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self._check_parameters()
         self._forget_fit()
         # The outcome is aligned with X as it came, which tells whether its patients have names.
-        X, y = check_table(self, X, reset=True), align_outcome(y, X)
-        event, time = check_outcome(y, X.index)
-        warn_of_leak(X, event, time)
-        self._layout, encoders = self._plan(X)
-        warn_of_merged_modalities(X, [(one.name, one.columns) for one in self._layout], self.modalities)
-        objective = self._objective().fit(event, time)
-        patients = read_patients(X, self._layout, objective.encode(event, time))
-        check_present(patients.present, [modality.name for modality in self._layout])
-        seed, device = draw_seed(self.random_state), resolve_device(self.device)
-        with torch_seed(seed, device):
-            network = self._build(encoders, objective, patients)
-            self.net_ = self._train(network, objective, patients, event, time, seed, device)
-            check_converged(self.net_, patients, np.arange(min(len(patients), self.batch_size)))
-        self.modalities_ = [(one.name, spec, one.columns) for one, spec in zip(self._layout, encoders)]
+        X, outcome = check_table(self, X, reset=True), Outcome.of(align_outcome(y, X))
+        check_teaches(outcome, X.index)
+        warn_of_leak(X, outcome)
+        recipe = self._recipe(self._plan(X))
+        warn_of_merged_modalities(X, recipe.modalities, self.modalities)
+        patients = read_patients(X, recipe.modalities)
+        done = fit(recipe, patients, outcome, np.arange(len(patients)), draw_seed(self.random_state))
+        self.net_, self.modalities_, self.objective_ = done.net, done.modalities, done.objective
         self.history_ = training_history(self.net_)
-        outputs = partial(infer, self.net_.module_, patients, device, FusionNetwork.forward)
-        self.objective_ = objective.finish(lambda: torch.cat(outputs()).double(), event, time)
         self.unique_times_ = self.objective_.unique_times_
         return self
 
@@ -317,7 +300,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         check_callbacks(self.callbacks, self.early_stopping)
 
     def _fusion(self):
-        return self.default_parts["fusion"]() if self.fusion is None else clone(self.fusion)
+        fusion = self.default_parts["fusion"]() if self.fusion is None else clone(self.fusion)
+        fusion._validate_params()
+        return fusion
 
     def _objective(self):
         objective = self.default_parts["objective"]() if self.objective is None else clone(self.objective)
@@ -327,76 +312,27 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     def _plan(self, X):
         """Which columns form a modality, and which encoder reads them."""
         if self.modalities is None:
-            layout = describe(X, infer_columns(X))
-            encoders = encoders_of(layout, self.encoders)
+            modalities = encoders_of(describe(X, infer_columns(X)), self.encoders)
         else:
-            layout = describe(X, select_columns(X, self.modalities))
             encoders = [clone(encoder) for _, encoder in self._parts]
-        for modality, encoder in zip(layout, encoders):
-            encoder._validate_params()
-            check_reads(encoder, modality)
-        return layout, encoders
+            modalities = describe(X, select_columns(X, self.modalities), encoders)
+        for modality in modalities:
+            modality.encoder._validate_params()
+            check_reads(modality)
+        return modalities
 
-    def _build(self, encoders, objective, patients=None):
-        """Make the untrained network; without patients from fitted encoders, for weights that are there already."""
-        fusion = self._fusion()
-        fusion._validate_params()
-        modules = [
-            self._build_encoder(encoder, modality, None if patients is None else patients.inputs(m))
-            for m, (encoder, modality) in enumerate(zip(encoders, self._layout))
-        ]
-        names = [modality.name for modality in self._layout]
-        return FusionNetwork(
-            modules,
-            fusion.build(
-                {name: width_of(module[-1]) for name, module in zip(names, modules)},
-                bags=[modality.name for modality in self._layout if modality.is_bag],
-            ),
-            objective.n_outputs_,
-            initial_outputs=objective.initial_outputs_,
-            reads=fusion.reads,
-            input_noise=noise_scales(self.input_noise, names),
-            normalization=self.normalization,
-            modality_dropout=self.modality_dropout,
-        )
-
-    def _build_encoder(self, encoder, modality, inputs):
-        """Make the untrained encoder of a modality from its training patients, if there are any."""
-        if inputs is None:
-            inputs = torch.zeros(1, modality.n_features)
-        else:
-            encoder.fit(inputs, modality.feature_names)
-        layers = [Standardize(inputs)] if self.standardize and not modality.is_bag else []
-        return nn.Sequential(*layers, encoder.build(modality.n_features, self.embedding_dim))
-
-    def _train(self, network, objective, patients, event, time, seed, device):
-        rows, validation_rows = np.arange(len(event)), None
-        if self.early_stopping:
-            rows, validation_rows = hold_out(event, self.validation_fraction, seed)
-        return train(
-            network,
-            objective,
-            patients,
-            rows=rows,
-            validation_rows=validation_rows,
-            weights=balancing_weights(objective.strata(event, time)[rows]) if self.balance else None,
-            batch_size=self.batch_size,
-            gradient_accumulation=self.gradient_accumulation,
-            patience=self.patience,
-            callbacks=clone(self.callbacks, safe=False) if self.callbacks else [],
-            verbose=bool(self.verbose),
-            max_epochs=self.max_epochs,
-            lr=self.lr,
-            device=device,
-            **make_optimizer_params(self.optimizer, self.weight_decay),
-        )
+    def _recipe(self, modalities):
+        """What decides a fit of these modalities beside the patients and the seed."""
+        parts = {"modalities": modalities, "fusion": self._fusion(), "objective": self._objective()}
+        # All other parameters arrive by their names.
+        return Recipe(**parts, **{one.name: getattr(self, one.name) for one in fields(Recipe) if one.name not in parts})
 
     @usual_settings()
     def _infer(self, X, function, mode=torch.inference_mode):
         """Per-patient results of ``function(network, batch)`` for the patients of X."""
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
-        patients = read_patients(X, self._layout)
+        patients = read_patients(X, self.modalities_)
         return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
 
     def _from_outputs(self, X, what):
@@ -510,13 +446,14 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             Rows sum to one (unless the fusion was told not to normalise); a missing modality has weight 0.
         """
         X, weights = self._infer(X, lambda network, batch: network.fuse(batch)[1])
-        names = [name for name, *_ in self.modalities_]
+        names = [modality.name for modality in self.modalities_]
         return pd.DataFrame(torch.cat(weights).cpu().numpy(), index=X.index, columns=names)
 
     def tile_attention(self, X, modality=None):
         """Compute how much each tile weighs in the vector of its patient.
 
-        The encoders that weigh tiles are AttentionMIL, DeepAttnMISL and TransformerMIL.
+        The encoders that weigh tiles have the attribute ``has_attention = True``, as
+        :class:`~sksurv_mmf.encoders.AttentionMIL` does.
 
         Parameters
         ----------
@@ -539,16 +476,12 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             If the modality is unknown or its encoder does not weigh tiles.
         """
         check_is_fitted(self)
-        m = weighed_modality(
-            modality,
-            {name: type(encoder).__name__ for name, encoder, _ in self.modalities_},
-            [one.is_bag and hasattr(e[-1], "attention") for one, e in zip(self._layout, self.net_.module_.encoders)],
-        )
+        m = weighed_modality(modality, self.modalities_)
 
         def attend(network, batch):
-            bags, encoder = batch.inputs[m], network.encoders[m][-1]
-            return torch.empty(0) if bags is None else encoder.attention(bags).cpu()
+            bags = batch.inputs[m]
+            return torch.empty(0) if bags is None else network.encoders[m].attention(bags).cpu()
 
         X, weights = self._infer(X, attend)
-        bags = X.iloc[:, self._layout[m].columns[0]].dropna()
+        bags = X.iloc[:, self.modalities_[m].columns[0]].dropna()
         return tile_table(bags, torch.cat(weights).numpy())

@@ -1,5 +1,6 @@
 import os
 import random
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +12,12 @@ from sksurv.util import Surv
 from slide_files import make_slide, ramp, real_slide
 
 from sksurv_mmf.bags import BagArray
-from sksurv_mmf.bags._packed import PackedBags
+from sksurv_mmf.layers._packed_bags import PackedBags
 
 __all__ = ["make_slide", "ramp", "real_slide"]
+
+# What runs in the background of a shell is told to ignore interrupts, and so are the processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The networks of the tests are too small for more threads than one, and pytest-xdist uses the other cores.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))

@@ -5,10 +5,10 @@ import torch
 
 from sksurv_mmf import Bag, BagArray, join_modalities
 from sksurv_mmf.cohort._columns import describe, infer_columns, select_columns
-from sksurv_mmf.cohort._outcome import check_outcome
 from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.cohort._tiles import tile_table
 from sksurv_mmf.encoders import SNN, AttentionMIL
+from sksurv_mmf.outcome._outcome import Outcome
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ class TestRead:
 class TestOutcome:
     def test_fields_are_taken_by_position(self):
         y = np.array([(True, 3), (False, 5)], dtype=[("death", bool), ("months", int)])
-        event, time = check_outcome(y, pd.Index(["P1", "P2"]))
+        event, time = Outcome.of(y)
         assert event.tolist() == [True, False]
         assert time.tolist() == [3.0, 5.0]
         assert time.dtype == float

@@ -16,18 +16,25 @@ PACKAGE = ROOT / "sksurv_mmf"
 # A part may import the parts of the layers before its own, and itself.
 LAYERS = [
     ["utils"],
-    ["bags"],
-    ["encoders", "fusions", "objectives"],
-    ["training"],
+    ["files", "statistics", "layers", "outcome"],
+    ["bags", "objectives"],
+    ["encoders", "fusions"],
+    ["patients"],
+    ["networks"],
     ["cohort"],
-    ["survival", "late_fusion", "slides"],
-    ["inspection"],
+    ["training"],
+    ["predictions"],
+    ["survival", "late_fusion"],
+    ["plotting"],
     ["model_selection"],
+    ["slides"],
+    ["inspection"],
     ["presets"],
     ["persistence"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
-MAY_IMPORT |= {part: {part, "utils", "bags"} for part in ["preprocessing", "datasets", "slides"]}
+MAY_IMPORT |= {part: {part, "utils", "files", "outcome", "bags"} for part in ["preprocessing", "datasets", "slides"]}
+MAY_IMPORT["datasets"] |= {"model_selection"}  # where published splits were before
 for part in ["presets", "persistence"]:
     MAY_IMPORT[part] |= {"preprocessing"}  # whole pipelines
 

@@ -25,7 +25,7 @@ from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
-from sksurv_mmf.training._net import balancing_weights
+from sksurv_mmf.training._fit import balancing_weights
 
 PARTS = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
 FUSIONS = pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestProportionalHazards:
 
     def test_curves_are_those_of_breslow_for_the_risks_of_the_training_patients(self, shared_cohort):
         X, y = shared_cohort.X, shared_cohort.y
-        model = make_model(objective=CoxPH(), early_stopping=True).fit(X, y)
+        model = make_model(objective=CoxPH()).fit(X, y)
         risk = model.predict(X)
         assert risk.mean() == pytest.approx(0, abs=1e-12)
         breslow = BreslowEstimator().fit(risk, y["event"], y["time"])
@@ -240,7 +240,7 @@ class TestLearntFromTrainingPatientsOnly:
     def test_genes_of_patients_who_lack_them_do_not_enter_mean_and_scale(self, shared_cohort):
         X = without(shared_cohort.X, [0, 5], "rna")
         model = make_model().fit(X, shared_cohort.y)
-        standardize = model.net_.module_.encoders[1][0]
+        standardize = model.net_.module_.encoders[1].standardize
         genes = X.iloc[:, 1:].dropna()
         assert_allclose(standardize.mean, genes.mean(), rtol=1e-4, atol=1e-6)
         assert_allclose(standardize.scale, genes.std(ddof=0), rtol=1e-4)
@@ -593,7 +593,7 @@ class TestScikitLearn:
         search.fit(shared_cohort.X, shared_cohort.y)
         assert len(set(search.cv_results_["mean_test_score"])) > 4
         best = search.best_estimator_
-        assert best.net_.module_.encoders[0][-1].score.hidden.in_features == search.best_params_["wsi__hidden_dim"]
+        assert best.net_.module_.encoders[0].encoder.score.hidden.in_features == search.best_params_["wsi__hidden_dim"]
 
     def test_grid_search_over_fusions(self, shared_cohort):
         grid = {"fusion": [Concat(8), CrossModalAttention(), Mean()]}

@@ -9,9 +9,9 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv_mmf import load_model, save_model
 from sksurv_mmf.bags import open_bags, pack_bags
 from sksurv_mmf.datasets import read_survival_splits, write_survival_splits
+from sksurv_mmf.files import _writing
 from sksurv_mmf.inspection import export_geojson, export_tiles
 from sksurv_mmf.model_selection import SurvivalKFold, compare_models
-from sksurv_mmf.utils import _writing
 
 
 @pytest.fixture

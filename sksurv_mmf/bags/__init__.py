@@ -1,8 +1,8 @@
 """Bags of tiles as cells of a pandas column, from feature files or one packed store."""
 
+from ..layers._packed_bags import PackedBags
 from ._array import BagArray, BagDtype
 from ._bag import Bag
-from ._packed import PackedBags
 from ._readers import read_bags
 from ._store import open_bags, pack_bags
 from ._tiling import Tiling

@@ -1,23 +1,38 @@
 """Feature files: what their headers say, checked before anything is read or allocated."""
 
+from __future__ import annotations
+
 import os
 import re
 import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..utils._regular_file import check_regular_file, kind_of
+from ..files._regular_file import check_regular_file, kind_of
 from ._checks import MAX_RATIO, check_coords, check_features
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
 from ._tiling import UNKNOWN, Tiling, join_tilings
 from ._tiling_attributes import complete
-from ._torch_files import SavedTensor, read_torch_headers
 from ._zarr_files import ZarrArray, read_zarr_headers
+
+if TYPE_CHECKING:
+    from ._torch_files import SavedTensor
+
+    StoredMatrix = StoredArray | Hdf5Array | SavedTensor | ZarrArray | ParquetColumns | ParquetLists
+
+
+def read_torch_headers(*args):
+    """What `_torch_files.read_torch_headers` does; only who has such files needs torch."""
+    from ._torch_files import read_torch_headers
+
+    return read_torch_headers(*args)
+
 
 FORMATS = {
     "h5": read_hdf5_headers,
@@ -32,8 +47,6 @@ FORMATS = {
 FORMAT_OF_SUFFIX = {f".{name}": name for name in FORMATS} | {".hdf5": "h5", ".pth": "pt", ".pq": "parquet"}
 
 _SLIDE = re.compile(r"\.(svs|ndpi|tiff?|mrxs|scn|vms|vmu|svslide|bif|czi|dcm)$", re.IGNORECASE)
-
-StoredMatrix = StoredArray | Hdf5Array | SavedTensor | ZarrArray | ParquetColumns | ParquetLists
 
 
 @dataclass(frozen=True, slots=True)

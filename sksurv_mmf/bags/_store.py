@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.lib import format as npy_format
 from tqdm.auto import tqdm
 
-from ..utils._regular_file import check_regular_file
+from ..files._regular_file import check_regular_file
+from ..files._writing import writing
 from ..utils._validation import shorten, subject
-from ..utils._writing import writing
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._checks import COORD_UNITS, check_numbers

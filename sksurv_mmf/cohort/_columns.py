@@ -1,7 +1,6 @@
 """What the columns of X are: which form a modality, and which encoder may read it."""
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,10 @@ from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from ..bags._array import BagArray, BagDtype
-from ..bags._tiling import Tiling
+from ..encoders._base import encoders_that
+from ..patients._modality import Modality
 from ..utils._frames import as_frame, check_is_table
-from ..utils._validation import SEPARATOR, belongs_to, shorten, subject
+from ..utils._validation import SEPARATOR, belongs_to, feature_of, shorten, subject
 
 
 def check_table(estimator, X, reset):
@@ -39,34 +39,6 @@ def check_table(estimator, X, reset):
             stacklevel=3,
         )
     return X
-
-
-@dataclass(frozen=True)
-class Modality:
-    """Which columns of X form a modality.
-
-    Attributes
-    ----------
-    name : str
-        Name of the modality.
-    columns : list of int
-        Positions in X.
-    is_bag : bool
-        Whether it is a column of bags rather than a numeric block.
-    n_features : int
-        Number of columns of the block, or width of the tiles.
-    feature_names : list of str
-        Names of the columns of the block without the modality's prefix; empty for bags.
-    tiling : Tiling or None
-        What is known of the tiles; None for a block.
-    """
-
-    name: str
-    columns: list
-    is_bag: bool
-    n_features: int
-    feature_names: list
-    tiling: Tiling | None = None
 
 
 def prefixes(X):
@@ -140,12 +112,13 @@ def _modalities_in(X):
     )
 
 
-def describe(X, named_columns):
+def describe(X, named_columns, encoders=None):
     """Make the `Modality` of each name and its columns; refuse columns that are neither bags nor numbers."""
-    return [_describe(X, name, columns) for name, columns in named_columns]
+    encoders = [None] * len(named_columns) if encoders is None else encoders
+    return [_describe(X, *named, encoder) for named, encoder in zip(named_columns, encoders)]
 
 
-def _describe(X, name, columns):
+def _describe(X, name, columns, encoder):
     dtypes = X.dtypes.iloc[columns]
     is_bag = [isinstance(dtype, BagDtype) for dtype in dtypes]
     if any(is_bag):
@@ -155,10 +128,10 @@ def _describe(X, name, columns):
                 "single column; give the others a modality of their own."
             )
         bags = bags_of(X, columns)
-        return Modality(name, columns, True, bags.n_features, [], bags.tiling)
+        return Modality(name, encoder, columns, True, bags.n_features, [], bags.tiling)
     check_numeric(X, name, columns)
-    feature_names = [str(column).removeprefix(f"{name}{SEPARATOR}") for column in X.columns[columns]]
-    return Modality(name, columns, False, len(columns), feature_names)
+    feature_names = [feature_of(column, name) for column in X.columns[columns]]
+    return Modality(name, encoder, columns, False, len(columns), feature_names)
 
 
 def check_numeric(X, name, columns):
@@ -187,16 +160,16 @@ def bags_of(X, columns) -> BagArray:
     return X.iloc[:, columns[0]].array
 
 
-def check_reads(encoder, modality):
+def check_reads(modality):
     """Refuse an encoder for bags on a numeric block and the reverse."""
+    encoder = modality.encoder
     reads = getattr(encoder, "reads", None)
     if reads not in ("bag", "vector"):
         raise ValueError(f"{type(encoder).__name__}.reads must be 'bag' or 'vector', got {reads!r}.")
-    if (encoder.reads == "bag") != modality.is_bag:
+    if (reads == "bag") != modality.is_bag:
         kinds = {"bag": "a bag column", "vector": "numeric columns"}
-        found = kinds["bag" if modality.is_bag else "vector"]
-        fitting = "AttentionMIL, MeanMIL or TileTokens" if modality.is_bag else "SNN, MLP, PathwaySNN or Identity"
+        needed = "bag" if modality.is_bag else "vector"
         raise ValueError(
-            f"Modality {modality.name!r} is {found}, but {type(encoder).__name__} reads {kinds[encoder.reads]}. Use "
-            f"{fitting}."
+            f"Modality {modality.name!r} is {kinds[needed]}, but {type(encoder).__name__} reads {kinds[reads]}. Use "
+            f"{' or '.join(encoders_that(reads=needed))}."
         )

@@ -1,6 +1,7 @@
 """Encoders of modalities that are inferred from the names of columns."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sklearn.base import clone
 
@@ -25,16 +26,16 @@ def check_encoders(encoders, modalities):
             )
 
 
-def encoders_of(layout, encoders):
-    """An encoder for each `Modality`: the one that the user named, or the default with the user's parameters."""
+def encoders_of(modalities, encoders):
+    """Give each `Modality` its encoder: the one that the user named, or the default with the user's parameters."""
     encoders = encoders or {}
-    names = [modality.name for modality in layout]
+    names = [modality.name for modality in modalities]
     unknown = [name for name in encoders if name not in names]
     if unknown:
         raise ValueError(
             f"Parameters were set of {shorten(unknown)}, but the modalities of X are {shorten(names)}; see encoders."
         )
-    return [_encoder_of(modality, encoders.get(modality.name, {})) for modality in layout]
+    return [replace(one, encoder=_encoder_of(one, encoders.get(one.name, {}))) for one in modalities]
 
 
 def _encoder_of(modality, part):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..bags._array import BagDtype
+from ..outcome._align import make_outcome
+from ..outcome._table import read_outcome
 from ..utils._frames import check_one_level
 from ..utils._identifiers import better_match, is_row_number
-from ..utils._outcome import make_outcome
-from ..utils._outcome_table import read_outcome
 from ..utils._real_numbers import as_real
 from ..utils._validation import SEPARATOR, shorten, subject
 from ._overlap import check_overlap

@@ -10,22 +10,22 @@ from ..utils._frames import column_names
 from ..utils._validation import SEPARATOR, belongs_to, columns_by_modality
 
 
-def warn_of_merged_modalities(X, layout, modalities):
+def warn_of_merged_modalities(X, read, modalities):
     """Warn if a modality that the user did not define holds several of those that a surrounding pipeline was given.
 
     Parameters
     ----------
     X : DataFrame
         The cohort as it reaches the estimator.
-    layout : list of tuple
-        Name and positions of the columns of each modality.
+    read : list of tuple
+        What is read: of each modality the name, first, and the positions of its columns, last.
     modalities : list of tuple or None
         What the user said about modalities.
     """
     columns_said = {name for name, _, *columns in modalities or [] if columns}
     doubtful = [
         (name, X.columns[columns])
-        for name, columns in layout
+        for name, *_, columns in read
         if name not in columns_said and (modalities is None or not belongs_to(X.columns[columns[0]], name))
     ]
     if not doubtful:

@@ -4,22 +4,21 @@ import numpy as np
 
 from ..bags._array import BagDtype
 from ..bags._tiling import check_tiling
-from ..training._patients import BagColumn, Patients, VectorColumn
+from ..patients._columns import BagColumn, VectorColumn
+from ..patients._patients import Patients
 from ..utils._validation import shorten, subject
 from ._columns import bags_of, check_numeric
 
 
-def read_patients(X, layout, target=None):
+def read_patients(X, modalities):
     """Check the values of X and view them as `Patients`, modality by modality.
 
     Parameters
     ----------
     X : DataFrame
         The cohort.
-    layout : list of Modality
+    modalities : list of Modality
         What the columns mean.
-    target : tuple of Tensor, default=None
-        What is to be learnt, one row per patient.
 
     Returns
     -------
@@ -28,13 +27,13 @@ def read_patients(X, layout, target=None):
     """
     if len(X) == 0:
         raise ValueError("X has no patients (0 sample(s)), while a minimum of 1 is required.")
-    columns, present = [], np.empty((len(X), len(layout)), dtype=bool)
-    for m, modality in enumerate(layout):
+    columns, present = [], np.empty((len(X), len(modalities)), dtype=bool)
+    for m, modality in enumerate(modalities):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
-    check_has_any(present, X.index, [modality.name for modality in layout])
-    return Patients(columns, present, target, X.index)
+    check_has_any(present, X.index, [modality.name for modality in modalities])
+    return Patients(columns, present, X.index)
 
 
 def _read_bags(X, modality):

@@ -3,33 +3,26 @@
 import numpy as np
 import pandas as pd
 
+from ..encoders._base import encoders_that
 from ..utils._validation import shorten
 
 
-def weighed_modality(name, encoders, weighs):
-    """Position of the modality whose tiles have weights.
-
-    Parameters
-    ----------
-    name : str or None
-        The modality that the user asks for.
-    encoders : dict of str to str
-        The encoder of each modality.
-    weighs : list of bool
-        Whether these weigh tiles.
-    """
+def weighed_modality(name, modalities):
+    """Position of the modality whose tiles have weights: of `name`, which the user asks for, or the only one."""
+    encoders = {modality.name: modality.encoder for modality in modalities}
     if name is not None and name not in list(encoders):
         raise ValueError(f"modality={name!r} is not one of {shorten(encoders)}.")
-    weighed = [one for one, has_weights in zip(encoders, weighs) if has_weights]
+    weighed = [one for one, encoder in encoders.items() if encoder.has_attention]
     if name is None and len(weighed) > 1:
         raise ValueError(f"Several modalities have weights of tiles: pass modality={' or '.join(map(repr, weighed))}.")
     if name is None and weighed:
         (name,) = weighed
     if name not in weighed:
-        asked = [f"{encoder} ({one!r})" for one, encoder in encoders.items() if name in (None, one)]
+        asked = [f"{type(one).__name__} ({key!r})" for key, one in encoders.items() if name in (None, key)]
         raise ValueError(
-            f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} not weigh tiles. AttentionMIL, DeepAttnMISL "
-            f"and TransformerMIL do. Modalities of this model that have weights of tiles: {shorten(weighed) or 'none'}."
+            f"{' and '.join(asked)} {'does' if len(asked) == 1 else 'do'} not weigh tiles. Encoders that do are "
+            f"{', '.join(encoders_that(has_attention=True))}. Modalities of this model that have weights of tiles: "
+            f"{shorten(weighed) or 'none'}."
         )
     return list(encoders).index(name)
 

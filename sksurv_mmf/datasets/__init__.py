@@ -1,9 +1,9 @@
 """Cohorts: simulated ones with known truth, and real ones; folds that others have published."""
 
+from ..model_selection._published_splits import PublishedSplits, read_survival_splits, write_survival_splits
 from ._breast_cancer import load_breast_cancer_cohort
 from ._lung_mif import fetch_lung_mif, load_lung_mif
 from ._simulate import make_multimodal_survival
-from ._splits import PublishedSplits, read_survival_splits, write_survival_splits
 from ._tcga_nsclc import fetch_tcga_nsclc, load_tcga_nsclc
 
 __all__ = [

@@ -11,9 +11,8 @@ from sksurv.util import Surv
 
 from ..bags._array import BagArray
 from ..bags._bag import Bag
+from ..files._download import DATA_HOME
 from ..utils._optional import import_optional
-
-DATA_HOME = "SKSURV_MMF_DATA"
 
 
 def find_cohort(data_home, folder, files):

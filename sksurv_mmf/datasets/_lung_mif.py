@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import validate_params
 
-from ..utils._writing import writing
+from ..files._download import PublicFile, fetch_file, find_home
+from ..files._writing import writing
 from ._cell_tiles import tile_cells
-from ._download import PublicFile, fetch_file, find_home
 from ._local import assemble_cohort, describe_tiles, encode_clinical, find_cohort, read_bags
 
 FILES = ["clinical.csv", "tile_bags.npz"]

@@ -6,10 +6,11 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags, segment_softmax, segment_weighted_sum
-from ..utils._attention_score import AttentionScore, xavier_linear
+from ..layers._attention_pooling import AttentionPooling
+from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._packed_bags import PackedBags
+from ..layers._segments import segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY
-from ._attention_pooling import AttentionPooling
 from ._base import Encoder
 
 
@@ -66,6 +67,7 @@ class AttentionMIL(Encoder):
     """
 
     reads = "bag"
+    has_attention = True
 
     _parameter_constraints = {
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from inspect import isabstract
 
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ class Encoder(BaseEstimator, ABC):
     reads : {"bag", "vector"}
         What the module is given: a :class:`~sksurv_mmf.bags.PackedBags` of the patients' tiles or a tensor of
         shape (n_patients, n_features).
+    has_attention : bool
+        Whether the module weighs tiles, so that :meth:`~sksurv_mmf.FusionSurvivalAnalysis.tile_attention` can tell how
+        much. A class attribute, False unless set.
 
     Examples
     --------
@@ -60,6 +64,7 @@ class Encoder(BaseEstimator, ABC):
     """
 
     reads: str
+    has_attention = False
 
     _parameter_constraints = {}
 
@@ -89,8 +94,8 @@ class Encoder(BaseEstimator, ABC):
 
         Its ``forward`` maps what the encoder reads to a tensor of shape (n_patients, ``out_dim``), or to several
         tokens per patient as :class:`~sksurv_mmf.bags.PackedBags` of width ``out_dim``, of which a fusion of vectors
-        is given the mean. Its attribute ``out_dim`` says how wide that is. A module that weighs tiles has a second
-        method, ``attention``, from packed bags to one weight per tile.
+        is given the mean. Its attribute ``out_dim`` says how wide that is. A module of an encoder that
+        `has_attention` has a second method, ``attention``, from packed bags to one weight per tile.
 
         Parameters
         ----------
@@ -104,3 +109,14 @@ class Encoder(BaseEstimator, ABC):
         module : torch.nn.Module
             An untrained network, initialised from torch's global random state.
         """
+
+
+def encoders_that(**attributes) -> list[str]:
+    """Names of all encoders, those that users wrote included, whose class attributes have these values."""
+    found, classes = set(), [Encoder]
+    while classes:
+        classes += (cls := classes.pop()).__subclasses__()
+        if not isabstract(cls) and not cls.__name__.startswith("_"):
+            if all(getattr(cls, name, None) == value for name, value in attributes.items()):
+                found.add(cls.__name__)
+    return sorted(found)

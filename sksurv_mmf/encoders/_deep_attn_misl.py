@@ -9,8 +9,8 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags
-from ..utils._attention_score import AttentionScore, xavier_linear
+from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._packed_bags import PackedBags
 from ..utils._validation import PROBABILITY
 from ._attention_mil import PatientVector
 from ._base import Encoder
@@ -80,6 +80,7 @@ class DeepAttnMISL(Encoder):
     """
 
     reads = "bag"
+    has_attention = True
 
     _parameter_constraints = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],

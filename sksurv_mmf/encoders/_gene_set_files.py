@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from ..utils._text_files import read_lines
+from ..files._text_files import read_lines
 from ..utils._validation import shorten
 
 # What stands where nothing is known, or where a column has ended.

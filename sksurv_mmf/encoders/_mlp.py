@@ -5,7 +5,7 @@ from numbers import Integral
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from ..utils._layers import relu_layers
+from ..layers._relu_layers import relu_layers
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

@@ -3,8 +3,8 @@
 from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
-from ..bags._packed import PackedBags
-from ..utils._attention_score import xavier_linear
+from ..layers._attention_score import xavier_linear
+from ..layers._packed_bags import PackedBags
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

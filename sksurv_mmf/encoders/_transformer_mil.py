@@ -6,8 +6,8 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags
-from ..utils._attention_score import xavier_linear
+from ..layers._attention_score import xavier_linear
+from ..layers._packed_bags import PackedBags
 from ..utils._validation import PROBABILITY
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder
@@ -71,6 +71,7 @@ class TransformerMIL(Encoder):
     """
 
     reads = "bag"
+    has_attention = True
 
     _parameter_constraints = {
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],

@@ -7,9 +7,9 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags
-from ..utils._attention_score import AttentionScore
-from ..utils._layers import relu_layers
+from ..layers._attention_score import AttentionScore
+from ..layers._packed_bags import PackedBags
+from ..layers._relu_layers import relu_layers
 from ..utils._validation import PROBABILITY, shorten
 from ._base import Fusion, weighted_sum
 from ._tokens import map_layouts

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..utils._layers import relu_layers
+from ..layers._relu_layers import relu_layers
 from ..utils._validation import PROBABILITY
 from ._base import Fusion
 

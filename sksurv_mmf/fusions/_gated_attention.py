@@ -6,7 +6,7 @@ from numbers import Integral
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..utils._attention_score import AttentionScore
+from ..layers._attention_score import AttentionScore
 from ..utils._validation import PROBABILITY
 from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ..bags._packed import PackedBags
+from ..layers._packed_bags import PackedBags
 from ..utils._validation import PROBABILITY
 from ._base import Fusion
 from ._tokens import map_layouts

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..bags._packed import PackedBags
+from ..layers._packed_bags import PackedBags
 
 
 def map_layouts(function: Callable[[list[Tensor]], Tensor], embeddings: list[PackedBags]) -> Tensor:

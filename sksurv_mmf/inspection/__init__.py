@@ -1,10 +1,10 @@
 """Look at predictions: what they rest on, displays in scikit-learn's convention, and exports for viewers of slides."""
 
+from ..model_selection._comparison_display import ComparisonDisplay
+from ..model_selection._fusion_audit import FusionAudit, fusion_audit
 from ._calibration import CalibrationDisplay
-from ._comparison import ComparisonDisplay
 from ._export_tiles import export_geojson, export_tiles
 from ._feature_importance import FeatureImportance, feature_importance
-from ._fusion_audit import FusionAudit, fusion_audit
 from ._integrated_gradients import integrated_gradients
 from ._modality_attention import ModalityAttentionDisplay
 from ._modality_importance import ModalityImportance, modality_importance

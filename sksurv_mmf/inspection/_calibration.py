@@ -8,11 +8,11 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
-from ..utils._outcome import align_outcome
-from ..utils._predictions import as_real_numbers, check_curves, common_domain, curve_values
+from ..outcome._align import align_outcome
+from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
+from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
+from ..predictions._models import check_model
 from ..utils._validation import format_time
-from ._models import check_model
-from ._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ._risk_groups import assign_groups
 
 ARGUMENTS = {

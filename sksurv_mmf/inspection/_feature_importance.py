@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..utils._outcome import align_outcome
-from ._folds import CV_OBJECT, on_test_folds, split
+from ..model_selection._folds import CV_OBJECT, on_test_folds, split
+from ..outcome._align import align_outcome
+from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
 from ._integrated_gradients import attribute
-from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
 
 
 @validate_params(

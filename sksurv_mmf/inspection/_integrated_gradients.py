@@ -11,13 +11,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
+from ..plotting._plotting import last_step
+from ..predictions._checks import as_real_numbers
 from ..survival import FusionSurvivalAnalysis
-from ..training._network import Standardize
 from ..utils._optional import import_optional
-from ..utils._predictions import as_real_numbers
 from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
-from ._plotting import last_step
 
 TOLERANCE = 0.05  # share of the change of risk that the sums of attributions may miss
 
@@ -136,7 +135,7 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     parts = [part for part in parts if part is not None]
     if not parts:
         raise ValueError(
-            f"None of {len(X)} patients has modality {model.modalities_[m][0]!r}, so none can be explained."
+            f"None of {len(X)} patients has modality {model.modalities_[m].name!r}, so none can be explained."
         )
     values, found, change = (torch.cat(one).cpu().numpy() for one in zip(*parts))
     _check_completeness(found, change, n_steps)
@@ -151,7 +150,7 @@ def _exchanged(inputs, m, values):
 
 def _find_modality(model, name):
     """Position and columns of the modality to explain."""
-    numeric = [one for one, encoder, _ in model.modalities_ if encoder.reads == "vector"]
+    numeric = [one.name for one in model.modalities_ if not one.is_bag]
     if name is None and len(numeric) == 1:
         name = numeric[0]
     if name not in numeric:
@@ -159,13 +158,13 @@ def _find_modality(model, name):
             f"modality={name!r}, but one numeric modality has to be chosen. In this model these are: "
             f"{shorten(numeric) or 'none'}. For tiles, see FusionSurvivalAnalysis.tile_attention."
         )
-    m = [one for one, *_ in model.modalities_].index(name)
-    return m, model.modalities_[m][2]
+    m = [one.name for one in model.modalities_].index(name)
+    return m, model.modalities_[m].columns
 
 
 def _check_baseline(encoder, baseline, n_features):
     if baseline is None:
-        return encoder[0].mean if isinstance(encoder[0], Standardize) else torch.zeros(n_features)
+        return torch.zeros(n_features) if encoder.standardize is None else encoder.standardize.mean
     baseline = as_real_numbers(baseline, "baseline is").astype(np.float32)
     if baseline.shape != (n_features,) or not np.isfinite(baseline).all():
         raise ValueError(

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ..utils._predictions import as_real_numbers
-from ._models import check_model
-from ._plotting import PALETTE, import_pyplot, last_step, legend_above, make_axes, make_room
+from ..plotting._plotting import PALETTE, import_pyplot, last_step, legend_above, make_axes, make_room
+from ..predictions._checks import as_real_numbers
+from ..predictions._models import check_model
 
 
 class ModalityAttentionDisplay:

@@ -12,13 +12,13 @@ from sksurv.util import check_y_survival
 
 from ..cohort._columns import columns_of, prefixes
 from ..cohort._join import make_nullable
-from ..utils._concordance import comparable, concordance, higher
-from ..utils._outcome import align_outcome
-from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
+from ..model_selection._folds import CV_OBJECT, on_test_folds, split
+from ..outcome._align import align_outcome
+from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
+from ..predictions._models import check_frame, check_lengths
+from ..statistics._concordance import comparable, concordance, higher
+from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._validation import shorten
-from ._folds import CV_OBJECT, on_test_folds, split
-from ._models import check_frame, check_lengths
-from ._plotting import BLUE, GREY, despine, make_axes, make_room
 
 
 @validate_params(

@@ -9,10 +9,20 @@ from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
-from ..utils._outcome import align_outcome
-from ..utils._predictions import as_real_numbers
-from ._models import check_model
-from ._plotting import BLUE, ORANGE, VERMILLION, despine, format_p, import_pyplot, legend_above, make_axes, make_room
+from ..outcome._align import align_outcome
+from ..plotting._plotting import (
+    BLUE,
+    ORANGE,
+    VERMILLION,
+    despine,
+    format_p,
+    import_pyplot,
+    legend_above,
+    make_axes,
+    make_room,
+)
+from ..predictions._checks import as_real_numbers
+from ..predictions._models import check_model
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk

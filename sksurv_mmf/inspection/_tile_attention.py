@@ -10,12 +10,12 @@ from scipy.spatial import cKDTree
 from sklearn.utils._param_validation import validate_params
 
 from ..bags._checks import COORD_UNITS
+from ..plotting._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
+from ..predictions._checks import as_real_numbers
+from ..predictions._models import check_frame, check_hashable, check_model
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE, level0_side
-from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
-from ._models import check_frame, check_hashable, check_model
-from ._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
 
 # Tiles of which nothing is known, neither from files nor from the user: those of `extract_features` by default.
 DEFAULT_SIZE, DEFAULT_MPP = 512, 0.5

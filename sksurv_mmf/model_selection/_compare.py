@@ -8,11 +8,11 @@ import pandas as pd
 from joblib import Memory
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from ..cohort._outcome import check_outcome
+from ..outcome._align import align_outcome
+from ..outcome._leak import warn_of_leak
+from ..outcome._outcome import Outcome, check_teaches
+from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
-from ..utils._outcome import align_outcome
-from ..utils._outcome_leak import warn_of_leak
-from ..utils._predictions import as_real_numbers
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
@@ -215,8 +215,9 @@ def check_patients(X, y):
             "that another is tested with; keep one row per patient."
         )
     y = align_outcome(y, X)
-    event, time = check_outcome(y, patients)
-    warn_of_leak(X, event, time)
+    outcome = Outcome.of(y)
+    check_teaches(outcome, patients)
+    warn_of_leak(X, outcome)
     return X, y, patients
 
 

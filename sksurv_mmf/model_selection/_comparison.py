@@ -9,8 +9,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..inspection._comparison import ComparisonDisplay
-from ..utils._paired_tests import (
+from ..statistics._paired_tests import (
     bootstrap_p_value,
     corrected_resampled_t_test,
     difference_limits,
@@ -20,6 +19,7 @@ from ..utils._paired_tests import (
     percentile_interval,
 )
 from ..utils._validation import shorten
+from ._comparison_display import ComparisonDisplay
 from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
 

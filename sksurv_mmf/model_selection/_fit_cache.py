@@ -13,8 +13,8 @@ from joblib import Memory
 
 from ..bags._files import FORMAT_OF_SUFFIX
 from ..bags._store import MANIFEST
+from ..files._checksum import checksum, sample_checksum
 from ..training._net import Callback
-from ..utils._checksum import checksum, sample_checksum
 from ._survival_scores import FoldPrediction
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH

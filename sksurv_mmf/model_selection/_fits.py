@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
-from ..utils._predictions import check_risk
+from ..predictions._checks import check_risk
 from ._fit_cache import FitCache, keys_of_fits, warn_of_trouble
 from ._survival_scores import FoldPrediction
 

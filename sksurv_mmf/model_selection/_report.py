@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from sksurv.util import check_y_survival
 
-from ..utils._writing import writing
+from ..files._writing import writing
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sksurv.util import check_y_survival
 
-from ..utils._outcome import align_outcome, check_same_rows
+from ..outcome._align import align_outcome, check_same_rows
 
 
 def survival_folds(event, time, n_splits, n_time_bins, random_state=None):

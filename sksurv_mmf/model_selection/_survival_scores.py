@@ -16,10 +16,10 @@ from sksurv.metrics import (
 from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctionEstimator
 from sksurv.util import Surv, check_y_survival
 
-from ..utils._concordance import comparable, higher
-from ..utils._kaplan_meier import kaplan_meier
-from ..utils._paired_tests import divide_or_nan, ratio_of_sums
-from ..utils._predictions import check_curves, common_domain, curve_values
+from ..predictions._checks import check_curves, common_domain, curve_values
+from ..statistics._concordance import comparable, higher
+from ..statistics._kaplan_meier import kaplan_meier
+from ..statistics._paired_tests import divide_or_nan, ratio_of_sums
 from ..utils._validation import format_time, shorten
 
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is

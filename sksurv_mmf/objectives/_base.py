@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ..utils._old_names import warn_of_old_name
+
 
 def check_times_differ(time: np.ndarray) -> None:
     """Refuse training patients whose times are all equal."""
@@ -19,14 +21,14 @@ def check_times_differ(time: np.ndarray) -> None:
 
 def never_falling(cumulative_hazard: Tensor) -> Tensor:
     """Running maximum along each row: what falls in the last digit is rounding, which differs between processors."""
-    return cumulative_hazard.cummax(dim=1).values
+    return cumulative_hazard.cummax(dim=-1).values
 
 
 class Objective(BaseEstimator, ABC):
     """What a network learns: the loss, and how its outputs become a risk and a survival curve.
 
     `fit` learns from the training patients what the loss needs (bin edges, say); an estimator fits a clone, so
-    the object that a user passes stays as it was. After training, `finish` may learn from the outputs.
+    the object that a user passes stays as it was. After training, `fit_baseline` may learn from the outputs.
 
     Attributes
     ----------
@@ -160,13 +162,13 @@ class Objective(BaseEstimator, ABC):
             A scalar.
         """
 
-    def finish(self, predict: Callable[[], Tensor], event: np.ndarray, time: np.ndarray) -> "Objective":
+    def fit_baseline(self, predict: Callable[[], Tensor], event: np.ndarray, time: np.ndarray) -> "Objective":
         """Learn what depends on the trained network, a baseline hazard say; nothing unless overridden.
 
         Parameters
         ----------
         predict : callable
-            Without arguments, computes the outputs of the training patients, held-out ones included, as float64.
+            Without arguments, computes the outputs of the training patients as float64.
         event : ndarray of bool, shape (n_patients,)
             Whether the event was observed.
         time : ndarray of float, shape (n_patients,)
@@ -175,9 +177,32 @@ class Objective(BaseEstimator, ABC):
         Returns
         -------
         self : Objective
-            The finished objective.
+            The objective, complete.
         """
-        return self
+        if type(self).finish is Objective.finish:
+            return self
+        warn_of_old_name(f"{type(self).__name__}.finish", "fit_baseline")
+        return self.finish(predict, event, time)
+
+    def finish(self, predict: Callable[[], Tensor], event: np.ndarray, time: np.ndarray) -> "Objective":
+        """Do what `fit_baseline` does, its name from the next release on.
+
+        Parameters
+        ----------
+        predict : callable
+            As of `fit_baseline`.
+        event : ndarray of bool, shape (n_patients,)
+            As of `fit_baseline`.
+        time : ndarray of float, shape (n_patients,)
+            As of `fit_baseline`.
+
+        Returns
+        -------
+        self : Objective
+            The objective, complete.
+        """
+        warn_of_old_name(f"{type(self).__name__}.finish", "fit_baseline")
+        return self.fit_baseline(predict, event, time)
 
     @abstractmethod
     def risk(self, outputs: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class CoxPH(Objective):
     >>> outputs = torch.zeros(3, 1)
     >>> round(objective.loss(outputs, objective.encode(event, time)).item(), 4)  # (log 3 + log 2) / 3
     0.5973
-    >>> objective.finish(lambda: outputs, event, time).cumulative_hazard(outputs)[0]
+    >>> objective.fit_baseline(lambda: outputs, event, time).cumulative_hazard(outputs)[0]
     tensor([0.0000, 0.3333, 0.8333, 0.8333])
     """
 
@@ -134,7 +134,7 @@ class CoxPH(Objective):
         event, time = (one.cpu() for one in target)
         return cox_partial_likelihood(outputs[:, 0].cpu().double(), event, time, self.ties) / len(outputs)
 
-    def finish(self, predict, event: np.ndarray, time: np.ndarray) -> "CoxPH":
+    def fit_baseline(self, predict, event: np.ndarray, time: np.ndarray) -> "CoxPH":
         outputs = predict().cpu()
         self.mean_output_ = outputs.mean().item()
         times, log_hazard = (one.numpy() for one in log_breslow_baseline(self.risk(outputs), *self.encode(event, time)))

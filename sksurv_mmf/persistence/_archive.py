@@ -4,8 +4,8 @@ import os
 import zipfile
 from pathlib import Path
 
+from ..files._writing import writing
 from ..utils._validation import shorten
-from ..utils._writing import writing
 
 
 def as_path(path):

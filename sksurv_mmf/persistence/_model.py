@@ -12,10 +12,10 @@ import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..files._regular_file import check_regular_file
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
-from ..utils._regular_file import check_regular_file
 from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ._archive import as_path, read_archive, write_archive
@@ -26,7 +26,8 @@ from ._network import decode_network, encode_network
 from ._tree import Decoder, Parts, full_name, known_classes, place
 
 FORMAT = "sksurv_mmf model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.safetensors"
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
@@ -282,10 +283,10 @@ def _check_manifest(members):
     manifest = read_json(MANIFEST, members[MANIFEST])
     if not isinstance(manifest, dict):
         raise ValueError(f"{MANIFEST} holds a {type(manifest).__name__}, so it was not written by save_model")
-    if manifest.get("format") != FORMAT or manifest.get("format_version") != FORMAT_VERSION:
+    if manifest.get("format") != FORMAT or manifest.get("format_version") not in READABLE_VERSIONS:
         raise ValueError(
             f"it has the format {manifest.get('format')!r}, version {manifest.get('format_version')!r}, while this "
-            f"version of sksurv_mmf reads {FORMAT!r}, version {FORMAT_VERSION}"
+            f"version of sksurv_mmf reads {FORMAT!r}, versions {shorten(READABLE_VERSIONS)}"
         )
     return manifest
 
@@ -372,11 +373,11 @@ def _describe_network(network):
     return {
         "modalities": {
             one.name: {
-                "encoder": repr(spec),
+                "encoder": repr(one.encoder),
                 "kind": "bags" if one.is_bag else "table",
                 "n_features": one.n_features,
             }
-            for one, (_, spec, _) in zip(network._layout, network.modalities_)
+            for one in network.modalities_
         },
         "fusion": repr(network._fusion()),
         "objective": repr(network.objective_),

@@ -14,12 +14,15 @@ from torch.nn.modules.module import (
 )
 
 from ..bags._tiling import Tiling
-from ..cohort._columns import Modality, check_reads
+from ..cohort._columns import check_reads
+from ..networks._recipe import empty_network
+from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
 from ..utils._device import resolve_device
 from ..utils._torch_state import fork_rng
-from ..utils._validation import shorten
+from ..utils._validation import feature_of, shorten
+from ._first_format import upgrade_network
 from ._integrity import check_learnt, check_objective, check_weights
 from ._tree import encode, is_ours, is_torch_optimizer, place
 
@@ -65,10 +68,11 @@ def weights_prefix(where):
 
 def decode_network(node, where, decoder):
     """Build a fitted estimator from its JSON and from the tensors of `decoder`, whose own weights are removed."""
-    estimator, epochs = decoder.decode(node["network"]), check_epochs(decoder.decode(node["epochs"]))
     prefix = weights_prefix(where)
     names = [name for name in decoder.tensors if name.startswith(prefix)]
     weights = {name.removeprefix(prefix): decoder.tensors.pop(name) for name in names}
+    node, weights = upgrade_network(node, weights)
+    estimator, epochs = decoder.decode(node["network"]), check_epochs(decoder.decode(node["epochs"]))
     check_estimator(estimator)
     network = build_network(estimator, weights)
     check_weights(weights)
@@ -106,53 +110,55 @@ def check_estimator(estimator):
     """Refuse parameters that `fit` would refuse, and a layout that does not fit the columns."""
     if not isinstance(estimator, FusionSurvivalAnalysis):
         raise ValueError(f"parameters.json holds a {type(estimator).__name__} where a network is expected")
-    if len(estimator.modalities_) != len(estimator._layout):
-        raise ValueError(
-            f"parameters.json has {len(estimator.modalities_)} encoders, {len(estimator._layout)} modalities"
-        )
+    modalities = estimator.modalities_
+    if not isinstance(modalities, list) or not modalities or not all(isinstance(one, Modality) for one in modalities):
+        raise ValueError(f"parameters.json has modalities_={modalities!r:.80}, where a list of modalities is expected")
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None and len(names) != estimator.n_features_in_:
         raise ValueError(
             f"parameters.json says n_features_in_={estimator.n_features_in_}, but has {len(names)} feature_names_in_"
         )
-    specs = [estimator.objective_, estimator._fusion(), *(spec for _, spec, _ in estimator.modalities_)]
+    specs = [estimator.objective_, estimator._fusion(), *(modality.encoder for modality in modalities)]
     for one in [estimator, *specs]:
         one._validate_params()
     sizes = {"embedding_dim": estimator.embedding_dim, "n_outputs_": estimator.objective_.n_outputs_}
     for spec in specs:
         sizes |= {f"{type(spec).__name__}.{name}": value for name, value in spec.get_params(deep=False).items()}
-    for modality, (name, spec, columns) in zip(estimator._layout, estimator.modalities_):
-        check_modality(modality, estimator.n_features_in_)
-        if (name, list(columns)) != (modality.name, list(modality.columns)):
-            raise ValueError(
-                f"parameters.json has an encoder of modality {name!r}, columns {shorten(columns)}, where that of "
-                f"{modality.name!r}, columns {shorten(modality.columns)}, is expected"
-            )
-        check_reads(spec, modality)
-        check_learnt(spec, f"the encoder of modality {name!r}")
+    for modality in modalities:
+        check_modality(modality, estimator.n_features_in_, names)
+        check_reads(modality)
+        check_learnt(modality.encoder, f"the encoder of modality {modality.name!r}")
         sizes[f"n_features of {modality.name!r}"] = modality.n_features
     for name, value in sizes.items():
         if isinstance(value, Integral) and value > LARGEST_SIZE:
             raise ValueError(f"parameters.json says {name}={value}, more than the {LARGEST_SIZE} that are allowed")
 
 
-def check_modality(modality, n_columns):
-    """Refuse a modality with columns that X does not have."""
+def check_modality(modality, n_columns, names):
+    """Refuse a modality with columns that X does not have, or that have other names."""
     # A range knows its members without memory for them, whatever number a file gives.
     known = range(n_columns)
-    if not isinstance(modality, Modality) or not all(column in known for column in modality.columns):
+    if not all(column in known for column in modality.columns):
         raise ValueError(f"parameters.json has a modality that is none of the {n_columns} columns: {modality!r:.80}")
+    if names is not None and not modality.is_bag:
+        columns = [names[column] for column in modality.columns]
+        if modality.feature_names != [feature_of(column, modality.name) for column in columns]:
+            raise ValueError(
+                f"parameters.json has the features {shorten(modality.feature_names)} of modality {modality.name!r}, "
+                f"whose columns are {shorten(columns)}"
+            )
     if not isinstance(modality.tiling, Tiling | None):
         raise ValueError(f"parameters.json describes the tiles of {modality.name!r} by {modality.tiling!r:.80}")
 
 
 def build_network(estimator, weights):
     """Build the network around its weights, whose names, shapes and types must be the ones that it has."""
-    specs = [spec for _, spec, _ in estimator.modalities_]
+    recipe = estimator._recipe(estimator.modalities_)
+    parts = [recipe.fusion, *(modality.encoder for modality in recipe.modalities)]
     # On torch's meta device tensors have a shape but no memory. Modules from elsewhere need not know it.
-    device = "meta" if all(is_ours(type(one)) for one in [*specs, estimator._fusion()]) else "cpu"
+    device = "meta" if all(map(is_ours, map(type, parts))) else "cpu"
     with fork_rng(), at_most(weights), torch.device(device):
-        network = estimator._build(specs, estimator.objective_)
+        network = empty_network(recipe, estimator.objective_)
     expected = network.state_dict()
     for sentence, names in {"lacks": expected.keys() - weights, "has an unexpected": weights.keys() - expected}.items():
         if names:

@@ -16,11 +16,11 @@ import torch
 from sklearn.base import BaseEstimator
 
 from ..bags._tiling import Tiling
-from ..cohort._columns import Modality
 from ..encoders._base import Encoder
 from ..fusions._base import Fusion
 from ..late_fusion import LateFusionSurvivalAnalysis
 from ..objectives._base import Objective
+from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..utils._validation import shorten
 

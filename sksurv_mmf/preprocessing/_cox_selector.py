@@ -15,8 +15,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, check_is_fitted, validate_data
 from sksurv.util import check_array_survival
 
-from ..utils._outcome import align_outcome
-from ..utils._outcome_leak import warn_of_leak
+from ..outcome._align import align_outcome
+from ..outcome._leak import warn_of_leak
+from ..outcome._outcome import Outcome
 from ..utils._validation import shorten
 from ._checks import numbers
 from ._cox_path import cox_path, cross_validated_deviance, interpolate_path
@@ -210,7 +211,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             )
         splits = self._splits(X, y, event, present)
         X, event, time = X[present], event[present], time[present]
-        warn_of_leak(pd.DataFrame(X, columns=_check_feature_names_in(self)), event, time)
+        warn_of_leak(pd.DataFrame(X, columns=_check_feature_names_in(self)), Outcome(event, time))
 
         alphas, coef, linear_predictors = self._fit_paths(X, event, time, splits)
         mean, standard_error = cross_validated_deviance(linear_predictors, splits, event, time)

@@ -17,8 +17,8 @@ from sklearn.utils.validation import (
 )
 
 from ..bags._array import BagDtype
+from ..outcome._align import align_outcome
 from ..utils._frames import as_frame
-from ..utils._outcome import align_outcome
 from ..utils._validation import shorten
 from ._checks import refuse_polars
 from ._names_out import names_out

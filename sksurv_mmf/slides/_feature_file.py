@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils._checksum import checksum, sample_checksum
+from ..files._checksum import checksum, sample_checksum
+from ..files._writing import writing
 from ..utils._optional import import_optional
-from ..utils._writing import writing
 
 
 def import_h5py():

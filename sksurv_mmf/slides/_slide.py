@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files._regular_file import check_regular_file
 from ..utils._optional import import_optional
-from ..utils._regular_file import check_regular_file
 
 # A level counts as fine enough if its pixels are larger than wanted by less than this factor: the sides of the levels
 # are whole numbers, so that a downsample of 4 may read 4.0002.

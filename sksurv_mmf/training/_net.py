@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import closing, suppress
-from functools import partial
 from inspect import signature
 
 import numpy as np
@@ -16,12 +15,13 @@ from skorch.utils import noop
 from torch import nn
 from tqdm.auto import tqdm
 
+from ..networks._finite import is_finite, not_finite_tensors, why_diverged
 from ..objectives._base import Objective
+from ..patients._batch import to_device
+from ..patients._patients import Patients
 from ..utils._torch_state import tiny_numbers_as_zero
 from ..utils._validation import shorten
 from ._adam import Adam, AdamW
-from ._finite import is_finite, not_finite_tensors, why_diverged, why_not_finite
-from ._patients import Patients, TrainingBatches, TrainingSteps, prediction_batches, to_device
 from ._seeds import rehearsal
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": torch.optim.SGD}
@@ -221,41 +221,29 @@ def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
             )
 
 
-def balancing_weights(strata: np.ndarray) -> np.ndarray:
-    """Sampling weights that make all strata equally likely."""
-    _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    return 1.0 / counts[stratum]
+def train(network: nn.Module, objective: Objective, training, validation, recipe, device: str) -> SurvivalNet:
+    """Train `network` on batches, and stop early where there are validation batches.
 
-
-def train(
-    network: nn.Module,
-    objective: Objective,
-    patients: Patients,
-    *,
-    rows: np.ndarray,
-    validation_rows: np.ndarray | None,
-    weights: np.ndarray | None,
-    batch_size: int,
-    gradient_accumulation: int,
-    patience: int,
-    callbacks: list,
-    verbose: bool,
-    **net_params,
-) -> SurvivalNet:
-    """Train `network` on the patients `rows`; stop early where there are validation patients."""
-    batches = TrainingBatches if objective.decomposes else partial(TrainingSteps, objective.informs)
-    training = batches(patients, rows, batch_size, gradient_accumulation, weights)
-    validation = None
-    if validation_rows is not None:
-        validation = batches(patients, validation_rows, batch_size, len(validation_rows), shuffle=False)
-        callbacks = [*callbacks, EarlyStopping("valid_loss", patience=patience, load_best=True, sink=noop)]
+    `recipe` is asked for the settings of training, see `Recipe`.
+    """
+    callbacks = list(recipe.callbacks or [])
+    if validation is not None:
+        callbacks += [EarlyStopping("valid_loss", patience=recipe.patience, load_best=True, sink=noop)]
     for callback in map(without_name, callbacks):
         if isinstance(callback, Checkpoint) and callback.sink is noop:
             callback.sink = warn_unsaved
     bar = ProgressBar()
-    if verbose:
-        callbacks = [*callbacks, bar]
-    net = make_net(network, objective, callbacks=callbacks, **net_params)
+    if recipe.verbose:
+        callbacks += [bar]
+    net = make_net(
+        network,
+        objective,
+        callbacks=callbacks,
+        max_epochs=recipe.max_epochs,
+        lr=recipe.lr,
+        device=device,
+        **make_optimizer_params(recipe.optimizer, recipe.weight_decay),
+    )
     with tiny_numbers_as_zero(), closing(bar):
         return net.fit((training, validation), None)
 
@@ -311,25 +299,3 @@ def training_history(net: SurvivalNet) -> pd.DataFrame:
     columns = [key for key in ("train_loss", "valid_loss") if key in net.history[-1]]
     epochs = pd.RangeIndex(1, len(net.history) + 1, name="epoch")
     return pd.DataFrame(net.history[:, columns], columns=columns, index=epochs)
-
-
-def infer(network: nn.Module, patients: Patients, device: str, function, mode=torch.inference_mode) -> list:
-    """Results of ``function(network, batch)`` over batches of all patients, without gradients.
-
-    The mode ``torch.no_grad`` lets `function` switch gradients on again. A result that is NaN or infinite is refused.
-    """
-    network.eval()
-    results, start = [], 0
-    with mode():
-        for batch in prediction_batches(patients):
-            result = function(network, batch.to(device))
-            if not is_finite(result):
-                rows = np.arange(start, start + len(batch))
-                raise ValueError(
-                    why_not_finite(
-                        network, patients, rows, lambda some: function(network, patients.batch(some).to(device))
-                    )
-                )
-            results.append(result)
-            start += len(batch)
-    return results

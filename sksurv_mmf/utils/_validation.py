@@ -17,6 +17,11 @@ def belongs_to(column, modality):
     return isinstance(column, str) and column.startswith(modality + SEPARATOR)
 
 
+def feature_of(column, modality):
+    """Name of a column without the prefix of its modality, if it has it."""
+    return str(column).removeprefix(f"{modality}{SEPARATOR}")
+
+
 def columns_by_modality(columns):
     """The columns that are named ``<modality>__<feature>`` of each modality, in order of appearance."""
     found = defaultdict(list)

@@ -362,7 +362,7 @@ class TestPredict:
                         ValueError, match=f"'wsi' have another {theirs} in 3 of 3.*'A', 'B' and 1 more.*{ours}"
                     ):
                         method(X_other)
-                X_told = join_modalities({"wsi": read_bags(tmp_path / name, tiling=model._layout[0].tiling)})
+                X_told = join_modalities({"wsi": read_bags(tmp_path / name, tiling=model.modalities_[0].tiling)})
                 assert_array_equal(one.predict(X_told), expected)
 
     def test_bags_and_models_that_do_not_know_are_accepted(self, cohort, tmp_path):

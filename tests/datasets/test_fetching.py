@@ -13,9 +13,10 @@ import pytest
 import requests
 from test_local_cohorts import REAL, real
 
-from sksurv_mmf.datasets import _download, _lung_mif, _tcga_nsclc, fetch_lung_mif, fetch_tcga_nsclc, load_lung_mif
+from sksurv_mmf.datasets import _lung_mif, _tcga_nsclc, fetch_lung_mif, fetch_tcga_nsclc, load_lung_mif
 from sksurv_mmf.datasets._cell_tiles import FEATURE_NAMES, tile_cells
-from sksurv_mmf.datasets._download import PublicFile
+from sksurv_mmf.files import _download
+from sksurv_mmf.files._download import PublicFile
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

@@ -300,7 +300,7 @@ class TestInTheEstimator:
         before = self.centers(model).copy()
         model.predict(make_cohort(seed=1).X[test])
         np.testing.assert_array_equal(self.centers(model), before)
-        module = model.net_.module_.encoders[0][-1]
+        module = model.net_.module_.encoders[0].encoder
         np.testing.assert_array_equal(module.centers.cpu().numpy(), before)
         more = self.model().fit(cohort.X, cohort.y)
         assert not np.array_equal(self.centers(more), before)

@@ -9,9 +9,9 @@ from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, Mean
 from sksurv_mmf.fusions._mean import dissimilarity
+from sksurv_mmf.networks._network import FusionNetwork
 from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
-from sksurv_mmf.training import FusionNetwork
-from sksurv_mmf.training._patients import Batch
+from sksurv_mmf.patients._batch import Batch
 
 TOLERANCE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
 
@@ -189,7 +189,7 @@ class TestSimilarity:
                 modality_dropout=0.0,
                 random_state=0,
             ).fit(cohort.X, cohort.y)
-            patients = read_patients(cohort.X, model._layout)
+            patients = read_patients(cohort.X, model.modalities_)
             with torch.no_grad():
                 embeddings, present = model.net_.module_.embed(patients.batch(np.arange(40)))
             return dissimilarity(torch.stack(embeddings, 1), present).mean().item()

@@ -17,7 +17,7 @@ from sksurv_mmf.inspection import modality_importance
 from sksurv_mmf.inspection._modality_importance import permute, remove
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
-from sksurv_mmf.utils._paired_tests import mean_interval
+from sksurv_mmf.statistics._paired_tests import mean_interval
 
 SETTINGS = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0, "device": "cpu"}
 

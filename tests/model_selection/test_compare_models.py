@@ -20,7 +20,7 @@ from sksurv.util import Surv
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MeanMIL
 from sksurv_mmf.model_selection import RepeatedSurvivalKFold, SurvivalKFold, compare_models
-from sksurv_mmf.utils._paired_tests import corrected_resampled_t_test
+from sksurv_mmf.statistics._paired_tests import corrected_resampled_t_test
 
 matplotlib.use("Agg")
 

@@ -116,7 +116,7 @@ class TestLoss:
 
 def finished(outputs, event, time, **params):
     event, time = np.asarray(event), np.asarray(time)
-    return CoxPH(**params).fit(event, time).finish(lambda: outputs, event, time)
+    return CoxPH(**params).fit(event, time).fit_baseline(lambda: outputs, event, time)
 
 
 class TestBaseline:

@@ -34,7 +34,9 @@ def test_of_discrete_hazards(monkeypatch, interpolation):
 
 
 def test_of_proportional_hazards():
-    objective = CoxPH().fit(EVENT, TIME).finish(lambda: OUTPUTS.detach().double()[:, :1].repeat(2, 1)[:6], EVENT, TIME)
+    objective = (
+        CoxPH().fit(EVENT, TIME).fit_baseline(lambda: OUTPUTS.detach().double()[:, :1].repeat(2, 1)[:6], EVENT, TIME)
+    )
     exact = objective.cumulative_hazard(OUTPUTS[:, :1])
     assert torch.isfinite(exact).all()
     level = np.full(len(objective.unique_times_), objective.log_baseline_hazard_[-1])

@@ -123,8 +123,8 @@ def set_to(name, value):
     ("change", "message"),
     [
         (set_to("net_/head.weight", torch.nan), r"weights that are NaN or infinite: 'head\.weight'"),
-        (set_to("net_/encoders.1.0.scale", torch.nan), r"NaN or infinite: 'encoders\.1\.0\.scale'"),
-        (set_to("net_/encoders.1.0.mean", -torch.inf), r"NaN or infinite: 'encoders\.1\.0\.mean'"),
+        (set_to("net_/encoders.1.standardize.scale", torch.nan), r"NaN or infinite: 'encoders\.1\.standardize\.scale'"),
+        (set_to("net_/encoders.1.standardize.mean", -torch.inf), r"NaN or infinite: 'encoders\.1\.standardize\.mean'"),
         (set_to("objective_/unique_times_", torch.nan), "unique_times_ of objective_ has numbers that are NaN"),
         (set_to("objective_/unique_times_", 1e30), "unique_times_ of objective_ must be increasing"),
         (set_to("objective_/log_baseline_hazard_", torch.inf), "log_baseline_hazard_ of objective_ has numbers"),
@@ -141,7 +141,7 @@ def swap_modalities(tree):
 
 
 def swap_columns(tree):
-    rna = tree["network"]["state"]["_layout"][1]["state"]
+    rna = tree["network"]["state"]["modalities_"][1]["state"]
     rna["columns"] = rna["columns"][::-1]
 
 
@@ -153,15 +153,15 @@ def no_loss(tree):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (swap_modalities, r"an encoder of modality 'rna', columns .* where that of 'wsi', columns 0, is expected"),
-        (swap_columns, "an encoder of modality 'rna', columns 1, 2, 3, 4, where that of 'rna', columns 4, 3, 2, 1"),
+        (swap_modalities, "weights.safetensors lacks weight: 'encoders.0"),
+        (swap_columns, "features 'G0', 'G1', 'G2', 'G3' of modality 'rna', whose columns are 'rna__G3', 'rna__G2'"),
         (
             lambda tree: tree["network"]["state"].update(n_features_in_=10**9),
             "n_features_in_=1000000000, but has 5 feature_names_in_",
         ),
         (lambda tree: tree.update(epochs=[]), r"epochs=\[\], where a list"),
         (no_loss, "an epoch whose train_loss is no number"),
-        (lambda tree: tree["network"]["state"].update(modalities_=3), "not as save_model writes it .TypeError"),
+        (lambda tree: tree["network"]["state"].update(modalities_=3), "modalities_=3, where a list"),
         (lambda tree: tree["network"]["state"].update(lr=float("nan")), "parameters.json holds NaN, which save_model"),
     ],
 )

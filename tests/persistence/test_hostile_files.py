@@ -70,11 +70,11 @@ def state(network):
 
 
 def encoder(network):
-    return state(network)["modalities_"][0]["tuple"][1]
+    return state(network)["modalities_"][0]["state"]["encoder"]
 
 
 def layout(network):
-    return state(network)["_layout"][0]["state"]
+    return state(network)["modalities_"][0]["state"]
 
 
 def with_tensors(saved, change):
@@ -160,10 +160,10 @@ def test_a_damaged_member(saved, tmp_path):
         load_model(path)
 
 
-@pytest.mark.parametrize(("key", "value"), [("format", "another"), ("format_version", 2), ("format_version", None)])
+@pytest.mark.parametrize(("key", "value"), [("format", "another"), ("format_version", 3), ("format_version", None)])
 def test_another_format(saved, refused, key, value):
     manifest = json.loads(saved["manifest.json"]) | {key: value}
-    refused(f"{value!r}.* reads 'sksurv_mmf model', version 1", {"manifest.json": json.dumps(manifest)})
+    refused(f"{value!r}.* reads 'sksurv_mmf model', versions 1, 2", {"manifest.json": json.dumps(manifest)})
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "sksurv_mmf.persistence._model.Path", "Evil"])
@@ -197,7 +197,7 @@ def test_an_unknown_class(saved, refused, name):
         (lambda network: state(network).update(optimizer={"class": "os.system"}), "names the class 'os.system'"),
         (lambda network: state(network).update(fusion={"code": "x"}), "an object with the keys 'code'"),
         (lambda network: state(network).update(fusion={"array": "absent"}), "lacks 'absent'"),
-        (lambda network: state(network).update(modalities_=[]), "has 0 encoders, 1 modalities"),
+        (lambda network: state(network).update(modalities_=[]), "modalities_=\\[\\], where a list of modalities"),
         (lambda network: state(network).pop("objective_"), "no attribute 'objective_'"),
         (lambda network: layout(network).update(columns=[7]), "a modality that is none of the 4 columns"),
         (lambda network: layout(network).update(n_features=10**10), "n_features of 'rna'=10000000000, more than"),

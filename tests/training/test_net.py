@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from sksurv_mmf.cohort._columns import describe, infer_columns
 from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import CrossModalAttention
+from sksurv_mmf.networks._inference import infer
+from sksurv_mmf.networks._modality_encoder import ModalityEncoder
+from sksurv_mmf.networks._network import FusionNetwork
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
-from sksurv_mmf.training import FusionNetwork, infer, train
-from sksurv_mmf.training._net import make_optimizer_params, tiny_numbers_as_zero
+from sksurv_mmf.training._batches import batches_of
+from sksurv_mmf.training._net import train
+from sksurv_mmf.utils._torch_state import tiny_numbers_as_zero
 
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -34,7 +39,7 @@ def prepare(cohort, objective=None):
     event, time = cohort.y["event"], cohort.y["time"]
     objective = (DiscreteHazard() if objective is None else objective).fit(event, time)
     layout = describe(cohort.X, infer_columns(cohort.X))
-    return objective, read_patients(cohort.X, layout, objective.encode(event, time))
+    return objective, read_patients(cohort.X, layout), objective.encode(event, time)
 
 
 def build(dropout=0.0, batch_norm=False, n_outputs=4, input_noise=0.0):
@@ -44,7 +49,7 @@ def build(dropout=0.0, batch_norm=False, n_outputs=4, input_noise=0.0):
         SNN(8, dropout=dropout).build(4, 8),
     ]
     return FusionNetwork(
-        [torch.nn.Sequential(one) for one in encoders],
+        [ModalityEncoder(None, one) for one in encoders],
         CrossModalAttention(hidden_dim=4).build({"wsi": 8, "rna": 8}),
         n_outputs=n_outputs,
         input_noise=[input_noise, input_noise],
@@ -53,25 +58,36 @@ def build(dropout=0.0, batch_norm=False, n_outputs=4, input_noise=0.0):
     )
 
 
-def fit(cohort, network=None, optimizer="sgd", weight_decay=0.0, lr=0.5, objective=None, **params):
+def fit(
+    cohort,
+    network=None,
+    optimizer="sgd",
+    weight_decay=0.0,
+    lr=0.5,
+    objective=None,
+    rows=None,
+    validation_rows=None,
+    batch_size=4,
+    gradient_accumulation=1,
+    weights=None,
+    **params,
+):
     """Train a small network; returns the net."""
-    objective, patients = prepare(cohort, objective)
-    settings = {
-        "rows": np.arange(len(patients)),
-        "validation_rows": None,
-        "weights": None,
-        "batch_size": 4,
-        "gradient_accumulation": 1,
-        "patience": 5,
-        "callbacks": [],
-        "verbose": False,
-        "max_epochs": 2,
-        "device": "cpu",
-    }
+    objective, patients, target = prepare(cohort, objective)
+    settings = {"patience": 5, "callbacks": [], "verbose": False, "max_epochs": 2, "optimizer": optimizer, "lr": lr}
+    recipe = SimpleNamespace(weight_decay=weight_decay, **(settings | params))
     network = build() if network is None else network
     torch.manual_seed(1)
-    optimizer = make_optimizer_params(optimizer, weight_decay)
-    return train(network, objective, patients, lr=lr, **optimizer, **{**settings, **params})
+
+    def batches(rows, *args, **kwargs):
+        return batches_of(objective, patients.select(rows), tuple(one[rows] for one in target), *args, **kwargs)
+
+    rows = np.arange(len(patients)) if rows is None else rows
+    training = batches(rows, batch_size, gradient_accumulation, weights)
+    validation = None
+    if validation_rows is not None:
+        validation = batches(validation_rows, batch_size, len(validation_rows), shuffle=False)
+    return train(network, objective, training, validation, recipe, "cpu")
 
 
 def weights_of(net):
@@ -79,14 +95,14 @@ def weights_of(net):
 
 
 def outputs_of(net, cohort):
-    _, patients = prepare(cohort)
+    _, patients, _ = prepare(cohort)
     return torch.cat(infer(net.module_, patients, "cpu", lambda network, batch: network(batch)))
 
 
 def mean_loss(net, cohort, rows):
-    objective, patients = prepare(cohort)
+    objective, _, target = prepare(cohort)
     outputs = outputs_of(net, cohort)
-    return objective.loss(outputs[rows], patients.target_of(rows)).item()
+    return objective.loss(outputs[rows], tuple(one[rows] for one in target)).item()
 
 
 class TestSteps:
@@ -109,9 +125,9 @@ class TestSteps:
         counter, network = Counter(), build()
         before = copy.deepcopy(network)
         fit(cohort, network, batch_size=4, gradient_accumulation=100, callbacks=[counter], max_epochs=1)
-        objective, patients = prepare(cohort)
+        objective, patients, target = prepare(cohort)
         rows = np.arange(len(patients))
-        objective.loss(before(patients.batch(rows)), patients.target_of(rows)).backward()
+        objective.loss(before(patients.batch(rows)), target).backward()
         for name, weight in before.named_parameters():
             assert_close(counter.gradients[0][name], weight.grad, rtol=1e-4, atol=1e-6)
 
@@ -176,9 +192,9 @@ class TestJointLoss:
         net = self.fit(
             cohort, network, batch_size=batch_size, gradient_accumulation=30, callbacks=[counter], max_epochs=1
         )
-        objective, patients = prepare(cohort, CoxPH())
+        objective, patients, target = prepare(cohort, CoxPH())
         rows = np.arange(len(patients))
-        loss = objective.loss(before(patients.batch(rows)), patients.target_of(rows))
+        loss = objective.loss(before(patients.batch(rows)), target)
         loss.backward()
         (gradients,) = counter.gradients
         assert net.history[0, "train_loss"] == pytest.approx(loss.item(), rel=1e-6)
@@ -213,7 +229,7 @@ class TestJointLoss:
         random_state = torch.get_rng_state()
         # The same patients in the same order, without the first pass.
         torch.manual_seed(1)
-        _, patients = prepare(cohort, CoxPH())
+        _, patients, _ = prepare(cohort, CoxPH())
         order = torch.randperm(len(patients)).numpy()
         for start in range(0, len(order), 6):
             single.train()(patients.batch(order[start : start + 6]))
@@ -225,9 +241,9 @@ class TestJointLoss:
     def test_patients_held_out_are_one_risk_set(self, cohort):
         rows, held_out = np.arange(15), np.arange(15, 30)
         net = self.fit(cohort, rows=rows, validation_rows=held_out, batch_size=2, max_epochs=1)
-        objective, patients = prepare(cohort, CoxPH())
+        objective, patients, target = prepare(cohort, CoxPH())
         outputs = torch.cat(infer(net.module_, patients, "cpu", lambda network, batch: network(batch)))
-        expected = objective.loss(outputs[held_out], patients.target_of(held_out)).item()
+        expected = objective.loss(outputs[held_out], tuple(one[held_out] for one in target)).item()
         assert net.history[0, "valid_loss"] == pytest.approx(expected, rel=1e-5)
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3])

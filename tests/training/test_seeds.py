@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sksurv_mmf.training import draw_seed, torch_seed
+from sksurv_mmf.training._seeds import draw_seed, torch_seed
 
 
 def test_seed_block_repeats_itself_and_restores_the_state():

@@ -17,15 +17,16 @@ from sksurv.functions import StepFunction
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
-from sksurv_mmf.utils import _sklearn_checks, _survival_checks
-from sksurv_mmf.utils._check_cohorts import make_check_cohort
-from sksurv_mmf.utils._sklearn_checks import as_outcome, survival_targets
 from sksurv_mmf.utils.estimator_checks import (
     EXCLUDED_CHECKS,
+    _sklearn_checks,
+    _survival_checks,
     check_survival_estimator,
     parametrize_with_survival_checks,
     survival_checks_generator,
 )
+from sksurv_mmf.utils.estimator_checks._cohorts import make_check_cohort
+from sksurv_mmf.utils.estimator_checks._sklearn_checks import as_outcome, survival_targets
 
 
 class Cox(CoxPHSurvivalAnalysis):

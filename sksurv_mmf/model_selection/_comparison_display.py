@@ -1,0 +1,269 @@
+"""Scores of several models in the folds of a cross-validation."""
+
+from numbers import Real
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval, validate_params
+
+from ..plotting._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
+from ..statistics._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
+from ..utils._validation import shorten
+
+LABEL_WIDTH = 30  # characters of a line beside or below the axis
+
+
+class ComparisonDisplay:
+    """Score of every model in every fold, with mean and confidence interval; or differences to a reference.
+
+    A dot is a fold, a diamond the mean over the folds, a bar its confidence interval, which takes into account that
+    folds share training patients. The scores show how good the models are; since folds differ more than models do,
+    overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that;
+    their p-values are those of the corrected resampled t-test, not corrected for the number of models. Create it with
+    :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+
+    Parameters
+    ----------
+    values : DataFrame of shape (n_folds, n_models)
+        Score, or difference to the reference, of each model in each fold; NaN where there is none.
+    intervals : DataFrame
+        One row per model with columns mean, low, high, and p_value where differences are shown.
+    label : str
+        Label of the axis.
+    reference : str, default=None
+        Model to draw in another colour; of differences, the model that is subtracted.
+    differences : bool, default=False
+        Whether the values are differences.
+    chance : float, default=None
+        Value of a model that knows nothing, drawn as a dotted line.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the picture.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    sksurv_mmf.model_selection.compare_models : Computes the scores.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import pandas as pd
+    >>> from sksurv_mmf.inspection import ComparisonDisplay
+    >>> values = {"cox": [0.70, 0.64, 0.68], "forest": [0.66, 0.63, 0.61]}
+    >>> scores = pd.DataFrame(values).rename_axis("fold").melt(var_name="model", ignore_index=False).reset_index()
+    >>> display = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, test_ratio=0.5)
+    >>> display.intervals.round(2)
+            mean   low  high  p_value
+    forest -0.04 -0.16  0.08     0.28
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, values, intervals, label, *, reference=None, differences=False, chance=None):
+        self.values = values
+        self.intervals = intervals
+        self.label = label
+        self.reference = reference
+        self.differences = differences
+        self.chance = chance
+
+    @classmethod
+    @validate_params(
+        {
+            "scores": [pd.DataFrame],
+            "score": [str, None],
+            "reference": [str, None],
+            "test_ratio": [Interval(Real, 0, None, closed="left")],
+            "confidence": [Interval(Real, 0, 1, closed="neither")],
+            "limits": [tuple, list, None],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def from_predictions(
+        cls,
+        scores,
+        *,
+        score=None,
+        reference=None,
+        differences=False,
+        test_ratio=0.25,
+        confidence=0.95,
+        label=None,
+        chance=None,
+        limits=None,
+        ax=None,
+    ):
+        """Draw given scores of folds.
+
+        Parameters
+        ----------
+        scores : DataFrame
+            Columns model, fold and value, as in `ModelComparison.scores`; with several scores also the column score.
+        score : str, default=None
+            Score to draw. None needs a table of a single score.
+        reference : str, default=None
+            Model to draw in another colour.
+        differences : bool, default=False
+            Whether to draw differences to the reference, in the folds that both models have.
+        test_ratio : float, default=0.25
+            Number of test patients per training patient, for the interval: 0.25 with five folds, 1/9 with ten.
+        confidence : float, default=0.95
+            Level of the intervals.
+        label : str, default=None
+            Name of the score for the axis. None takes the name in the table.
+        chance : float, default=None
+            Value of a model that knows nothing, for a dotted line.
+        limits : tuple of (float, float), default=None
+            Between which values the score lies, where intervals end; those of differences follow from it. None is
+            (0, 1) if all values lie there, as those of C-index, AUC and Brier score do, and no limits otherwise.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the table lacks a column, the score or the reference, if a model has two values in a fold, or if there is
+            nothing to draw.
+        """
+        import_pyplot()
+        scores, score = _one_score(scores, score)
+        values = scores.pivot(index="fold", columns="model", values="value")[scores["model"].unique()]
+        if reference is not None and reference not in values:
+            raise ValueError(f"reference={reference!r} is none of the models: {shorten(values.columns, 10)}.")
+        if differences and reference is None:
+            raise ValueError("Differences need a reference; pass the name of a model.")
+        limits = _check_limits(limits, values)
+        if differences:
+            values, limits = values.drop(columns=reference).sub(values[reference], axis=0), difference_limits(limits)
+        if values.isna().all(axis=None):
+            both = f" beside one of the reference {reference!r}" if differences else ""
+            reasons = [reason for reason in scores.get("reason", []) if reason]
+            why = f": {reasons[0]}" if reasons else ""
+            raise ValueError(f"There is nothing to draw: no model has a value{both} in any fold{why}.")
+        intervals = pd.DataFrame(
+            {name: _interval(one, test_ratio, confidence, limits, differences) for name, one in values.items()}
+        ).T
+        return cls(
+            values,
+            intervals,
+            label or score,
+            reference=reference,
+            differences=differences,
+            chance=0 if differences else chance,
+        ).plot(ax=ax)
+
+    def plot(self, ax=None, *, colors=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        colors : tuple of two matplotlib colors, default=None
+            Colour of the models and of the reference. None uses blue and vermillion.
+
+        Returns
+        -------
+        display : ComparisonDisplay
+            This display.
+        """
+        n_folds, n_models = self.values.shape
+        self.ax_ = ax = make_axes(ax, (3.5, 0.8 + 0.32 * n_models))
+        self.figure_ = ax.figure
+        plain, marked = (BLUE, VERMILLION) if colors is None else colors
+        if self.chance is not None:
+            ax.axvline(self.chance, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+        for row, (name, values) in enumerate(self.values.items()):
+            _draw_model(ax, row, values.dropna(), self.intervals.loc[name], marked if name == self.reference else plain)
+        counts = self.values.notna().sum()
+        labels = [
+            fill(name, LABEL_WIDTH) + ("" if n in (0, n_folds) else f"\n({n} of {n_folds} folds)")
+            for name, n in counts.items()
+        ]
+        ax.set_yticks(range(n_models), labels, fontsize="small")
+        low, high = ax.get_xlim()
+        ax.locator_params(axis="x", nbins=3 if high - low < 0.05 else 4)  # numbers with three decimals are long
+        ax.set_ylim(n_models - 0.4, -0.5)
+        ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
+        ax.tick_params(axis="x", labelsize="small")
+        ax.tick_params(axis="y", length=0)
+        if self.differences:
+            _write_p_values(ax, self.intervals["p_value"])
+        despine(ax)
+        make_room(ax)
+        return self
+
+    def _axis_label(self):
+        return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
+
+
+def _one_score(scores, score):
+    """Rows of a single score, and its name."""
+    lacking = {"model", "fold", "value"} - set(scores.columns)
+    if lacking:
+        raise ValueError(f"scores lacks the columns {shorten(sorted(lacking))}; it has {shorten(scores.columns, 10)}.")
+    if "score" in scores:
+        names = scores["score"].unique()
+        if score is None and len(names) > 1:
+            raise ValueError(f"scores has several scores; pass score=, one of {shorten(names, 20)}.")
+        if score is not None and score not in names:
+            raise ValueError(f"score={score!r} is not in scores, which has {shorten(names, 20)}.")
+        score = names[0] if score is None else score
+        scores = scores[scores["score"] == score]
+    if not pd.api.types.is_numeric_dtype(scores["value"]):
+        raise ValueError(f"The column 'value' of scores must hold numbers, but has dtype {scores['value'].dtype}.")
+    twice = scores.duplicated(["model", "fold"])
+    if twice.any():
+        model, fold = scores.loc[twice, ["model", "fold"]].iloc[0]
+        raise ValueError(f"Model {model!r} has more than one value in fold {fold}.")
+    return scores, score or "Score"
+
+
+def _check_limits(limits, values):
+    """The limits of a score, after checking that all values lie between them."""
+    if limits is None:
+        return (0, 1) if values.min(axis=None) >= 0 and values.max(axis=None) <= 1 else (-np.inf, np.inf)
+    if len(limits) != 2 or not all(isinstance(one, Real) for one in limits) or not limits[0] < limits[1]:
+        raise ValueError(f"limits must be two numbers, the lower one first, got {limits!r}.")
+    outside = values.to_numpy()[(values < limits[0]) | (values > limits[1])]
+    if len(outside):
+        raise ValueError(f"limits={limits!r}, but {len(outside)} values lie beyond, for example {outside[0]:g}.")
+    return limits
+
+
+def _interval(values, test_ratio, confidence, limits, differences):
+    values = values.dropna()
+    low, high = mean_interval(values, test_ratio, confidence, limits)
+    found = {"mean": values.mean(), "low": low, "high": high}
+    return found | {"p_value": corrected_resampled_t_test(values, test_ratio)[1]} if differences else found
+
+
+def _draw_model(ax, row, values, interval, color):
+    if values.empty:
+        at = ("axes fraction", "data")
+        ax.annotate("no value", (0.02, row), xycoords=at, va="center", color=GREY, fontsize="small")
+        return
+    dots = np.full(len(values), row + 0.22)  # below the interval, which would hide them
+    ax.plot(values, dots, "o", color=color, alpha=0.4, markersize=3.5, markeredgewidth=0)
+    ax.plot([interval["low"], interval["high"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
+    ax.plot(interval["mean"], row, "D", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
+
+
+def _write_p_values(ax, p_values):
+    for row, p in enumerate(p_values):
+        ax.annotate(
+            "" if np.isnan(p) else format_p(p),
+            (1.01, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+        )

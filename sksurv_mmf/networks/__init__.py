@@ -1,0 +1,1 @@
+"""From a batch of patients to the outputs that an objective reads."""

@@ -1,0 +1,103 @@
+"""One modality's part of the network: standardisation and encoder."""
+
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from ..layers._packed_bags import PackedBags
+from ._embeddings import Embedding
+
+
+class Standardize(nn.Module):
+    """Centre and scale each feature with the training patients' mean and standard deviation."""
+
+    def __init__(self, values: Tensor):
+        super().__init__()
+        scale, mean = values.std(dim=0, correction=0), values.mean(dim=0)
+        # Sums and squares may go beyond float32. A meta tensor, of a network that is loaded, has no values to look at.
+        if not values.is_meta and not torch.isfinite(scale + mean).all():
+            scale, mean = values.double().std(dim=0, correction=0).float(), values.double().mean(dim=0).float()
+        # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
+        varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)
+        # Of a constant feature the value itself, for the mean of large numbers is a little off.
+        self.register_buffer("mean", torch.where(varies, mean, values[0]))
+        self.register_buffer("scale", torch.where(varies, scale, 1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return (vectors - self.mean) / self.scale
+
+
+def add_noise(inputs, scale: float):
+    """Add Gaussian noise of standard deviation `scale` to vectors or to the tiles of bags."""
+    if isinstance(inputs, PackedBags):
+        return inputs.with_values(add_noise(inputs.values, scale))
+    return torch.add(inputs, torch.randn_like(inputs), alpha=scale)
+
+
+def width_of(module: nn.Module) -> int:
+    """The ``out_dim`` of a module that a part built."""
+    width = getattr(module, "out_dim", None)
+    if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+        what = "has no out_dim" if width is None else f"has out_dim={width!r}"
+        raise ValueError(
+            f"The module {type(module).__name__} {what}. A module that `build` returns must say how wide the vectors "
+            "are that it makes: set module.out_dim to a whole number."
+        )
+    return int(width)
+
+
+class ModalityEncoder(nn.Module):
+    """From a modality of a batch to its embedding.
+
+    Parameters
+    ----------
+    standardize : Standardize or None
+        What rescales the inputs first; None leaves them as they are.
+    encoder : Module
+        What an :class:`~sksurv_mmf.encoders.Encoder` builds.
+
+    Attributes
+    ----------
+    out_dim : int
+        Width of the embedding.
+    """
+
+    def __init__(self, standardize: Standardize | None, encoder: nn.Module):
+        super().__init__()
+        self.standardize = standardize
+        self.encoder = encoder
+        self.out_dim = width_of(encoder)
+
+    def rescale(self, inputs):
+        """The inputs as the encoder sees them."""
+        return inputs if self.standardize is None else self.standardize(inputs)
+
+    def forward(self, inputs: Tensor | PackedBags) -> Embedding:
+        embedding = self.encoder(self.rescale(inputs))
+        check_embedding(self.encoder, embedding, len(inputs))
+        return embedding
+
+    def attention(self, bags: PackedBags) -> Tensor:
+        """One weight per tile, of an encoder that weighs tiles."""
+        return self.encoder.attention(self.rescale(bags))
+
+
+# Tensors of other shapes would be broadcast further on, and a model would learn from them without a word.
+def check_embedding(module: nn.Module, embedding: Embedding, n_patients: int) -> None:
+    """Refuse what an encoder's module returns if it is not one vector, or tokens, of its width for each patient."""
+    packed = isinstance(embedding, PackedBags)
+    values = embedding.values if packed else embedding
+    is_table = isinstance(values, Tensor) and values.ndim == 2 and values.shape[1] == module.out_dim
+    if not is_table or len(embedding) != n_patients:
+        raise ValueError(
+            f"The encoder's module {type(module).__name__} was given {n_patients} patients and returned "
+            f"{shape_of(values)}{f' for {len(embedding)} patients' if packed else ''}. Expected is a tensor of shape "
+            f"(n_patients, out_dim) = ({n_patients}, {module.out_dim}), or PackedBags of tokens of the width "
+            f"{module.out_dim}."
+        )
+
+
+def shape_of(value) -> str:
+    """A tensor by its shape, anything else by its type."""
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

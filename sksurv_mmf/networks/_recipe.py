@@ -1,0 +1,83 @@
+"""How a network is made: from parts that are recipes themselves, and from the patients who teach it."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from sklearn.base import clone
+
+from ..fusions._base import Fusion
+from ..objectives._base import Objective
+from ..patients._modality import Modality
+from ..patients._patients import Patients
+from ._modality_encoder import ModalityEncoder, Standardize
+from ._network import FusionNetwork, noise_scales
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecipe:
+    """What decides the network; the parameters of the same names of `FusionSurvivalAnalysis`.
+
+    Attributes
+    ----------
+    modalities : list of Modality
+        What is read, and by which encoders.
+    fusion : Fusion
+        What makes one vector of theirs.
+    embedding_dim, standardize, normalization, input_noise, modality_dropout
+        As in `FusionSurvivalAnalysis`.
+    """
+
+    modalities: list[Modality]
+    fusion: Fusion
+    embedding_dim: int
+    standardize: bool
+    normalization: str | None
+    input_noise: float | dict[str, float]
+    modality_dropout: float
+
+
+def fit_network(
+    recipe: NetworkRecipe, objective: Objective, patients: Patients
+) -> tuple[FusionNetwork, list[Modality]]:
+    """Make the untrained network; encoders and standardisation learn from `patients` what they must know beforehand.
+
+    Returns the network and the modalities with their fitted encoders; the recipe's own stay as they are.
+    """
+    modalities, encoders = [], []
+    for m, modality in enumerate(recipe.modalities):
+        inputs = patients.inputs(m)
+        encoder = clone(modality.encoder).fit(inputs, modality.feature_names)
+        modalities.append(replace(modality, encoder=encoder))
+        encoders.append(build_encoder(recipe, modalities[m], inputs))
+    return assemble(recipe, encoders, objective), modalities
+
+
+def empty_network(recipe: NetworkRecipe, objective: Objective) -> FusionNetwork:
+    """Make a network of encoders that are fitted already, for weights that are there already."""
+    encoders = [build_encoder(recipe, one, torch.zeros(1, one.n_features)) for one in recipe.modalities]
+    return assemble(recipe, encoders, objective)
+
+
+def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> ModalityEncoder:
+    """The untrained encoder of a modality, and the standardisation of its `inputs`."""
+    standardize = Standardize(inputs) if recipe.standardize and not modality.is_bag else None
+    return ModalityEncoder(standardize, modality.encoder.build(modality.n_features, recipe.embedding_dim))
+
+
+def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: Objective) -> FusionNetwork:
+    """The network of these encoders, whose outputs start where the objective says."""
+    names = [modality.name for modality in recipe.modalities]
+    fusion = recipe.fusion.build(
+        {name: encoder.out_dim for name, encoder in zip(names, encoders)},
+        bags=[modality.name for modality in recipe.modalities if modality.is_bag],
+    )
+    return FusionNetwork(
+        encoders,
+        fusion,
+        objective.n_outputs_,
+        initial_outputs=objective.initial_outputs_,
+        reads=recipe.fusion.reads,
+        input_noise=noise_scales(recipe.input_noise, names),
+        normalization=recipe.normalization,
+        modality_dropout=recipe.modality_dropout,
+    )

@@ -1,0 +1,1 @@
+"""Patients as arrays, and batches of them."""

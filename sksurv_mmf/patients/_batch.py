@@ -1,0 +1,44 @@
+"""Some patients, ready for the network."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some patients, ready for the network.
+
+    Attributes
+    ----------
+    inputs : tuple of (Tensor, PackedBags or None)
+        For each modality the patients who have it, and only those; None where nobody does.
+    rows : tuple of (Tensor or None)
+        For each modality the positions of these patients in the batch; None where all have it.
+    present : Tensor of bool, shape (n_patients, n_modalities)
+        Who has what.
+    share : float
+        Share of the batch among the patients of its optimizer step.
+    ends_step : bool
+        Whether the optimizer steps after this batch.
+    """
+
+    inputs: tuple
+    rows: tuple
+    present: Tensor
+    share: float = 1.0
+    ends_step: bool = True
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Copy to `device`; bags are float32 there."""
+        inputs, rows = to_device(self.inputs, device), to_device(self.rows, device)
+        return Batch(inputs, rows, self.present.to(device), self.share, self.ends_step)
+
+
+def to_device(parts: tuple, device: torch.device) -> tuple:
+    """Copies of tensors or bags; None stays None."""
+    return tuple(None if one is None else one.to(device) for one in parts)

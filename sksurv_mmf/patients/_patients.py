@@ -1,0 +1,56 @@
+"""The modalities of a cohort."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+
+from ._batch import Batch
+
+
+class Patients:
+    """The modalities of a cohort.
+
+    Parameters
+    ----------
+    columns : list of VectorColumn or BagColumn
+        One for each modality.
+    present : ndarray of bool, shape (n_patients, n_modalities)
+        Who has what.
+    names : sequence of hashable, default=None
+        Names of the patients for messages; None is their positions.
+    """
+
+    def __init__(self, columns: list, present: np.ndarray, names: Sequence[Hashable] | None = None):
+        self.names = range(len(present)) if names is None else names
+        self.columns = columns
+        self.present = present
+        self.complete = present.all(axis=0).tolist()
+        self.n_tiles = sum(column.n_tiles for column in columns)
+        self.on_disk = any(column.on_disk for column in columns)
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def select(self, rows: np.ndarray) -> "Patients":
+        """Some of the patients, in the order of `rows`; numbers and tiles are shared, not copied."""
+        columns = [column.select(rows) for column in self.columns]
+        return Patients(columns, self.present[rows], [self.names[row] for row in rows])
+
+    def batch(self, rows: np.ndarray, **step) -> Batch:
+        """Gather patients; `step` may set ``share`` and ``ends_step``."""
+        present = self.present[rows]
+        inputs, positions = [], []
+        for m, column in enumerate(self.columns):
+            has_it = present[:, m]
+            if self.complete[m] or has_it.all():
+                inputs.append(column.take(rows))
+                positions.append(None)
+            else:
+                inputs.append(column.take(rows[has_it]) if has_it.any() else None)
+                positions.append(torch.from_numpy(np.flatnonzero(has_it)))
+        return Batch(tuple(inputs), tuple(positions), torch.from_numpy(present), **step)
+
+    def inputs(self, m: int):
+        """What a modality is of the patients who have it, for an encoder to be fitted to."""
+        return self.columns[m].inputs(np.flatnonzero(self.present[:, m]))

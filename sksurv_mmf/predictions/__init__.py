@@ -1,0 +1,1 @@
+"""What any survival estimator is asked, and what it answers."""

@@ -1,0 +1,131 @@
+"""What models predict, those of other packages too, is checked before anything is computed from it."""
+
+import numpy as np
+
+from ..utils._validation import format_time
+
+TOLERANCE = 1e-6  # by which rounding, of float32 too, may leave [0, 1] or let a curve rise
+
+
+def check_risk(risk, n_patients, name, names=None):
+    """One finite number per patient, as floats.
+
+    Parameters
+    ----------
+    risk : array-like
+        What is to be checked.
+    n_patients : int
+        How many patients it is for.
+    name : str
+        What messages call it, with its verb: "predict of CoxPHSurvivalAnalysis returned".
+    names : sequence of hashable, default=None
+        Names of the patients; None names none.
+
+    Returns
+    -------
+    ndarray of float, shape (n_patients,)
+
+    Raises
+    ------
+    ValueError
+        If it is masked, complex or no number, has another shape, or is NaN or infinite anywhere.
+    """
+    values = as_real_numbers(risk, name)
+    if values.shape != (n_patients,):
+        raise ValueError(f"{name} shape {values.shape} for {n_patients} patients; one risk per patient is needed")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        who = "" if names is None else f", for example for {names[int(wrong.argmax())]!r}"
+        raise ValueError(f"{name} NaN or infinity for {np.count_nonzero(wrong)} patients{who}")
+    return values
+
+
+def as_real_numbers(values, name):
+    """An array of floats; masked, complex and other values that would lose something on the way are refused."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} masked values, {np.ma.count_masked(values)} of {np.size(values)}; numbers are needed")
+    array = np.asarray(values)
+    try:
+        if array.dtype.kind in "biufO":
+            return array.astype(float)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"{name} {_describe(array)}; real numbers are needed")
+
+
+def _describe(array):
+    return f"an array of dtype {array.dtype}" if array.ndim else f"{array.item()!r:.80}"
+
+
+def common_domain(curves):
+    """First and last time at which all curves are known; those that do not tell are taken to reach everywhere."""
+    domains = np.array([_domain(curve) for curve in curves], dtype=float)
+    return domains[:, 0].max(), domains[:, 1].min()
+
+
+def _domain(curve):
+    domain = getattr(curve, "domain", None)
+    if domain is None:
+        steps = _steps(curve)
+        return (steps[0], steps[-1]) if len(steps) else (0.0, np.inf)
+    return domain
+
+
+def _steps(curve):
+    """Times at which a curve steps, as `StepFunction` tells them; none of a curve that does not."""
+    steps = getattr(curve, "x", None)
+    return np.empty(0) if steps is None else np.atleast_1d(np.asarray(steps, dtype=float))
+
+
+def check_curves(curves, times):
+    """Refuse survival functions that leave [0, 1], rise, are NaN, complex or masked, or cannot be evaluated.
+
+    A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain.
+    """
+    for i, curve in enumerate(curves):
+        start, end = _domain(curve)
+        looked_at = np.union1d(_steps(curve), times)
+        _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i))
+
+
+def curve_values(curves, times):
+    """Values of survival functions, of those too that take one time only, at `times`; (n_patients, n_times)."""
+    times = np.atleast_1d(np.asarray(times, dtype=float))
+    return np.array([_evaluate(curve, times, _name(i)) for i, curve in enumerate(curves)])
+
+
+def _name(i):
+    return f"the survival function of test patient {i}"
+
+
+def _check_curve(curve, times, name):
+    values = _evaluate(curve, times, name)
+    outside = ~((values >= -TOLERANCE) & (values <= 1 + TOLERANCE))
+    if outside.any():
+        value, time = values[outside][0], format_time(times[outside][0])
+        raise ValueError(f"{name} is {'NaN' if np.isnan(value) else f'{value:g}'} at time {time}, no probability")
+    rises = np.flatnonzero(np.diff(values) > TOLERANCE)
+    if len(rises):
+        (before, after), (start, end) = values[rises[0] :][:2], times[rises[0] :][:2]
+        raise ValueError(
+            f"{name} rises from {before:g} at time {format_time(start)} to {after:g} at time {format_time(end)}"
+        )
+
+
+def _evaluate(curve, times, name):
+    """Values of a curve, also of one that takes one time only."""
+    try:
+        values = curve(times)
+        if np.shape(values) != times.shape:
+            raise ValueError
+    except Exception:
+        try:
+            values = [curve(float(time)) for time in times]
+        except Exception as error:
+            raise ValueError(f"{name} cannot be evaluated: {type(error).__name__}: {error}") from error
+    if any(np.ndim(value) and np.size(value) != 1 for value in values):
+        raise ValueError(f"{name} has shape {np.shape(values[0])} at one time, where one number is needed")
+    values = (
+        np.ma.concatenate([np.ma.atleast_1d(one).ravel() for one in values]) if isinstance(values, list) else values
+    )
+    return as_real_numbers(values, f"{name} has")

@@ -1,0 +1,1 @@
+"""Tests of paired differences, concordance and Kaplan-Meier curves."""

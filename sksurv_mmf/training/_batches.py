@@ -1,0 +1,143 @@
+"""Batches of one epoch, and steps of several batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..patients._batch import Batch
+from ..patients._patients import Patients
+from ..patients._reading import read_all
+
+
+class TrainingBatches:
+    """Batches of one epoch, in a new random order each time.
+
+    Parameters
+    ----------
+    patients : Patients
+        Those to train on.
+    target : tuple of Tensor
+        What is to be learnt, one row per patient.
+    batch_size : int
+        Patients per batch; the last batch may be smaller.
+    gradient_accumulation : int, default=1
+        Batches per optimizer step; the last step of an epoch may have fewer.
+    weights : ndarray of shape (n_patients,), default=None
+        Draw patients with replacement and these weights instead of each once.
+    shuffle : bool, default=True
+        Whether the order is random.
+    """
+
+    def __init__(self, patients, target, batch_size, gradient_accumulation=1, weights=None, shuffle=True):
+        self.patients = patients
+        self.target = target
+        self.batch_size = batch_size
+        self.per_step = batch_size * gradient_accumulation
+        self.weights = None if weights is None else torch.as_tensor(weights)
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.patients) // self.batch_size)
+
+    def target_of(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """The targets of some patients."""
+        rows = torch.from_numpy(rows)
+        return tuple(one.index_select(0, rows) for one in self.target)
+
+    def _order(self) -> np.ndarray:
+        n_patients = len(self.patients)
+        if not self.shuffle:
+            return np.arange(n_patients)
+        if self.weights is None:
+            return torch.randperm(n_patients).numpy()
+        return torch.multinomial(self.weights, n_patients, replacement=True).numpy()
+
+    def _requests(self):
+        order = self._order()
+        for start in range(0, len(order), self.batch_size):
+            stop = min(start + self.batch_size, len(order))
+            step_start = start - start % self.per_step
+            step_stop = min(step_start + self.per_step, len(order))
+            yield order[start:stop], (stop - start) / (step_stop - step_start), stop == step_stop
+
+    def _read(self, request):
+        rows, share, ends_step = request
+        return self.patients.batch(rows, share=share, ends_step=ends_step), self.target_of(rows)
+
+    def __iter__(self):
+        return read_all(self.patients, self._read, self._requests())
+
+
+@dataclass(frozen=True)
+class Step:
+    """The patients of one optimizer step, whose batches can be read more than once.
+
+    Attributes
+    ----------
+    patients : Patients
+        All patients.
+    rows : ndarray of int
+        Those of the step.
+    batch_size : int
+        Patients per batch; the last batch may be smaller.
+    """
+
+    patients: Patients
+    rows: np.ndarray
+    batch_size: int
+    ends_step = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        requests = (self.rows[i : i + self.batch_size] for i in range(0, len(self), self.batch_size))
+        return read_all(self.patients, self.patients.batch, requests)
+
+
+class TrainingSteps(TrainingBatches):
+    """Whole steps of one epoch, for a loss that does not decompose over patients.
+
+    Parameters
+    ----------
+    informs : callable
+        Tells from the targets of a step whether it teaches anything. A step that does not takes in the next one, and
+        the last ones of an epoch join the step before.
+    *args, **kwargs
+        As of TrainingBatches.
+    """
+
+    def __init__(self, informs, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.informs = informs
+
+    __len__ = None  # depends on the order
+
+    def _steps(self) -> list[np.ndarray]:
+        order, steps, start = self._order(), [], 0
+        for stop in [*range(self.per_step, len(order), self.per_step), len(order)]:
+            # A patient drawn twice is no second patient.
+            if self.informs(self.target_of(np.unique(order[start:stop]))):
+                steps.append(order[start:stop])
+                start = stop
+        if not steps:
+            raise ValueError(
+                f"None of {len(order)} patients to train or validate on has an event while another one is at risk, so "
+                "they teach nothing. Use more patients or, with early_stopping, another validation_fraction."
+            )
+        steps[-1] = np.concatenate([steps[-1], order[start:]])
+        return steps
+
+    def __iter__(self):
+        for rows in self._steps():
+            yield Step(self.patients, rows, self.batch_size), self.target_of(rows)
+
+
+def batches_of(objective, *args, **kwargs) -> TrainingBatches:
+    """Batches for the loss of an objective: whole steps where it compares patients."""
+    if objective.decomposes:
+        return TrainingBatches(*args, **kwargs)
+    return TrainingSteps(objective.informs, *args, **kwargs)

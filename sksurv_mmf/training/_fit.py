@@ -1,0 +1,129 @@
+"""A fit as a function: from a recipe, patients, their outcome and a seed to a trained network."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from ..cohort._reading import check_present
+from ..networks._inference import infer
+from ..networks._network import FusionNetwork
+from ..networks._recipe import NetworkRecipe, fit_network
+from ..objectives._base import Objective
+from ..outcome._outcome import Outcome
+from ..patients._modality import Modality
+from ..patients._patients import Patients
+from ..utils._device import resolve_device
+from ._batches import batches_of
+from ._hold_out import hold_out
+from ._net import SurvivalNet, check_converged, train
+from ._seeds import torch_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(NetworkRecipe):
+    """What decides a fit beside the patients and the seed; the parameters of the same names of the estimator.
+
+    Attributes
+    ----------
+    objective : Objective
+        What is learnt.
+    max_epochs, lr, batch_size, optimizer, weight_decay, early_stopping, validation_fraction, patience
+        As in `FusionSurvivalAnalysis`.
+    gradient_accumulation, balance, callbacks, device, verbose
+        As in `FusionSurvivalAnalysis`.
+    """
+
+    objective: Objective
+    max_epochs: int
+    lr: float
+    batch_size: int
+    optimizer: str | type
+    weight_decay: float
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    gradient_accumulation: int
+    balance: bool
+    callbacks: list | None
+    device: str
+    verbose: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit has made.
+
+    Attributes
+    ----------
+    net : SurvivalNet
+        The trained net.
+    modalities : list of Modality
+        Those of the recipe, with fitted encoders.
+    objective : Objective
+        The fitted objective.
+    """
+
+    net: SurvivalNet
+    modalities: list[Modality]
+    objective: Objective
+
+
+def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, seed: int) -> Fit:
+    """Train on the patients `rows`.
+
+    Whatever is learnt from patients, be it before, in or after the training of the network, is learnt from those of
+    `rows` that are not held out for early stopping.
+    """
+    held_out = None
+    if recipe.early_stopping:
+        rows, held_out = hold_out(outcome, rows, recipe.validation_fraction, seed)
+    trained_on, learnt = patients.select(rows), outcome.take(rows)
+    check_present(trained_on.present, [modality.name for modality in recipe.modalities])
+    objective = clone(recipe.objective).fit(*learnt)
+    device = resolve_device(recipe.device)
+    with torch_seed(seed, device):
+        network, modalities = fit_network(recipe, objective, trained_on)
+        training = training_batches(recipe, objective, trained_on, learnt)
+        validation = None if held_out is None else validation_batches(recipe, objective, patients, outcome, held_out)
+        # Callbacks keep what they have seen, so each fit gets its own.
+        own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
+        net = train(network, objective, training, validation, own, device)
+        check_converged(net, trained_on, np.arange(min(len(rows), recipe.batch_size)))
+    outputs = partial(infer, net.module_, trained_on, device, FusionNetwork.forward)
+    objective = objective.fit_baseline(lambda: torch.cat(outputs()).double(), *learnt)
+    return Fit(net, modalities, objective)
+
+
+def training_batches(recipe, objective, patients, outcome):
+    """Batches of all patients, in a new random order each epoch."""
+    weights = balancing_weights(objective.strata(*outcome)) if recipe.balance else None
+    return batches_of(
+        objective,
+        patients,
+        objective.encode(*outcome),
+        recipe.batch_size,
+        gradient_accumulation=recipe.gradient_accumulation,
+        weights=weights,
+    )
+
+
+def validation_batches(recipe, objective, patients, outcome, rows):
+    """Batches of the patients `rows`, who are one step and one risk set."""
+    target = objective.encode(*outcome.take(rows))
+    return batches_of(
+        objective,
+        patients.select(rows),
+        target,
+        recipe.batch_size,
+        gradient_accumulation=len(rows),
+        shuffle=False,
+    )
+
+
+def balancing_weights(strata: np.ndarray) -> np.ndarray:
+    """Sampling weights that make all strata equally likely."""
+    _, stratum, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return 1.0 / counts[stratum]
