@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 
 from ..utils._regular_file import check_regular_file, kind_of
-from ._checks import MAX_RATIO, check_coords, check_features
+from ._checks import MAX_RATIO, check_coords, check_features, check_places
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
@@ -87,6 +87,8 @@ class FeatureFile:
             array = stored.read(self.path)
             if array.shape != stored.shape:
                 raise ValueError(f"its header announces shape {stored.shape}, but it has {array.shape}.")
+            if stored is self.coords:
+                check_places(array)
             return array
         except (ImportError, MemoryError):
             raise
