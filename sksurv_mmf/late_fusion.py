@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
@@ -19,6 +18,7 @@ from .outcome._outcome import Outcome, check_teaches
 from .predictions._checks import check_risk
 from .predictions._survival_model import SurvivalModel
 from .utils._modality_composition import ModalityComposition
+from .utils._sklearn import HasMethods, Interval, StrOptions
 
 NEUTRAL = 0.5  # the rank of the median training patient
 SAME_RISK = 1e-6  # of the range of risks: floating-point noise, also of networks, that makes no patient higher

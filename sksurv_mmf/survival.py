@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from sksurv.functions import StepFunction
 
@@ -32,6 +31,7 @@ from .training._net import OPTIMIZERS, check_callbacks, training_history
 from .training._seeds import draw_seed
 from .utils._available_if import available_if
 from .utils._modality_composition import InferredComposition
+from .utils._sklearn import Interval, StrOptions
 from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, check_part
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..utils._real_numbers import filled
-from ._checks import COORD_UNITS, MAX_RATIO, check_coords, check_features, check_numbers
+from ._checks import COORD_UNITS, MAX_RATIO, check_coords, check_features, check_numbers, check_places
 from ._files import open_feature_file
-from ._tiling import UNKNOWN, Tiling
+from ._tiling import UNKNOWN, check_is_tiling
 
 
 class Bag:
@@ -76,8 +76,7 @@ class Bag:
     def __init__(self, features, coords=None, source=None, slides=None, coord_unit=None, tiling=None):
         if coord_unit not in (None, *COORD_UNITS):
             raise ValueError(f"coord_unit must be None or one of {', '.join(COORD_UNITS)}, got {coord_unit!r}.")
-        if not isinstance(tiling, Tiling | None):
-            raise TypeError(f"tiling must be a Tiling or None, got a {type(tiling).__name__}.")
+        check_is_tiling(tiling)
         features = _as_features(features)
         n_tiles = len(features)
         places, slides = _as_coords(coords, n_tiles), _as_slides(slides, n_tiles)
@@ -85,7 +84,7 @@ class Bag:
         self._source = source
 
     @classmethod
-    def from_file(cls, path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO):
+    def from_file(cls, path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None):
         """Make a file-backed bag, reading the header of the file only.
 
         Parameters
@@ -105,6 +104,10 @@ class Bag:
 
         max_ratio : int, default=100
             How many times the bytes of the file a compressed array may take in memory, as for `read_bags`.
+
+        tiling : Tiling, default=None
+            By which extractor the features were made and how large the tiles are. It replaces what the file says, as
+            for `read_bags`.
 
         Returns
         -------
@@ -126,7 +129,8 @@ class Bag:
         error. One that is cut short *while* it is mapped ends the process, as the operating system has no other
         answer (SIGBUS); replace files by renaming new ones, never by writing into them.
         """
-        file = open_feature_file(path, format, features_key, coords_key, max_ratio)
+        check_is_tiling(tiling)
+        file = open_feature_file(path, format, features_key, coords_key, max_ratio, tiling)
         return cls._from_content(file, file.path)
 
     @classmethod
@@ -363,6 +367,7 @@ def _as_coords(coords, n_tiles):
     coords = np.asarray(coords)
     check_numbers(coords.dtype)
     check_coords(coords.shape, n_tiles)
+    check_places(coords)
     return _read_only(coords)
 
 

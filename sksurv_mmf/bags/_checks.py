@@ -47,6 +47,13 @@ def check_coords(shape, n_tiles):
         raise ValueError(f"coords must have shape ({n_tiles}, 2), one row per tile, got shape {shape}.")
 
 
+def check_places(coords):
+    """Refuse coordinates that are not known of all tiles."""
+    n_unknown = len(coords) - int(np.isfinite(coords).all(axis=1).sum())
+    if n_unknown:
+        raise ValueError(f"coords must be known of all tiles, but {n_unknown} of {len(coords)} are NaN or infinite.")
+
+
 def check_announced(shape, itemsize, n_stored, max_ratio=None):
     """Refuse a header that announces more than `n_stored` bytes can hold, before anything is allocated.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files._regular_file import check_regular_file, kind_of
-from ._checks import MAX_RATIO, check_coords, check_features
+from ._checks import MAX_RATIO, check_coords, check_features, check_places
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
@@ -100,6 +100,8 @@ class FeatureFile:
             array = stored.read(self.path)
             if array.shape != stored.shape:
                 raise ValueError(f"its header announces shape {stored.shape}, but it has {array.shape}.")
+            if stored is self.coords:
+                check_places(array)
             return array
         except (ImportError, MemoryError):
             raise

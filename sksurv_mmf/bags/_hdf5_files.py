@@ -3,6 +3,7 @@
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 
 from ..utils._optional import import_optional
 from ._checks import (
@@ -98,6 +99,8 @@ def _describe(file, key, size, max_ratio):
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"array {key!r} lies in other files, which are not followed.")
     check_numbers(dataset.dtype)
+    _check_type(dataset, key)
+    _check_filters(dataset, key)
     max_ratio = max_ratio if _filters(dataset) else None
     check_announced(dataset.shape, dataset.dtype.itemsize, size, max_ratio)
     if dataset.chunks is not None:
@@ -111,6 +114,36 @@ def _filters(dataset):
     """Numbers of the filters that all chunks go through, in the order in which they encode."""
     layout = dataset.id.get_create_plist()
     return [layout.get_filter(i)[0] for i in range(layout.get_nfilters())]
+
+
+def _check_type(dataset, key):
+    """Refuse numbers laid out as no processor has them, which a changed bit of the header makes."""
+    from h5py import h5t
+
+    stored = dataset.id.get_type()
+    is_plain = dataset.dtype.kind in "fiu" and h5t.check_enum_dtype(dataset.dtype) is None
+    if is_plain and not stored.equal(h5t.py_create(dataset.dtype)):
+        raise ValueError(f"array {key!r} has numbers in a layout that none of {dataset.dtype} has; it is damaged.")
+
+
+def _check_filters(dataset, key):
+    """Refuse filters whose chunks cannot be checked; those of HDF5 itself read on beyond chunks that are cut short."""
+    from h5py import h5z
+
+    compressors = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}
+    layout = dataset.id.get_create_plist()
+    filters = [layout.get_filter(i) for i in range(layout.get_nfilters())]
+    numbers = _filters(dataset)
+    strange = {*numbers} - compressors - {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+    if strange or sum(number in compressors for number in numbers) > 1:
+        names = [name.decode(errors="replace") or number for number, _, _, name in filters]
+        raise ValueError(
+            f"array {key!r} is packed with the filters {names}; only gzip or lzf, shuffle and fletcher32 are read. "
+            "Pack it anew, for example with h5repack -f SHUF -f GZIP=4."
+        )
+    for number, _, settings, _ in filters:
+        if number == h5z.FILTER_SHUFFLE and settings[:1] != (dataset.dtype.itemsize,):
+            raise ValueError(f"the header of array {key!r} is damaged: bytes are shuffled by the size of its numbers.")
 
 
 def _check_written(dataset, key):
@@ -135,24 +168,35 @@ def _check_written(dataset, key):
 
 
 def _check_chunks(dataset):
-    """Refuse chunks of another size than they should have once unpacked."""
-    filters = _filters(dataset)
-    if not filters:
+    """Refuse chunks at other places than they should be, or of another size once unpacked."""
+    if dataset.chunks is None:
         return
-    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
     chunks = []
     dataset.id.chunk_iter(lambda chunk: chunks.append((chunk.chunk_offset, chunk.filter_mask)))
-    for offset, skipped in chunks:
-        used = [one for i, one in enumerate(filters) if not skipped >> i & 1]
-        _, data = dataset.id.read_direct_chunk(offset)
+    places = product(*(range(0, size, step) for size, step in zip(dataset.shape, dataset.chunks)))
+    if {offset for offset, _ in chunks} != {*places}:
+        raise ValueError("the list of its chunks is damaged")
+    filters = _filters(dataset)
+    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    for offset, skipped in chunks if filters else ():
         try:
-            _check_chunk(data, used, n_bytes)
+            _check_chunk(dataset.id.read_direct_chunk(offset)[1], _used(filters, skipped), n_bytes)
         except ValueError as error:
             raise ValueError(f"the chunk at {offset} is truncated or damaged: {error}") from error
 
 
+def _used(filters, skipped):
+    """Filters that a chunk went through: compressors leave chunks alone that they cannot make smaller, no others do."""
+    from h5py import h5z
+
+    used = [one for i, one in enumerate(filters) if not skipped >> i & 1]
+    if {*filters} - {*used} - {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}:
+        raise ValueError("a filter that every chunk goes through was left out")
+    return used
+
+
 def _check_chunk(data, filters, n_bytes):
-    """Follow the size of a chunk through its filters, as far as the first that compresses; unknown ones are let be."""
+    """Follow the size of a chunk through its filters, as far as the one that compresses."""
     from h5py import h5z
 
     compressors = {h5z.FILTER_DEFLATE: check_zlib, h5z.FILTER_LZF: check_lzf}
@@ -161,10 +205,7 @@ def _check_chunk(data, filters, n_bytes):
             data = data[:-_CHECKSUM_BYTES]
         elif number in compressors:
             before = filters[: filters.index(number)]
-            if set(before) <= {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}:
-                compressors[number](data, n_bytes + _CHECKSUM_BYTES * before.count(h5z.FILTER_FLETCHER32))
-            return
-        elif number != h5z.FILTER_SHUFFLE:
+            compressors[number](data, n_bytes + _CHECKSUM_BYTES * before.count(h5z.FILTER_FLETCHER32))
             return
     if len(data) != n_bytes:
         raise ValueError(f"it has {len(data)} bytes instead of {n_bytes}")

@@ -79,7 +79,7 @@ def _read_header(stream, size, start=0, member=None, is_packed=False, check_dtyp
         if version not in _READ_HEADER:
             raise ValueError(f"version {version} of the .npy format cannot hold a plain matrix")
         shape, fortran_order, dtype = _READ_HEADER[version](head)
-    except ValueError as error:
+    except Exception as error:  # whatever the parser of Python raises
         raise ValueError(f"it is truncated or no .npy file: copy it again, or make it again ({error}).") from error
     check_dtype(dtype)
     order = "F" if fortran_order else "C"
@@ -97,6 +97,11 @@ def read_npz_headers(path, size, max_ratio, features_key, coords_key):
     """Describe features and coordinates of a ``.npz`` file."""
     with open_zip(path, ".npz") as archive, open(path, "rb") as stream:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise ValueError(f"it has members whose names differ in '.npy' alone: {sorted(archive.namelist())}.")
+        for info in members.values():
+            # Compares its header with the list of members: coordinates of another name would go unnoticed.
+            archive.open(info).close()
         names = choose_features(members, features_key), choose_coords(members, coords_key)
         return [
             None if name is None else _read_member_header(archive, stream, members[name], size, max_ratio)
@@ -106,7 +111,6 @@ def read_npz_headers(path, size, max_ratio, features_key, coords_key):
 
 def _read_member_header(archive, stream, member, file_size, max_ratio):
     name = member.filename
-    # Opening a member makes zipfile compare its local header with the directory of the archive.
     with archive.open(member) as unpacked:
         if member.compress_type == zipfile.ZIP_DEFLATED:
             if member.compress_size > file_size:

@@ -27,7 +27,7 @@ from ._selection import (
 )
 from ._store import MANIFEST
 from ._tcga import read_barcode
-from ._tiling import WAY_OUT, Tiling, disagreement, same_length
+from ._tiling import WAY_OUT, check_is_tiling, disagreement, same_length
 
 _REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coords", "path"]
 
@@ -134,7 +134,7 @@ def read_bags(
         If slides have no patient or no file or are of normal tissue, or patients are left without a slide, and the
         report was not asked for; if diagnostic slides are mixed with frozen sections, or slides of several sample types
         (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function; or if tiles have several sides in
-        pixels of the finest level and files do not tell the resolution, as those of CLAM.
+        pixels of the finest level and files tell neither resolution nor downsample.
 
     See Also
     --------
@@ -164,10 +164,11 @@ def read_bags(
 
     The extractor and the size of the tiles, `Bag.tiling`, are read from the attributes of ``.h5`` files: "extractor",
     "tile_size_um" and "tile_size_px" of STAMP, "patch_size" and "target_magnification" of TRIDENT, whose extractor is
-    in the name of the folder of the features, "patch_size" of CLAM where it is there, and all of them of
-    :func:`~sksurv_mmf.slides.extract_features`. Files of any format in folders as TRIDENT names them,
-    ``20x_256px_0px_overlap/features_uni_v1``, are known by these. A magnification of 20 counts as 0.5 um per pixel. Two
-    lengths are the same up to 1 percent.
+    in the name of the folder of the features, "patch_size" and "downsample" of CLAM where they are there, and all of
+    them of :func:`~sksurv_mmf.slides.extract_features`. Tiles that CLAM took from levels of different downsample are
+    taken for tiles of different size; if the magnification of the scanners makes up for it, say so with `tiling`.
+    Files of any format in folders as TRIDENT names them, ``20x_256px_0px_overlap/features_uni_v1``, are known by these.
+    A magnification of 20 counts as 0.5 um per pixel. Two lengths are the same up to 1 percent.
 
     Coordinates of different slides overlap. A bag has coordinates only if all its slides do. Their unit, that of
     `Bag.coord_unit`, is "um" for files of STAMP, which say so by the attribute "unit" of the file; it is not
@@ -195,8 +196,7 @@ def read_bags(
     """
     if format != "auto" and format not in FORMATS:
         raise ValueError(f"format must be 'auto' or one of {', '.join(FORMATS)}, got {format!r}.")
-    if not isinstance(tiling, Tiling | None):
-        raise TypeError(f"tiling must be a Tiling or None, got a {type(tiling).__name__}.")
+    check_is_tiling(tiling)
     check_choice(slides)
     table = _find_slides(source, patient, format)
     add_barcodes(table)
@@ -413,7 +413,7 @@ def _warn_sides(files):
     names_of = {}
     for file in files:
         (side,) = file.sides
-        if side is not None and file.tiling.width is None:
+        if side is not None and (file.tiling.width, file.tiling.downsample) == (None, None):
             known = next((one for one in names_of if same_length(one, side)), side)
             names_of.setdefault(known, []).append(file.path)
     if len(names_of) > 1:

@@ -9,7 +9,7 @@ from ..utils._validation import shorten
 # Writers round resolutions, 0.2499 for 0.25.
 _SAME = 0.01
 
-_SIZES = {"tile_size": (Integral, "whole number"), "mpp": (Real, "number"), "width": (Real, "number")}
+_SIZES = {"tile_size": (Integral, "whole number")} | dict.fromkeys(["mpp", "width", "downsample"], (Real, "number"))
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Tiling:
         Resolution of these pixels, in um per pixel. It follows from `width` and `tile_size`.
     width : float, default=None
         Side of a tile in um. It follows from `tile_size` and `mpp`.
+    downsample : float, default=None
+        How many pixels of the finest level of its slide such a pixel spans. It says how large tiles are where `mpp` is
+        not known, as of CLAM, and all slides were scanned alike.
 
     Raises
     ------
@@ -43,13 +46,14 @@ class Tiling:
     --------
     >>> from sksurv_mmf.bags import Tiling
     >>> Tiling("uni", tile_size=256, mpp=0.5)
-    Tiling(extractor='uni', tile_size=256, mpp=0.5, width=128.0)
+    Tiling(extractor='uni', tile_size=256, mpp=0.5, width=128.0, downsample=None)
     """
 
     extractor: str | None = None
     tile_size: int | None = None
     mpp: float | None = None
     width: float | None = None
+    downsample: float | None = None
 
     def __post_init__(self):
         if not (self.extractor is None or (isinstance(self.extractor, str) and self.extractor)):
@@ -62,7 +66,7 @@ class Tiling:
 
     def _fill_in(self):
         # A frozen dataclass is set up like this. Numbers of numpy become plain ones, which files can hold.
-        for name, plain in [("extractor", str), ("tile_size", int), ("mpp", float), ("width", float)]:
+        for name, plain in zip(_NAMES, (str, int, float, float, float)):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, plain(getattr(self, name)))
         if self.tile_size is None:
@@ -75,20 +79,28 @@ class Tiling:
             raise ValueError(f"width must be tile_size * mpp, {self.tile_size * self.mpp:g}, got {self.width:g}.")
 
 
+_NAMES = [field.name for field in fields(Tiling)]
+
 UNKNOWN = Tiling()
 
-_NAMES = [field.name for field in fields(Tiling)]
 _SAYS = {
     "extractor": "feature extractor {!r}",
     "tile_size": "tile size {} px",
     "mpp": "resolution {:g} um per pixel",
     "width": "tile width {:g} um",
+    "downsample": "downsample {:g} of level 0",
 }
-_IN_ORDER = ["extractor", "tile_size", "width", "mpp"]  # which difference to name first
+_IN_ORDER = ["extractor", "tile_size", "width", "mpp", "downsample"]  # which difference to name first
 
 WAY_OUT = (
     "If it is not so, say what the tiles are with read_bags(..., tiling=Tiling(...)), with Tiling of sksurv_mmf.bags."
 )
+
+
+def check_is_tiling(tiling):
+    """Refuse an argument that is no `Tiling` and not None."""
+    if not isinstance(tiling, Tiling | None):
+        raise TypeError(f"tiling must be a Tiling or None, got a {type(tiling).__name__}.")
 
 
 def join_tilings(tilings):

@@ -73,17 +73,22 @@ def read_tiling(file, features, coords, coord_unit):
         # Beside the resolution of the slide it is that of the tiles. Others call the resolution of the slide so.
         mpp = number("mpp") if number("level0_mpp") else None
         mpp = mpp or (magnification and _UM_TIMES_MAGNIFICATION / magnification)
-    tiling = Tiling(_extractor(of_file, features), None if pixels is None else max(1, round(pixels)), mpp, um)
+    downsample = _downsample(number) if (mpp, um) == (None, None) else None
+    pixels = None if pixels is None else max(1, round(pixels))
+    tiling = Tiling(_extractor(of_file, features), pixels, mpp, um, downsample)
     return tiling, um if coord_unit == "um" else _side_at_level0(number, pixels)
+
+
+def _downsample(number):
+    """Pixels of the finest level in one of a tile, as CLAM says it."""
+    downsample = number("downsample")
+    return downsample and downsample * (number("custom_downsample") or 1)
 
 
 def _side_at_level0(number, pixels):
     """Side of the tiles in pixels of the finest level, as TRIDENT or CLAM say it."""
-    side = number("patch_size_level0")
-    if side is not None or pixels is None:
-        return side
-    downsample = number("downsample")
-    return None if downsample is None else pixels * downsample * (number("custom_downsample") or 1)
+    side, downsample = number("patch_size_level0"), _downsample(number)
+    return side or (pixels and downsample and pixels * downsample)
 
 
 def _extractor(of_file, features):

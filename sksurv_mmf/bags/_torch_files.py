@@ -3,6 +3,7 @@
 import math
 import pickle
 import pickletools
+import sys
 import zipfile
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ _REAL |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 _REBUILD = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"}
 _NAMES = {("torch._utils", name) for name in _REBUILD}
 _NAMES |= {("collections", "OrderedDict"), ("torch", "Size"), ("torch.storage", "UntypedStorage")}
-_NAMES |= {("torch", str(dtype).removeprefix("torch.")) for dtype in _REAL}
+_NAMES |= {("torch", name) for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype)}
 _NAMES |= {("torch", name) for name in dir(torch) if name.endswith("Storage")}
 _REFERENCES = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 
@@ -53,7 +54,7 @@ class SavedTensor:
         # Mapped, storages cannot reach beyond the file, whatever size the pickle claims.
         tensor = _load(path, map_location="cpu", mmap=True)
         tensor = tensor if self.key is None else tensor[self.key]
-        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy().copy()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().resolve_neg().numpy().copy()
 
 
 def read_torch_headers(path, size, max_ratio, features_key, coords_key):
@@ -80,7 +81,11 @@ def _check_archive(path, size):
     with open_zip(path, ".pt") as archive:
         _check_members(archive.infolist(), size)
     # As torch reads it: the archive may say something else to another reader.
-    _check_pickle(torch._C.PyTorchFileReader(path).get_record("data.pkl"))
+    archive = torch._C.PyTorchFileReader(path)
+    _check_pickle(archive.get_record("data.pkl"))
+    # Asked for shapes alone, torch swaps the bytes of storages that it has not read, which ends the process.
+    if archive.has_record("byteorder") and archive.get_record("byteorder") != sys.byteorder.encode():
+        raise ValueError(f"its numbers are not in the order of bytes of this machine, {sys.byteorder}-endian.")
 
 
 def _check_members(members, size):

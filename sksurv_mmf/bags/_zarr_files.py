@@ -1,5 +1,6 @@
 """Headers of ``.zarr`` folders: an array, or a group of arrays."""
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -58,7 +59,8 @@ def _check_metadata(path):
 
 def _open(path, key=None):
     zarr = import_optional("zarr", "io", "Reading zarr feature files")
-    store = zarr.open(path, mode="r")
+    # Consolidated metadata repeat those of each array, and may be older.
+    store = zarr.open(path, mode="r", use_consolidated=False)
     return store if key is None else store[key]
 
 
@@ -67,6 +69,11 @@ def _describe(path, key, array, size, max_ratio):
     check_codecs(codecs_of(array.metadata.to_dict()))
     check_announced(array.shape, array.dtype.itemsize, size, max_ratio)
     check_announced(array.shards or array.chunks, array.dtype.itemsize, size, max_ratio)
+    n_chunks = math.prod(-(-length // step) for length, step in zip(array.shape, array.chunks))
+    if n_chunks > size:
+        raise ValueError(
+            f"its header announces {n_chunks} chunks, more than its {size} bytes can hold; it is incomplete."
+        )
     absent, total = count_absent(os.path.join(path, key or ""), array)
     if absent:
         # zarr would fill them with zeros.

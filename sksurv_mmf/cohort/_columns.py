@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._indexing import _get_column_indices
-from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
+from sklearn.utils.validation import validate_data
 
 from ..bags._array import BagArray, BagDtype
 from ..encoders._base import encoders_that
 from ..patients._modality import Modality
 from ..utils._frames import as_frame, check_is_table
+from ..utils._sklearn import check_feature_names, check_n_features, get_column_indices
 from ..utils._validation import SEPARATOR, belongs_to, feature_of, shorten, subject
 
 
@@ -29,8 +29,8 @@ def check_table(estimator, X, reset):
         raise ValueError(
             f"{subject(repeated, 'Column', 'occurs', 'occur')} more than once in X. Rename or drop the others."
         )
-    _check_feature_names(estimator, X, reset=reset)
-    _check_n_features(estimator, X, reset=reset)
+    check_feature_names(estimator, X, reset=reset)
+    check_n_features(estimator, X, reset=reset)
     repeated = X.index[X.index.duplicated()].unique()
     if reset and len(repeated):
         warnings.warn(
@@ -90,7 +90,7 @@ def select_columns(X, modalities):
 
 def _selected(X, name, columns, n_modalities):
     if columns:
-        positions = list(_get_column_indices(X, columns[0](X) if callable(columns[0]) else columns[0]))
+        positions = list(get_column_indices(X, columns[0](X) if callable(columns[0]) else columns[0]))
     else:
         positions = columns_of(X, name)
         if not positions and n_modalities == 1 and not prefixes(X):

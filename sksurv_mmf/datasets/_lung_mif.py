@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import validate_params
 
 from ..files._download import PublicFile, fetch_file, find_home
 from ..files._writing import writing
+from ..utils._sklearn import validate_params
 from ._cell_tiles import tile_cells
 from ._local import assemble_cohort, describe_tiles, encode_clinical, find_cohort, read_bags
 

@@ -5,11 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.util import Surv
 
 from ..bags._array import BagArray
 from ..bags._bag import Bag
+from ..utils._sklearn import Interval, validate_params
 
 INFORMATIVE_GENES = 10
 GENES_PER_BLOCK = 10

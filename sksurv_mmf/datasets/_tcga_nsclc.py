@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pandas as pd
-from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ..files._download import PublicFile, fetch_file, find_home
+from ..utils._sklearn import StrOptions, validate_params
 from ._local import assemble_cohort, describe_tiles, encode_clinical, find_cohort, read_bags, read_parquet
 
 MODALITIES = ("wsi", "rna", "mirna", "clinical")

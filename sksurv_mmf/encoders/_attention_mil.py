@@ -3,13 +3,13 @@
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._attention_pooling import AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import segment_softmax, segment_weighted_sum
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

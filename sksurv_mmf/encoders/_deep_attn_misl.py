@@ -5,12 +5,12 @@ from numbers import Integral
 
 import torch
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._packed_bags import PackedBags
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._attention_mil import PatientVector
 from ._base import Encoder

@@ -2,10 +2,10 @@
 
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from ..layers._relu_layers import relu_layers
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

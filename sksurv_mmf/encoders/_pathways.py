@@ -8,11 +8,11 @@ from os import PathLike
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
+from ..utils._sklearn import Interval, StrOptions
 from ..utils._validation import PROBABILITY, shorten
 from ._base import Encoder
 from ._gene_set_files import read_file

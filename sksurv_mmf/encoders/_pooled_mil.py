@@ -2,11 +2,11 @@
 
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import segment_max, segment_mean
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder

@@ -3,9 +3,9 @@
 from itertools import pairwise
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from ..utils._sklearn import Interval, StrOptions
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

@@ -1,10 +1,10 @@
 """Every tile a token."""
 
-from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
 from ..layers._attention_score import xavier_linear
 from ..layers._packed_bags import PackedBags
+from ..utils._sklearn import StrOptions
 from ..utils._validation import PROBABILITY
 from ._base import Encoder
 

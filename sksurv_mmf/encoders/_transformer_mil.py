@@ -3,11 +3,11 @@
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._attention_score import xavier_linear
 from ..layers._packed_bags import PackedBags
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder

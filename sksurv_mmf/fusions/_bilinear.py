@@ -6,9 +6,9 @@ from math import prod
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY, shorten
 from ._base import Fusion
 

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore
 from ..layers._packed_bags import PackedBags
 from ..layers._relu_layers import relu_layers
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY, shorten
 from ._base import Fusion, weighted_sum
 from ._tokens import map_layouts

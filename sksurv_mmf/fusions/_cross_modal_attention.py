@@ -4,9 +4,9 @@ from collections.abc import Collection
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from ..utils._sklearn import Interval, StrOptions
 from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from numbers import Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from ..utils._sklearn import Interval
 from ._base import Fusion, stack_modalities
 
 SIMILARITY_RANGE = (0.02, 1.0)  # beyond which the published similarity term is constant

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
+from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY
 from ._base import Fusion
 from ._tokens import map_layouts

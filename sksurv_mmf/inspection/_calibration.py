@@ -4,7 +4,6 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import check_y_survival
 
@@ -12,6 +11,7 @@ from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
 from ..predictions._models import check_model
+from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import format_time
 from ._risk_groups import assign_groups
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ..files._writing import check_target, writing, writing_into
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE
 from ..utils._optional import import_optional
+from ..utils._sklearn import Interval, StrOptions, validate_params
 from ._tile_attention import attention_colors, relative_attention, tiles_on_slide
 
 

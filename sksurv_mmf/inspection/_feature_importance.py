@@ -5,11 +5,11 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 
 from ..model_selection._folds import CV_OBJECT, on_test_folds, split
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
+from ..utils._sklearn import Interval, validate_params
 from ._integrated_gradients import attribute
 
 

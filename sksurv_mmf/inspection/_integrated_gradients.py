@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from ..plotting._plotting import last_step
 from ..predictions._checks import as_real_numbers
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
+from ..utils._sklearn import Interval, validate_params
 from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 

@@ -7,7 +7,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sksurv.util import check_y_survival
 
 from ..cohort._columns import columns_of, prefixes
@@ -18,6 +17,7 @@ from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
 from ..predictions._models import check_frame, check_lengths
 from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
+from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
 
 

@@ -7,7 +7,6 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
-from sklearn.utils._param_validation import validate_params
 
 from ..bags._checks import COORD_UNITS
 from ..plotting._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
@@ -15,6 +14,7 @@ from ..predictions._checks import as_real_numbers
 from ..predictions._models import check_frame, check_hashable, check_model
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE, level0_side
+from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
 
 # Tiles of which nothing is known, neither from files nor from the user: those of `extract_features` by default.

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Memory
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from ..outcome._align import align_outcome
 from ..outcome._leak import warn_of_leak
 from ..outcome._outcome import Outcome, check_teaches
 from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
+from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all

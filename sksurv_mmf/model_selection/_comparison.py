@@ -7,7 +7,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
 from ..statistics._paired_tests import (
     bootstrap_p_value,
@@ -18,6 +17,7 @@ from ..statistics._paired_tests import (
     paired_bootstrap,
     percentile_interval,
 )
+from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
 from ._comparison_display import ComparisonDisplay
 from ._report import write_report

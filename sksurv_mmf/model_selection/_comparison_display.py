@@ -5,10 +5,10 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, validate_params
 
 from ..plotting._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
 from ..statistics._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
+from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
 
 LABEL_WIDTH = 30  # characters of a line beside or below the axis

@@ -5,11 +5,11 @@ from itertools import repeat
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils._param_validation import StrOptions
 from tqdm.auto import tqdm
 
 from ..predictions._models import check_frame, check_lengths, check_model
 from ..utils._frames import as_frame
+from ..utils._sklearn import StrOptions
 
 CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 """What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
@@ -20,6 +19,7 @@ from ..statistics._paired_tests import (
     percentile_interval,
     ratio_of_sums,
 )
+from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
 
 

@@ -2,8 +2,8 @@
 
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import validate_params
 
+from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
 from ._compare import RUN_CONSTRAINTS, check_folds, check_patients, check_scores
 from ._comparison import ModelComparison

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ..files._writing import writing_into
+from ..utils._sklearn import StrOptions, validate_params
 from ..utils._validation import shorten
 from ._split_files import SIDES, find_folds, read_sides
 

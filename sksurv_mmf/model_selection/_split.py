@@ -5,10 +5,10 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome, check_same_rows
+from ..utils._sklearn import Interval, validate_parameter_constraints
 
 
 def survival_folds(event, time, n_splits, n_time_bins, random_state=None):

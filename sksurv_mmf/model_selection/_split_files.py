@@ -73,7 +73,7 @@ def _name_of(path, fold, other):
 
 def read_sides(place, by_slide):
     """Names on each side of a fold, and whether one may be repeated because the rows are slides."""
-    if place.is_dir():
+    if _is_fold(place):
         files = {side: place / f"{side}.csv" for side in SIDES}
         return {side: _read_names(file, by_slide) for side, file in files.items() if file.exists()}, True
     head, *rows = read_table(place)

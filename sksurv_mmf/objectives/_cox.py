@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
+from ..utils._sklearn import StrOptions
 from ._base import Objective, check_times_differ, never_falling
 
 

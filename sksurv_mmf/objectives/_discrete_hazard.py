@@ -5,10 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from ..utils._sklearn import Interval, StrOptions
 from ._base import Objective, check_times_differ, never_falling
 
 # How far the outer edges lie outside the observed times, as a share of the last one. The published code has 1e-6 in

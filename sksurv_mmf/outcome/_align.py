@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import _num_samples
 from sksurv.util import Surv
 
 from ..utils._identifiers import better_match, is_row_number
+from ..utils._sklearn import num_samples
 from ..utils._validation import shorten, subject
 from ._table import advise_event, advise_time, read_outcome
 
@@ -47,12 +47,12 @@ def align_outcome(y, X=None):
     if isinstance(y, pd.DataFrame):
         outcome = read_outcome(y)
         if X is not None:
-            outcome = _align(outcome, patients, _num_samples(X))
+            outcome = _align(outcome, patients, num_samples(X))
         return make_outcome(outcome)
     _check_structured(y)
-    if X is not None and len(y) != _num_samples(X):
+    if X is not None and len(y) != num_samples(X):
         raise ValueError(
-            f"X has {_num_samples(X)} patients and y has {len(y)} (inconsistent numbers of samples). Build y from the "
+            f"X has {num_samples(X)} patients and y has {len(y)} (inconsistent numbers of samples). Build y from the "
             "same patients, for example with clinical.loc[X.index]."
         )
     patients = pd.RangeIndex(len(y)) if patients is None else patients

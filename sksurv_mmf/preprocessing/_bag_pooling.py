@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..utils._sklearn import StrOptions, check_feature_names_in
 from ._bag_transformer import as_frame_of_bags, check_bag, check_same_tiling, check_tile_width, tile_width, tilings_of
 
 STATISTICS = {"mean": np.nanmean, "std": np.nanstd, "min": np.nanmin, "max": np.nanmax, "median": np.nanmedian}
@@ -168,7 +168,7 @@ class BagPooling(TransformerMixin, BaseEstimator):
             ``<column>_mean0``, ``<column>_mean1``, ...; quantiles are ``<column>_q0.75_0`` and so on.
         """
         check_is_fitted(self)
-        columns = _check_feature_names_in(self, input_features)
+        columns = check_feature_names_in(self, input_features)
         labels = [one if isinstance(one, str) else f"q{one}_" for one in self.statistics]
         names = [
             f"{column}_{label}{i}"

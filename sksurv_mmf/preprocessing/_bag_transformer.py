@@ -8,13 +8,13 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagArray, BagDtype
 from ..bags._tiling import Tiling, as_tuple, check_tiling
 from ..utils._frames import as_frame
 from ..utils._real_numbers import filled
+from ..utils._sklearn import HasMethods, Interval
 from ._checks import refuse_polars
 
 MIN_BATCH = 1000  # tiles; so that small bags do not make batches with fewer tiles than components or clusters

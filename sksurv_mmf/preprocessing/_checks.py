@@ -1,10 +1,10 @@
 """What transformers are given, and what they are asked for."""
 
 import pandas as pd
-from sklearn.utils._set_output import _get_output_config
 
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame, check_is_table
+from ..utils._sklearn import get_output_config
 from ..utils._validation import SEPARATOR
 
 
@@ -38,7 +38,7 @@ def frame_with_names(X):
 
 def refuse_polars(transformer):
     """Refuse to return bags if the output was asked to be polars'."""
-    if _get_output_config("transform", transformer)["dense"] == "polars":
+    if get_output_config("transform", transformer)["dense"] == "polars":
         raise ValueError(
             f"{type(transformer).__name__} returns bags of tiles, which a polars frame cannot hold, but "
             "transform_output='polars' asks for one (in sklearn.set_config or set_output). Use "

@@ -11,13 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 from sksurv.util import check_array_survival
 
 from ..outcome._align import align_outcome
 from ..outcome._leak import warn_of_leak
 from ..outcome._outcome import Outcome
+from ..utils._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
 from ..utils._validation import shorten
 from ._checks import numbers
 from ._cox_path import cox_path, cross_validated_deviance, interpolate_path
@@ -211,7 +211,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             )
         splits = self._splits(X, y, event, present)
         X, event, time = X[present], event[present], time[present]
-        warn_of_leak(pd.DataFrame(X, columns=_check_feature_names_in(self)), Outcome(event, time))
+        warn_of_leak(pd.DataFrame(X, columns=check_feature_names_in(self)), Outcome(event, time))
 
         alphas, coef, linear_predictors = self._fit_paths(X, event, time, splits)
         mean, standard_error = cross_validated_deviance(linear_predictors, splits, event, time)
@@ -286,7 +286,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         if np.isfinite(X).all():
             return X, np.ones(len(X), dtype=bool)
         patients = range(len(X)) if patients is None else patients
-        genes = _check_feature_names_in(self)
+        genes = check_feature_names_in(self)
         infinite, missing = np.isinf(X), np.isnan(X)
         if infinite.any():
             i, j = np.argwhere(infinite)[0]

@@ -7,18 +7,12 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from ..bags._array import BagDtype
 from ..outcome._align import align_outcome
 from ..utils._frames import as_frame
+from ..utils._sklearn import HasMethods, check_feature_names_in, safe_indexing
 from ..utils._validation import shorten
 from ._checks import refuse_polars
 from ._names_out import names_out
@@ -94,7 +88,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X, y, _ = self._start_fit(as_frame(X), y)
         with _hint_at_bags(self.transformer, X), _not_in_polars():
             self.transformer_.fit(X, y)
-        self._remember_columns(self._apply(_safe_indexing(X, [0])), X)
+        self._remember_columns(self._apply(safe_indexing(X, [0])), X)
         return self
 
     def fit_transform(self, X, y=None):
@@ -142,7 +136,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._check_X(as_frame(X), reset=False)
         present = is_present(X)
-        transformed = self._apply(_safe_indexing(X, present)) if present.any() else self._nobody()
+        transformed = self._apply(safe_indexing(X, present)) if present.any() else self._nobody()
         self._check_columns(transformed)
         return _spread(transformed, present, getattr(X, "index", None))
 
@@ -161,7 +155,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
             "0", "1", and so on where it tells none.
         """
         check_is_fitted(self)
-        names_in = _check_feature_names_in(self, input_features)
+        names_in = check_feature_names_in(self, input_features)
         if self._is_frame or hasattr(self, "feature_names_in_") or input_features is None:
             return np.array(self._names, dtype=object)
         return np.array(names_out(self.transformer_, list(names_in), len(self._names)), dtype=object)
@@ -184,7 +178,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
                 f"columns {list(getattr(X, 'columns', range(X.shape[1])))[:3]}, ..."
             )
         self.transformer_ = clone(self.transformer)
-        return _safe_indexing(X, present), None if y is None else _safe_indexing(y, present), present
+        return safe_indexing(X, present), None if y is None else safe_indexing(y, present), present
 
     def _remember_columns(self, transformed, X):
         # As names and not as an empty frame, because saved models hold lists and words only.

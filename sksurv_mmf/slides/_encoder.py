@@ -3,9 +3,9 @@
 import os
 
 import numpy as np
-from sklearn.utils._param_validation import validate_params
 from torch import nn
 
+from ..utils._sklearn import validate_params
 from ..utils._torch_state import fork_rng
 
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from tqdm.auto import tqdm
 
 from ..files._writing import check_target, remove_leftovers
 from ..utils._device import resolve_device
+from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
 from ._encoder import MEAN, STD, imagenet_resnet50
 from ._feature_file import count_tiles, describe_source, import_h5py, is_source, read_settings, write_features

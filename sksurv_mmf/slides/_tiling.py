@@ -4,8 +4,8 @@ import os
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from ..utils._sklearn import Interval, StrOptions, validate_params
 from ._slide import Slide
 from ._tissue import otsu_tissue, tissue_fraction
 

@@ -1,9 +1,9 @@
 """Parameters of estimators that hold one part per modality."""
 
-from sklearn.utils.metaestimators import _BaseComposition
+from ._sklearn import BaseComposition
 
 
-class ModalityComposition(_BaseComposition):
+class ModalityComposition(BaseComposition):
     """Base of estimators whose parameter `modalities` lists ``(name, part)`` or ``(name, part, columns)``."""
 
     # scikit-learn's compositions address their parts as (name, part) pairs; a third item, the columns, is kept aside.

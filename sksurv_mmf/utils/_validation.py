@@ -3,7 +3,7 @@
 from collections import defaultdict
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval
+from ._sklearn import Interval
 
 SEPARATOR = "__"
 """Between modality and feature in the name of a column, as ColumnTransformer writes it."""

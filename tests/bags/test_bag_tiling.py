@@ -70,7 +70,7 @@ class TestReading:
         [
             (stamp, Tiling("mahmood-uni", 224, width=256.0), 256.0),
             (trident, Tiling("uni_v1", 256, 0.5), 512.0),
-            (clam, Tiling(None, 256), 256.0),
+            (clam, Tiling(None, 256, downsample=1.0), 256.0),
             (ours, Tiling("ImageNetResNet50 0123", 512, 0.5), 1000.0),
             (write, Tiling(), None),
         ],
@@ -90,8 +90,12 @@ class TestReading:
 
     def test_a_coarser_level_of_clam(self, tmp_path):
         bag = Bag.from_file(clam(tmp_path / "slide.h5", 256, 1, (4.0, 4.0)))
-        assert bag.tiling == Tiling(tile_size=256)
+        assert bag.tiling == Tiling(tile_size=256, downsample=4.0)
         assert bag.tile_sides.tolist() == [1024.0] * 4
+        attributes = {"patch_size": 256, "patch_level": 1, "downsample": (4.0, 4.0), "custom_downsample": 2}
+        bag = Bag.from_file(write(tmp_path / "custom.h5", coords=attributes))
+        assert bag.tiling == Tiling(tile_size=256, downsample=8.0)
+        assert bag.tile_sides.tolist() == [2048.0] * 4
 
     def test_a_transform_makes_another_extractor(self, tmp_path):
         assert Bag.from_file(ours(tmp_path / "a.h5", "net 1", "grey")).tiling.extractor == "net 1, grey"
@@ -249,16 +253,37 @@ class TestOneCohort:
         assert_array_equal(bag.tile_sides, [512] * 4 + [np.nan] * 2 + [256] * 4)
         assert bag.tiling == Tiling("uni_v1", 256, 0.5)
 
-    def test_levels_of_clam_are_told(self, tmp_path):
+    def test_levels_of_clam_do_not_mix(self, tmp_path):
         clam(tmp_path / "a.h5")
         clam(tmp_path / "b.h5", level=1, downsample=(4.0, 4.0))
         clam(tmp_path / "c.h5", level=1, downsample=(4.003, 4.001))  # sides of levels are rounded
-        with pytest.warns(UserWarning, match=r"1 with 256: '[^']*a\.h5'; 2 with 1024: '[^']*b\.h5'") as caught:
-            read_bags(tmp_path, return_report=True)
-        assert caught[0].filename == __file__
+        with pytest.raises(
+            ValueError, match=r"1 file with downsample 1 of level 0: '[^']*a\.h5'; 2 files with downsample 4"
+        ):
+            read_bags(tmp_path)
+        of_unknown_tiles = write(tmp_path / "d.h5")
+        bags = read_bags([tmp_path / "b.h5", tmp_path / "c.h5", of_unknown_tiles])
+        assert bags.array.tiling == Tiling(tile_size=256, downsample=4.0)
+        stored = pack_bags(bags, tmp_path / "store")
+        with pytest.raises(ValueError, match=r"3 bags with downsample 4 of level 0: .*; 1 bag with downsample 1"):
+            pd.concat([stored, read_bags([tmp_path / "a.h5"])])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            read_bags(tmp_path, tiling=Tiling(tile_size=256, mpp=0.5))
+            read_bags(tmp_path, tiling=Tiling(tile_size=256, mpp=0.5))  # scanned at 20x and 80x
+
+    def test_sides_that_no_resolution_explains_are_told(self, tmp_path):
+        for name, side in {"a": 256, "b": 512, "c": 513}.items():
+            write(tmp_path / f"{name}.h5", coords={"patch_size": 256, "patch_size_level0": side})
+        with pytest.warns(UserWarning, match=r"1 with 256: '[^']*a\.h5'; 2 with 512: '[^']*b\.h5'") as caught:
+            read_bags(tmp_path, return_report=True)
+        assert caught[0].filename == __file__
+
+    def test_one_file_is_told_what_it_is_as_many_are(self, tmp_path):
+        path, tiling = clam(tmp_path / "a.h5"), Tiling("uni", 256, 0.5)
+        assert Bag.from_file(path, tiling=tiling).tiling == read_bags([path], tiling=tiling)["a"].tiling == tiling
+        assert Bag.from_file(path, tiling=Tiling()).tiling == Tiling()
+        with pytest.raises(TypeError, match="tiling must be a Tiling or None, got a str"):
+            Bag.from_file(path, tiling="uni")
 
     def test_columns_do_not_mix_either(self, tmp_path):
         one = read_bags([stamp(tmp_path / "a.h5"), stamp(tmp_path / "b.h5")])
@@ -364,6 +389,15 @@ class TestPredict:
                         method(X_other)
                 X_told = join_modalities({"wsi": read_bags(tmp_path / name, tiling=model.modalities_[0].tiling)})
                 assert_array_equal(one.predict(X_told), expected)
+
+    def test_tiles_of_another_level_are_refused(self, cohort, tmp_path):
+        model = network().fit(cohort("fine", clam), Y)
+        save_model(model, tmp_path / "model.zip")
+        for one in (model, load_model(tmp_path / "model.zip")):
+            with pytest.raises(
+                ValueError, match=r"another downsample 4 of level 0 in 3 of 3 .* to downsample 1 of level 0"
+            ):
+                one.predict(cohort("coarse", clam, level=1, downsample=(4.0, 4.0)))
 
     def test_bags_and_models_that_do_not_know_are_accepted(self, cohort, tmp_path):
         known, unknown = cohort("known", stamp), cohort("unknown", write, feature_name="feats")

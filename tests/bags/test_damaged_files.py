@@ -162,6 +162,17 @@ class TestChunksOfZarr:
         (tmp_path / "a.zarr" / "zarr.json").write_text("[" * 200_000)
         assert_refused(tmp_path / "a.zarr", "")
 
+    def test_consolidated_metadata_may_be_older(self, tmp_path):
+        group = zarr.create_group(tmp_path / "a.zarr", zarr_format=2)
+        array = group.create_array("features", data=FEATURES[:50], chunks=(50, 16))
+        zarr.consolidate_metadata(str(tmp_path / "a.zarr"))
+        array.append(FEATURES[50:])
+        assert_array_equal(read(tmp_path / "a.zarr"), FEATURES)
+
+    def test_more_chunks_than_bytes(self, tmp_path):
+        zarr.create_array(tmp_path / "a.zarr", shape=(2**24, 1), chunks=(1, 1), dtype="bool")
+        assert_refused(tmp_path / "a.zarr", "announces 16777216 chunks, more than its .* bytes can hold")
+
     @pytest.mark.parametrize("name", ["zarr.json", "c/0/0"])
     def test_a_pipe_in_place_of_a_file(self, tmp_path, name):
         zarr.create_array(tmp_path / "a.zarr", data=FEATURES)
@@ -181,7 +192,59 @@ class TestChunksOfH5:
         with h5py.File(tmp_path / "a.h5", "w") as file:
             dataset = file.create_dataset("features", data=FEATURES, chunks=(50, 16), **filters)
             dataset.id.write_direct_chunk((50, 0), b"abc" if mask else packed, filter_mask=mask)
-        assert_refused(tmp_path / "a.h5", r"3 bytes instead of 3200|bytes instead of 6400")
+        assert_refused(
+            tmp_path / "a.h5", r"bytes instead of (3200|6400)|a filter that every chunk goes through was left out"
+        )
+
+    @pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"compression": "lzf"}])
+    def test_a_chunk_that_could_not_be_made_smaller_is_read(self, tmp_path, filters):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            dataset = file.create_dataset("features", data=FEATURES, chunks=(50, 16), **filters)
+            dataset.id.write_direct_chunk((50, 0), FEATURES[50:].tobytes(), filter_mask=1)
+        assert_array_equal(read(tmp_path / "a.h5"), FEATURES)
+
+    @pytest.mark.parametrize("filters", [{"compression": "szip"}, {"scaleoffset": 3}])
+    def test_filters_that_read_beyond_a_chunk_that_is_cut_short(self, tmp_path, filters):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("features", data=FEATURES, chunks=(50, 16), **filters)
+        assert_refused(tmp_path / "a.h5", r"is packed with the filters \['.*'\]; only .* h5repack")
+
+    @pytest.mark.parametrize(
+        ("spoil", "message"),
+        [
+            # The mask of skipped filters of the first chunk, beside its size, in the list of chunks.
+            (lambda data, at: data.__setitem__(at + 4, data[at + 4] ^ 1), "every chunk goes through was left out"),
+            # The second coordinate of the first chunk, behind the first.
+            (lambda data, at: data.__setitem__(at + 16, data[at + 16] ^ 16), "the list of its chunks is damaged"),
+        ],
+    )
+    def test_a_changed_list_of_chunks(self, tmp_path, spoil, message):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            how = {"compression": "gzip", "shuffle": True}
+            dataset = file.create_dataset("features", data=FEATURES, chunks=(50, 16), **how)
+            size = dataset.id.get_chunk_info(0).size
+        data = bytearray((tmp_path / "a.h5").read_bytes())
+        spoil(data, data.index(b"TREE\1") + 24)
+        assert struct.unpack_from("<I", data, data.index(b"TREE\1") + 24) == (size,)
+        (tmp_path / "a.h5").write_bytes(data)
+        assert_refused(tmp_path / "a.h5", message)
+
+    def test_numbers_of_an_unusual_layout(self, tmp_path):
+        kind = h5py.h5t.IEEE_F32LE.copy()
+        kind.set_fields(31, 23, 8, 0, 19)  # one bit of a header away from float32
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            h5py.h5d.create(file.id, b"features", kind, h5py.h5s.create_simple((100, 16)), layout)
+            file["features"][:] = FEATURES
+        assert_refused(tmp_path / "a.h5", "numbers in a layout that none of float32 has")
+
+    @pytest.mark.parametrize("dtype", ["<f2", ">f4", "<f8", ">i2", "u1", "?"])
+    def test_usual_numbers_are_read(self, tmp_path, dtype):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset(
+                "features", data=FEATURES.astype(dtype), chunks=(50, 16), compression="gzip", shuffle=True
+            )
+        assert_array_equal(read(tmp_path / "a.h5"), FEATURES.astype(dtype).astype("f4"))
 
     def test_chunks_that_unpack_to_anything_are_refused(self, tmp_path):
         with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -252,6 +315,62 @@ def test_pt_files_without_checksums_are_read(tmp_path):
     torch.save(torch.as_tensor(FEATURES), tmp_path / "a.pt")
     torch.serialization.set_crc32_options(before)
     assert_array_equal(read(tmp_path / "a.pt"), FEATURES)
+
+
+def test_pt_files_of_a_machine_with_another_order_of_bytes(tmp_path):
+    torch.save(torch.as_tensor(FEATURES), tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, b"big" if name.endswith("byteorder") else data)
+    assert_refused(tmp_path / "a.pt", "not in the order of bytes of this machine")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.float8_e4m3fn, torch.complex64])
+def test_tensors_of_types_that_are_not_read_are_told_by_their_type(tmp_path, dtype):
+    torch.save(torch.ones(3, 2).to(dtype), tmp_path / "a.pt")
+    assert_refused(tmp_path / "a.pt", f"expected a dense tensor of numbers, got {dtype}")
+
+
+def test_members_that_differ_in_their_suffix_alone(tmp_path):
+    np.savez(tmp_path / "a.npz", features=FEATURES)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("features", archive.read("features.npy"))
+    assert_refused(tmp_path / "a.npz", "names differ in '.npy' alone")
+
+
+def test_a_member_that_lost_its_name(tmp_path):
+    np.savez(tmp_path / "a.npz", features=FEATURES, coords=np.zeros((100, 2)))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[data.rindex(b"coords")] ^= 1
+    (tmp_path / "a.npz").write_bytes(data)
+    assert_refused(tmp_path / "a.npz", "File name in directory 'boords.npy'")
+
+
+def test_a_list_of_members_that_lost_some(tmp_path):
+    np.savez(tmp_path / "a.npz", features=FEATURES, coords=np.zeros((100, 2)))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    struct.pack_into("<H", data, data.index(b"PK\1\2") + 32, 200)  # what follows would be a comment of the first
+    (tmp_path / "a.npz").write_bytes(data)
+    assert_refused(tmp_path / "a.npz", "it has 1 members, but states 2; it is damaged")
+
+
+def test_headers_that_no_parser_takes(tmp_path):
+    header = b"(" * 500 + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header)
+    assert_refused(tmp_path / "a.npy", "truncated or no .npy file")
+
+
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_places_of_tiles_that_are_not_known(tmp_path, unknown):
+    coords = np.zeros((100, 2))
+    coords[[3, 40], 1] = unknown
+    np.savez(tmp_path / "a.npz", features=FEATURES, coords=coords)
+    with pytest.raises(ValueError, match=r"a\.npz' cannot be read: coords .* 2 of 100 are NaN or infinite"):
+        _ = Bag.from_file(tmp_path / "a.npz").coords
+    with pytest.raises(ValueError, match=r"coords .* 2 of 100 are NaN or infinite"):
+        Bag(FEATURES, coords)
 
 
 def test_members_of_one_name_are_not_chosen_among(tmp_path):

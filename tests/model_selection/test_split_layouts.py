@@ -159,6 +159,10 @@ def test_pipes_and_folders_are_named(tmp_path):
     (tmp_path / "splits_0.csv").symlink_to("/dev/zero")
     with pytest.raises(ValueError, match="is a device"):
         read_survival_splits(tmp_path, ["A", "B"])
+    (tmp_path / "splits_0.csv").unlink()
+    (tmp_path / "splits_0.csv").mkdir()
+    with pytest.raises(ValueError, match=r"splits_0\.csv' is a folder; a regular file is expected"):
+        read_survival_splits(tmp_path, PATIENTS)
 
 
 def test_a_hole_of_a_terabyte_is_not_read(tmp_path):
