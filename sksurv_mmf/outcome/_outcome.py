@@ -38,7 +38,8 @@ class Outcome:
         return len(self.event)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return iter((self.event, self.time))
+        # Copies, because torch warns of arrays that nobody may write to.
+        return iter((self.event.copy(), self.time.copy()))
 
     @property
     def n_events(self) -> int:
