@@ -43,7 +43,7 @@ from .utils._outcome import align_outcome
 from .utils._outcome_leak import warn_of_leak
 from .utils._survival_model import SurvivalModel
 from .utils._torch_state import usual_settings
-from .utils._validation import PROBABILITY, check_part
+from .utils._validation import PROBABILITY, WIDTH, check_part
 
 
 def _check_fusion_weighs(estimator):
@@ -180,7 +180,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "fusion": [Fusion, None],
         "objective": [Objective, None],
         "encoders": [dict, None],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "embedding_dim": [WIDTH],
         "standardize": ["boolean"],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..bags._array import BagDtype
 from ..bags._tiling import check_tiling
-from ..training._patients import BagColumn, Patients, VectorColumn
+from ..training._patients import LARGEST, BagColumn, Patients, VectorColumn
 from ..utils._validation import shorten, subject
 from ._columns import bags_of, check_numeric
 
@@ -33,6 +33,8 @@ def read_patients(X, layout, target=None):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
+        if target is not None and not modality.is_bag:
+            _check_scale(column, X.index)
     check_has_any(present, X.index, [modality.name for modality in layout])
     return Patients(columns, present, target, X.index)
 
@@ -74,6 +76,18 @@ def _read_block(X, modality):
             "it."
         )
     return VectorColumn(values, modality.name, X.columns[modality.columns]), present
+
+
+def _check_scale(column, patients):
+    """Refuse to learn from a number beside which those of the other patients would all be alike."""
+    far = (column.values.abs() > LARGEST).nonzero()
+    if len(far):
+        row, feature = far[0].tolist()
+        raise ValueError(
+            f"Patient {patients[row]!r} has {float(column.values[row, feature]):.3g} in column "
+            f"{column.columns[feature]!r}, more than the {LARGEST:g} up to which a network can learn from a column. "
+            "Correct or clip it, or drop the column."
+        )
 
 
 def check_has_any(present, patients, names):

@@ -1,14 +1,11 @@
 """Attention pooling of a bag of tiles."""
 
-from numbers import Integral
-
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..bags._packed import PackedBags, segment_softmax, segment_weighted_sum
 from ..utils._attention_score import AttentionScore, xavier_linear
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._attention_pooling import AttentionPooling
 from ._base import Encoder
 
@@ -68,8 +65,8 @@ class AttentionMIL(Encoder):
     reads = "bag"
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "attention_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "attention_dim": [WIDTH],
         "gated": ["boolean"],
         "batch_norm": ["boolean"],
         "dropout": [PROBABILITY],

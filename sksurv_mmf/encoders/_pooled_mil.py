@@ -1,12 +1,9 @@
 """Mean and maximum pooling of a bag of tiles."""
 
-from numbers import Integral
-
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from ..bags._packed import PackedBags, segment_max, segment_mean
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder
 
@@ -17,7 +14,7 @@ class _PooledMIL(Encoder):
     reads = "bag"
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

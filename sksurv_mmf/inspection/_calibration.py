@@ -1,6 +1,6 @@
 """Predicted survival probabilities against what came to pass."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,14 @@ from sksurv.util import check_y_survival
 
 from ..utils._outcome import align_outcome
 from ..utils._predictions import as_real_numbers, check_curves, common_domain, curve_values
-from ..utils._validation import format_time
+from ..utils._validation import DEPTH, format_time
 from ._models import check_model
 from ._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ._risk_groups import assign_groups
 
 ARGUMENTS = {
     "time": [Interval(Real, 0, None, closed="neither")],
-    "n_groups": [Interval(Integral, 1, None, closed="left")],
+    "n_groups": [DEPTH],
     "conf_level": [Interval(Real, 0, 1, closed="neither")],
 }
 
@@ -157,7 +157,7 @@ class CalibrationDisplay:
                 f"time={format_time(time)} is not within the survival functions, which end at {format_time(end)}. "
                 "Choose a time in between."
             )
-        check_curves(curves, np.linspace(0, time, 9))
+        check_curves(curves, np.linspace(0, time, 9), getattr(X, "index", None))
         probability = curve_values(curves, time)[:, 0]
         return cls.from_predictions(
             align_outcome(y, X),

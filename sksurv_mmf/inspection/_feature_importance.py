@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..utils._outcome import align_outcome
+from ..utils._validation import DEPTH
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._integrated_gradients import attribute
 from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
@@ -18,7 +19,7 @@ from ._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_
         "cv": CV_OBJECT,
         "modality": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [DEPTH],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },

@@ -8,6 +8,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import StrOptions
 from tqdm.auto import tqdm
 
+from ..utils._folds import check_folds, check_splitter
 from ..utils._frames import as_frame
 from ._models import check_frame, check_lengths, check_model
 
@@ -21,10 +22,8 @@ def split(cv, X, y):
     if isinstance(cv, str):
         return [(None, slice(None))]
     check_lengths(X, y)
-    folds = list(check_cv(cv).split(X, y))
-    if not folds:
-        raise ValueError(f"cv={cv!r} gave no fold; a generator can be used only once, so pass a list.")
-    return folds
+    check_splitter(cv)
+    return check_folds(check_cv(cv).split(X, y), len(X))
 
 
 def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):

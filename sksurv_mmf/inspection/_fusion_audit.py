@@ -1,6 +1,6 @@
 """What a fused model adds to its best single modality, and for whom."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ..utils._paired_tests import (
     percentile_interval,
     ratio_of_sums,
 )
-from ..utils._validation import shorten
+from ..utils._validation import RESAMPLES, shorten
 from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, legend_above, make_axes, make_room
 
 
@@ -28,7 +28,7 @@ from ._plotting import BLUE, GREY, VERMILLION, despine, format_p, legend_above, 
         "fused": [str],
         "singles": ["array-like", None],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
-        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "n_bootstrap": [RESAMPLES],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,

@@ -2,13 +2,12 @@
 
 import warnings
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 from sklearn.utils.validation import check_is_fitted
 
 from ..survival import FusionSurvivalAnalysis
@@ -16,7 +15,7 @@ from ..training._network import Standardize
 from ..utils._optional import import_optional
 from ..utils._predictions import as_real_numbers
 from ..utils._torch_state import usual_settings
-from ..utils._validation import shorten
+from ..utils._validation import DEPTH, shorten
 from ._plotting import last_step
 
 TOLERANCE = 0.05  # share of the change of risk that the sums of attributions may miss
@@ -26,7 +25,7 @@ TOLERANCE = 0.05  # share of the change of risk that the sums of attributions ma
     {
         "modality": [str, None],
         "baseline": ["array-like", None],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [DEPTH],
     },
     prefer_skip_nested_validation=True,
 )

@@ -15,7 +15,7 @@ from ..cohort._join import make_nullable
 from ..utils._concordance import comparable, concordance, higher
 from ..utils._outcome import align_outcome
 from ..utils._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
-from ..utils._validation import shorten
+from ..utils._validation import RESAMPLES, shorten
 from ._folds import CV_OBJECT, on_test_folds, split
 from ._models import check_frame, check_lengths
 from ._plotting import BLUE, GREY, despine, make_axes, make_room
@@ -27,7 +27,7 @@ from ._plotting import BLUE, GREY, despine, make_axes, make_room
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
-        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "n_bootstrap": [RESAMPLES],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],

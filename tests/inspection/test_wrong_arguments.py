@@ -23,6 +23,7 @@ from sksurv_mmf.inspection import (
     integrated_gradients,
     modality_importance,
 )
+from sksurv_mmf.model_selection import SurvivalKFold
 
 matplotlib.use("Agg")
 
@@ -196,7 +197,10 @@ def test_an_X_that_is_no_frame(cohort, network, name, X):
         (None, 2, "the target y is None|y must be the outcome of the patients, .* got None"),
         (3, 2, "y must be a structured array of event and time, but is a int"),
         ("short", 2, "X has 30 patients and y has 5"),
-        ("all", [], r"cv=\[\] gave no fold"),
+        ("all", [], "cv gave no fold"),
+        ("all", [([0, 1], [99])], "Fold 0 of cv must name test patients by positions from 0 to 29"),
+        ("all", [(0, 1)], "Fold 0 of cv must name training patients by their positions"),
+        ("all", SurvivalKFold, r"cv must be a number of folds, a splitter such as SurvivalKFold\(5\)"),
     ],
 )
 def test_outcomes_and_folds(cohort, network, look, y, cv, message):
