@@ -1,6 +1,6 @@
 """Inspection functions say which argument is wrong, what came and what is expected."""
 
-import matplotlib
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
@@ -165,6 +165,7 @@ def test_arguments_of_risk_groups(cohort, arguments, message):
         ({"patient": {}}, "patient must be a single name, got dict"),
         ({"highlight": ["a"]}, "highlight must say True or False"),
         ({"ax": "here"}, "ax must be matplotlib Axes or None, got str"),
+        ({"ax": matplotlib.figure.Figure()}, "ax must be matplotlib Axes or None, got Figure"),
     ],
 )
 def test_arguments_of_tile_attention(cohort, network, arguments, message):
