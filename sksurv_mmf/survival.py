@@ -33,7 +33,7 @@ from .utils._available_if import available_if
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, StrOptions
 from .utils._torch_state import usual_settings
-from .utils._validation import PROBABILITY, check_part
+from .utils._validation import PROBABILITY, WIDTH, check_part
 
 
 def _check_fusion_weighs(estimator):
@@ -171,7 +171,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "fusion": [Fusion, None],
         "objective": [Objective, None],
         "encoders": [dict, None],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "embedding_dim": [WIDTH],
         "standardize": ["boolean"],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -284,7 +284,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         warn_of_leak(X, outcome)
         recipe = self._recipe(self._plan(X))
         warn_of_merged_modalities(X, recipe.modalities, self.modalities)
-        patients = read_patients(X, recipe.modalities)
+        patients = read_patients(X, recipe.modalities, for_training=True)
         done = fit(recipe, patients, outcome, np.arange(len(patients)), draw_seed(self.random_state))
         self.net_, self.modalities_, self.objective_ = done.net, done.modalities, done.objective
         self.history_ = training_history(self.net_)

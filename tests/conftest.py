@@ -1,6 +1,7 @@
 import os
 import random
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The networks of the tests are too small for more threads than one, and pytest-xdist uses the other cores.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Close the figures of a test; pyplot keeps them, and warns of many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

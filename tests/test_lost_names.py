@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
@@ -69,6 +70,31 @@ def test_merged_modalities_are_warned_of_with_counts_examples_and_a_way_out(mode
         assert part in message
 
 
+def test_a_modality_that_lost_its_name_is_warned_of(X, y):
+    """Its columns lost theirs, too; but a late fusion, which took it out of a table, knows it."""
+    with pytest.warns(UserWarning, match=r"given the modality 'rna' \(4 columns.*'features'"):
+        make_pipeline(StandardScaler(), network()).fit(X.filter(like="rna__"), y)
+    for modality in (("rna", SNN(4)), ("features", SNN(4))):
+        make_pipeline(StandardScaler(), network([modality])).fit(X.filter(like="rna__"), y)
+
+
+def test_columns_of_several_levels_are_warned_of(X, y):
+    X = X.set_axis(pd.MultiIndex.from_tuples([column.split("__") for column in X.columns]), axis=1)
+    with pytest.warns(UserWarning, match=r"'rna' \(4 columns, such as 'rna__G0'\), 'clinical' \(2 columns"):
+        make_pipeline(StandardScaler(), network()).fit(X, y)
+
+
+def test_names_of_modalities_that_differ_in_spelling_are_warned_of(X, y):
+    X = X.rename(columns={"rna__G1": "RNA__G1", "clinical__bmi": "clinical __bmi"})
+    with pytest.warns(
+        UserWarning, match="Of 4 modalities of X, 'rna', 'RNA'; 'clinical', 'clinical ' differ"
+    ) as caught:
+        network().fit(X, y)
+    assert caught[0].filename == __file__
+    names = [(name, SNN(4)) for name in ("rna", "RNA", "clinical", "clinical ")]
+    network(names).fit(X, y)  # as they are listed, they are meant
+
+
 def test_cross_validation_and_comparisons_warn(X, y):
     model = make_pipeline(StandardScaler(), network())
     with pytest.warns(UserWarning, match="lost their names"):
@@ -102,7 +128,7 @@ def test_what_is_meant_passes_in_silence(model, X, y):
 
 def test_tables_without_modalities_pass_in_silence(X, y):
     model = make_pipeline(StandardScaler(), network())
-    for table in (X.to_numpy(), X.filter(like="rna__"), X.set_axis(list("abcdef"), axis=1)):
+    for table in (X.to_numpy(), X.set_axis(list("abcdef"), axis=1)):
         assert [name for name, *_ in model.fit(table, y)[-1].modalities_] == ["features"]
     network().fit(StandardScaler().fit_transform(X), y)  # by hand, and so on purpose
 

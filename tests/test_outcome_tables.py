@@ -246,6 +246,6 @@ class TestTheOutcomeAmongTheColumns:
                 use()
 
     def test_scaling_hides_nothing(self, rna, y):
-        model = make_pipeline(StandardScaler(), network())
-        with pytest.warns(UserWarning, match="the time in y without exception.*4"):
+        model = make_pipeline(StandardScaler(), network()).set_output(transform="pandas")
+        with pytest.warns(UserWarning, match="the time in y without exception.*'rna__OS'"):
             model.fit(rna.assign(rna__OS=y["time"]), y)

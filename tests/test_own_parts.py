@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
@@ -133,3 +133,28 @@ def test_callbacks_that_can_work_do(cohort):
     silent = {"sink": lambda text: None}
     assert "valid_loss" in fit(cohort, callbacks=[EarlyStopping(**silent)], early_stopping=True).history_
     fit(cohort, callbacks=[EarlyStopping("train_loss", **silent)])
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(monitor="train_acc"),
+        Checkpoint(monitor="train_acc_best"),
+        LRScheduler("ReduceLROnPlateau", monitor="train_acc"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_callback_that_monitors_what_nobody_records(callback, cohort):
+    score = EpochScoring(lambda net, X, y: 1.0, name="train_acc", on_train=True, use_caching=False)
+    for callbacks in ([callback], [callback, score]):
+        with pytest.raises(
+            ValueError, match=f"{type(callback).__name__} monitors 'train_acc.* are 'epoch'.*'train_loss'"
+        ):
+            FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, max_epochs=1).fit(cohort.X, cohort.y)
+
+
+def test_a_callback_may_monitor_what_another_one_records(cohort):
+    score = EpochScoring(lambda net, X, y: 1.0, name="train_acc", on_train=True, use_caching=False)
+    callbacks = [score, EarlyStopping(monitor="train_acc", patience=2)]
+    model = FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, max_epochs=9).fit(cohort.X, cohort.y)
+    assert len(model.history_) == 3

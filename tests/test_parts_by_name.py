@@ -107,6 +107,21 @@ def test_what_X_or_its_encoder_does_not_have_is_named_in_fit(params, message, co
         network().set_params(**params).fit(cohort.X, cohort.y)
 
 
+@pytest.mark.parametrize("modalities", [None, [("wsi", AttentionMIL(3, 2)), ("rna", SNN(4))]])
+@pytest.mark.parametrize("name", ["device", "lr", "random_state", "callbacks", "optimizer", "encoders", "modalities"])
+def test_parameters_of_what_has_none_are_named(modalities, name):
+    with pytest.raises(ValueError, match=f"'{name}__x' cannot be set: {name} of FusionSurvivalAnalysis is .* no param"):
+        network(modalities=modalities).set_params(**{f"{name}__x": 1})
+
+
+def test_parameters_of_a_number_of_a_part_are_named(cohort):
+    modalities = [("wsi", AttentionMIL(3, 2)), ("rna", SNN(4))]
+    with pytest.raises(ValueError, match=r"'wsi__hidden_dim__x' cannot be set: wsi__hidden_dim of .* is 3"):
+        network(modalities=modalities).set_params(wsi__hidden_dim__x=1)
+    with pytest.raises(ValueError, match="encoder of modality 'wsi' cannot be set as asked"):
+        network().set_params(wsi__hidden_dim__x=1).fit(cohort.X, cohort.y)
+
+
 def test_a_name_without_a_part_is_still_a_mistake_at_once():
     with pytest.raises(ValueError, match="Invalid parameter 'embeding_dim'"):
         network().set_params(embeding_dim=3)

@@ -60,6 +60,7 @@ def infer_columns(X):
     """Names and columns of the modalities of X, from the column names alone."""
     names = prefixes(X)
     if names:
+        _warn_of_spellings(names)
         return [(name, columns_of(X, name)) for name in names]
     is_bag = [isinstance(dtype, BagDtype) for dtype in X.dtypes]
     if any(is_bag) and X.shape[1] > 1:
@@ -68,6 +69,20 @@ def infer_columns(X):
             "join_modalities, or say modalities=[(name, encoder, columns), ...]."
         )
     return [("tiles" if any(is_bag) else "features", list(range(X.shape[1])))]
+
+
+def _warn_of_spellings(names):
+    """Warn of modalities whose names differ in nothing but case and spaces: they may be meant to be one."""
+    spellings = {}
+    for name in names:
+        spellings.setdefault(name.strip().casefold(), []).append(name)
+    alike = [shorten(some, 2) for some in spellings.values() if len(some) > 1]
+    if alike:
+        warnings.warn(
+            f"Of {len(names)} modalities of X, {'; '.join(alike[:2])} differ by upper case or spaces alone, and each "
+            "is encoded by itself. If one is meant, rename its columns; if not, list the modalities.",
+            stacklevel=6,
+        )
 
 
 def columns_of(X, name):

@@ -44,5 +44,5 @@ def _encoder_of(modality, part):
     encoder = AttentionMIL() if modality.is_bag else SNN()
     try:
         return encoder.set_params(**part)
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise ValueError(f"The encoder of modality {modality.name!r} cannot be set as asked: {error}") from error

@@ -4,13 +4,13 @@ import numpy as np
 
 from ..bags._array import BagDtype
 from ..bags._tiling import check_tiling
-from ..patients._columns import BagColumn, VectorColumn
+from ..patients._columns import LARGEST, BagColumn, VectorColumn
 from ..patients._patients import Patients
 from ..utils._validation import shorten, subject
 from ._columns import bags_of, check_numeric
 
 
-def read_patients(X, modalities):
+def read_patients(X, modalities, for_training=False):
     """Check the values of X and view them as `Patients`, modality by modality.
 
     Parameters
@@ -19,6 +19,8 @@ def read_patients(X, modalities):
         The cohort.
     modalities : list of Modality
         What the columns mean.
+    for_training : bool, default=False
+        Whether a column will be scaled by these patients, which numbers beyond `LARGEST` would make useless.
 
     Returns
     -------
@@ -32,6 +34,8 @@ def read_patients(X, modalities):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
+        if for_training and not modality.is_bag:
+            _check_scale(column, X.index)
     check_has_any(present, X.index, [modality.name for modality in modalities])
     return Patients(columns, present, X.index)
 
@@ -73,6 +77,18 @@ def _read_block(X, modality):
             "it."
         )
     return VectorColumn(values, modality.name, X.columns[modality.columns]), present
+
+
+def _check_scale(column, patients):
+    """Refuse to learn from a number beside which those of the other patients would all be alike."""
+    far = (column.values.abs() > LARGEST).nonzero()
+    if len(far):
+        row, feature = far[0].tolist()
+        raise ValueError(
+            f"Patient {patients[row]!r} has {float(column.values[row, feature]):.3g} in column "
+            f"{column.columns[feature]!r}, more than the {LARGEST:g} up to which a network can learn from a column. "
+            "Correct or clip it, or drop the column."
+        )
 
 
 def check_has_any(present, patients, names):

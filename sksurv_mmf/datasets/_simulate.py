@@ -18,6 +18,7 @@ MARKER_SHIFT = 3.0  # how far witness tiles lie from the others; their projectio
 SIGNAL_SHIFT = 2.0  # of witness tiles, per unit of the image score
 NUISANCE_SHIFT = 0.5  # of the other tiles, along the same direction but without meaning
 TILE_SIZE = 512  # pixels
+MOST_NUMBERS = 2 * 10**9  # in memory, 16 GB
 WEIBULL_SHAPE = 1.5
 WEIBULL_SCALE = 60.0  # months
 
@@ -160,6 +161,7 @@ def make_multimodal_survival(
     if n_informative_genes > n_genes:
         raise ValueError(f"n_informative_genes must be at most n_genes={n_genes}, got {n_informative_genes}.")
     n_tiles = _check_n_tiles(n_tiles)
+    _check_size(n_patients, n_genes, n_tiles, n_tile_features)
     missing = _count_missing(missing, n_patients)
     streams = _random_streams(random_state, ["image", "rna", "tiles", "outcome", "missing"])
     patients = pd.Index([f"P{number:04d}" for number in range(1, n_patients + 1)], name="patient")
@@ -208,6 +210,16 @@ def _check_n_tiles(n_tiles):
             f"n_tiles must be a number or a pair of whole numbers (low, high) with 1 <= low <= high, got {n_tiles}."
         )
     return pair
+
+
+def _check_size(n_patients, n_genes, n_tiles, n_tile_features):
+    """Refuse cohorts that no memory holds."""
+    size = n_patients * (n_genes + n_tiles[1] * n_tile_features)
+    if size > MOST_NUMBERS:
+        raise ValueError(
+            f"n_patients={n_patients}, n_genes={n_genes}, n_tiles={n_tiles} and n_tile_features={n_tile_features} make "
+            f"up to {size:.3g} numbers, more than the {MOST_NUMBERS:.3g} that are simulated at most. Lower one of them."
+        )
 
 
 def _count_missing(missing, n_patients):

@@ -1,7 +1,5 @@
 """Attention pooling of a bag of tiles."""
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +7,7 @@ from ..layers._attention_pooling import AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import segment_softmax, segment_weighted_sum
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._base import Encoder
 
 
@@ -70,8 +67,8 @@ class AttentionMIL(Encoder):
     has_attention = True
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "attention_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "attention_dim": [WIDTH],
         "gated": ["boolean"],
         "batch_norm": ["boolean"],
         "dropout": [PROBABILITY],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._packed_bags import PackedBags
 from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._attention_mil import PatientVector
 from ._base import Encoder
 
@@ -83,9 +83,9 @@ class DeepAttnMISL(Encoder):
     has_attention = True
 
     _parameter_constraints = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "attention_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_clusters": [WIDTH],
+        "hidden_dim": [WIDTH],
+        "attention_dim": [WIDTH],
         "gated": ["boolean"],
         "dropout": [PROBABILITY],
         "max_tiles": [Interval(Integral, 1, None, closed="left")],

@@ -1,12 +1,9 @@
 """Multilayer perceptron for small tables such as clinical data."""
 
-from numbers import Integral
-
 from torch import nn
 
 from ..layers._relu_layers import relu_layers
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Encoder
 
 
@@ -34,8 +31,8 @@ class MLP(Encoder):
     reads = "vector"
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "n_layers": [DEPTH],
         "dropout": [PROBABILITY],
     }
 

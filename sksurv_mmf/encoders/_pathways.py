@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
 from ..utils._sklearn import Interval, StrOptions
-from ..utils._validation import PROBABILITY, shorten
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH, shorten
 from ._base import Encoder
 from ._gene_set_files import read_file
 from ._gene_sets import check_gene_sets, describe_mismatch, find_columns, warn_of_genes_as_names
@@ -91,8 +91,8 @@ class PathwaySNN(Encoder):
 
     _parameter_constraints = {
         "gene_sets": [dict, str, PathLike],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "n_layers": [DEPTH],
         "dropout": [PROBABILITY],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "min_genes": [Interval(Integral, 1, None, closed="left")],

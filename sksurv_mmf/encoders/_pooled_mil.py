@@ -1,13 +1,10 @@
 """Mean and maximum pooling of a bag of tiles."""
 
-from numbers import Integral
-
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import segment_max, segment_mean
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder
 
@@ -18,7 +15,7 @@ class _PooledMIL(Encoder):
     reads = "bag"
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

@@ -1,12 +1,11 @@
 """Self-normalising network for wide tables such as RNA-seq."""
 
 from itertools import pairwise
-from numbers import Integral
 
 from torch import nn
 
-from ..utils._sklearn import Interval, StrOptions
-from ..utils._validation import PROBABILITY
+from ..utils._sklearn import StrOptions
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Encoder
 
 ACTIVATIONS = {"elu": nn.ELU, "selu": nn.SELU}
@@ -49,8 +48,8 @@ class SNN(Encoder):
     reads = "vector"
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "n_layers": [DEPTH],
         "dropout": [PROBABILITY],
         "activation": [StrOptions(set(ACTIVATIONS))],
     }

@@ -1,14 +1,11 @@
 """A transformer over the tiles of a bag."""
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 
 from ..layers._attention_score import xavier_linear
 from ..layers._packed_bags import PackedBags
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._attention_mil import PatientVector, TileEmbedding
 from ._base import Encoder
 
@@ -74,10 +71,10 @@ class TransformerMIL(Encoder):
     has_attention = True
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "n_inducing": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "n_heads": [DEPTH],
+        "n_layers": [DEPTH],
+        "n_inducing": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

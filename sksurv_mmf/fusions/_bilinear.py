@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY, shorten
+from ..utils._validation import PROBABILITY, WIDTH, shorten
 from ._base import Fusion
 
 MAX_PRODUCT = 100_000
@@ -67,9 +67,9 @@ class Bilinear(Fusion):
     _parameter_constraints = {
         "gate": ["boolean"],
         "skip": ["boolean"],
-        "rank": [Interval(Integral, 1, None, closed="left"), None],
+        "rank": [WIDTH, None],
         "scale": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

@@ -1,7 +1,6 @@
 """Fusion by co-attention of tables and bags (MCAT)."""
 
 from collections.abc import Collection
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +8,7 @@ from torch import Tensor, nn
 from ..layers._attention_score import AttentionScore
 from ..layers._packed_bags import PackedBags
 from ..layers._relu_layers import relu_layers
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY, shorten
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH, shorten
 from ._base import Fusion, weighted_sum
 from ._tokens import map_layouts
 
@@ -78,10 +76,10 @@ class CoAttention(Fusion):
 
     _parameter_constraints = {
         "queries": [list, tuple, None],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "feedforward_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [DEPTH],
+        "n_layers": [DEPTH],
+        "feedforward_dim": [WIDTH],
+        "hidden_dim": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

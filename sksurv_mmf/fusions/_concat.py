@@ -1,14 +1,12 @@
 """Fusion by concatenation."""
 
 from collections.abc import Collection
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
 from ..layers._relu_layers import relu_layers
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Fusion
 
 
@@ -42,8 +40,8 @@ class Concat(Fusion):
     """
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
+        "n_layers": [DEPTH],
         "dropout": [PROBABILITY],
     }
 

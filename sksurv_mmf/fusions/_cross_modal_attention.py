@@ -1,12 +1,12 @@
 """Cross-modality attention fusion (CM-MMF)."""
 
 from collections.abc import Collection
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from ..utils._sklearn import Interval, StrOptions
+from ..utils._sklearn import StrOptions
+from ..utils._validation import WIDTH
 from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
@@ -61,7 +61,7 @@ class CrossModalAttention(Fusion):
     _parameter_constraints = {
         "shared": ["boolean"],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
         "normalize": ["boolean"],
     }
 

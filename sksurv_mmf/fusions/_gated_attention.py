@@ -1,13 +1,11 @@
 """Fusion by gated attention over the modalities."""
 
 from collections.abc import Collection
-from numbers import Integral
 
 from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import PROBABILITY, WIDTH
 from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
 
 
@@ -46,7 +44,7 @@ class GatedAttention(Fusion):
     has_attention = True
 
     _parameter_constraints = {
-        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [WIDTH],
         "dropout": [PROBABILITY],
     }
 

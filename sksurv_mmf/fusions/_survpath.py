@@ -1,14 +1,12 @@
 """Fusion by attention between the tokens of tables and of bags (SurvPath)."""
 
 from collections.abc import Collection
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
-from ..utils._sklearn import Interval
-from ..utils._validation import PROBABILITY
+from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Fusion
 from ._tokens import map_layouts
 
@@ -77,9 +75,9 @@ class SurvPath(Fusion):
     reads = "tokens"
 
     _parameter_constraints = {
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "head_dim": [Interval(Integral, 1, None, closed="left"), None],
-        "hidden_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "n_heads": [DEPTH],
+        "head_dim": [WIDTH, None],
+        "hidden_dim": [WIDTH, None],
         "dropout": [PROBABILITY],
     }
 

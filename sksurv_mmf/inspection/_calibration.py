@@ -1,6 +1,6 @@
 """Predicted survival probabilities against what came to pass."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,12 @@ from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, 
 from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
 from ..predictions._models import check_model
 from ..utils._sklearn import Interval, validate_params
-from ..utils._validation import format_time
+from ..utils._validation import DEPTH, format_time
 from ._risk_groups import assign_groups
 
 ARGUMENTS = {
     "time": [Interval(Real, 0, None, closed="neither")],
-    "n_groups": [Interval(Integral, 1, None, closed="left")],
+    "n_groups": [DEPTH],
     "conf_level": [Interval(Real, 0, 1, closed="neither")],
 }
 
@@ -157,7 +157,7 @@ class CalibrationDisplay:
                 f"time={format_time(time)} is not within the survival functions, which end at {format_time(end)}. "
                 "Choose a time in between."
             )
-        check_curves(curves, np.linspace(0, time, 9))
+        check_curves(curves, np.linspace(0, time, 9), getattr(X, "index", None))
         probability = curve_values(curves, time)[:, 0]
         return cls.from_predictions(
             align_outcome(y, X),

@@ -10,6 +10,7 @@ from ..model_selection._folds import CV_OBJECT, on_test_folds, split
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
 from ..utils._sklearn import Interval, validate_params
+from ..utils._validation import DEPTH
 from ._integrated_gradients import attribute
 
 
@@ -18,7 +19,7 @@ from ._integrated_gradients import attribute
         "cv": CV_OBJECT,
         "modality": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [DEPTH],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },

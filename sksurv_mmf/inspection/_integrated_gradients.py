@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,9 @@ from ..plotting._plotting import last_step
 from ..predictions._checks import as_real_numbers
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
-from ..utils._sklearn import Interval, validate_params
+from ..utils._sklearn import validate_params
 from ..utils._torch_state import usual_settings
-from ..utils._validation import shorten
+from ..utils._validation import DEPTH, shorten
 
 TOLERANCE = 0.05  # share of the change of risk that the sums of attributions may miss
 
@@ -25,7 +24,7 @@ TOLERANCE = 0.05  # share of the change of risk that the sums of attributions ma
     {
         "modality": [str, None],
         "baseline": ["array-like", None],
-        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_steps": [DEPTH],
     },
     prefer_skip_nested_validation=True,
 )

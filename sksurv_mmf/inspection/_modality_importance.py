@@ -18,7 +18,7 @@ from ..predictions._models import check_frame, check_lengths
 from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._sklearn import Interval, StrOptions, validate_params
-from ..utils._validation import shorten
+from ..utils._validation import RESAMPLES, shorten
 
 
 @validate_params(
@@ -27,7 +27,7 @@ from ..utils._validation import shorten
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
-        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "n_bootstrap": [RESAMPLES],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],

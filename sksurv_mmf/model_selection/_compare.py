@@ -14,6 +14,7 @@ from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
+from ._check_folds import check_folds, check_splitter
 from ._comparison import ModelComparison
 from ._fits import fit_all
 from ._split import SurvivalKFold
@@ -175,7 +176,7 @@ def compare_models(
     scores = check_scores(scoring, horizons)
     if reference is not None and reference not in models:
         raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
-    folds = check_folds(cv, X, y)
+    folds = make_folds(cv, X, y)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
     return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
 
@@ -230,35 +231,8 @@ def check_scores(scoring, horizons):
     return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
 
 
-def _as_pair(fold):
-    if not isinstance(fold, tuple | list | np.ndarray):
-        raise ValueError(f"cv must give pairs (train, test) of positions, got {fold!r}.")
-    return tuple(map(np.asarray, fold))
-
-
-def check_folds(cv, X, y):
+def make_folds(cv, X, y):
     """The folds as a list of positions (train, test)."""
-    if isinstance(cv, Integral):
-        cv = SurvivalKFold(int(cv))
-    folds = [_as_pair(fold) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
-    if not folds:
-        raise ValueError("cv gave no fold; a generator can be used only once, so pass a list.")
-    for number, fold in enumerate(folds):
-        if len(fold) != 2:
-            raise ValueError(f"Fold {number} of cv must be a pair (train, test), got {len(fold)} parts.")
-        for part, name in zip(fold, ("training", "test")):
-            if part.ndim != 1 or part.dtype.kind not in "iu" or not len(part):
-                raise ValueError(
-                    f"Fold {number} of cv must name {name} patients by their positions in X, got {part!r}."
-                )
-            if part.min() < 0 or part.max() >= len(y) or len(np.unique(part)) < len(part):
-                raise ValueError(
-                    f"Fold {number} of cv must name {name} patients by positions from 0 to {len(y) - 1}, none twice; "
-                    f"got {part!r}."
-                )
-        both = np.intersect1d(*fold)
-        if len(both):
-            raise ValueError(
-                f"Fold {number} of cv tests {len(both)} patients that it also trains on, at positions {shorten(both)}."
-            )
-    return folds
+    check_splitter(cv)
+    cv = SurvivalKFold(int(cv)) if isinstance(cv, Integral) else cv
+    return check_folds(cv.split(X, y) if hasattr(cv, "split") else cv, len(y))

@@ -2,7 +2,7 @@
 
 import warnings
 from itertools import combinations
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from ..statistics._paired_tests import (
     percentile_interval,
 )
 from ..utils._sklearn import Interval, validate_params
-from ..utils._validation import shorten
+from ..utils._validation import RESAMPLES, shorten
 from ._comparison_display import ComparisonDisplay
 from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
@@ -115,7 +115,7 @@ class ModelComparison:
         self.random_state = random_state
         self._predictions = predictions
         self._definitions = definitions
-        self._outcomes = [FoldOutcome(y[train], y[test]) for train, test in folds]
+        self._outcomes = [FoldOutcome(y[train], y[test], patients[test]) for train, test in folds]
         self.fits = pd.DataFrame(self._fits(), columns=["model", "fold", "seconds", "error"])
         self.scores = pd.DataFrame(self._scores(), columns=["model", "fold", "score", "value", "reason"])
         self.risks = self._risks()
@@ -167,7 +167,7 @@ class ModelComparison:
         return table.astype(dict.fromkeys(COUNTS, int))
 
     @validate_params(
-        {"confidence": LEVEL, "n_bootstrap": [Interval(Integral, 1, None, closed="left")]},
+        {"confidence": LEVEL, "n_bootstrap": [RESAMPLES]},
         prefer_skip_nested_validation=True,
     )
     def pairwise(self, score=None, *, confidence=0.95, n_bootstrap=2000):

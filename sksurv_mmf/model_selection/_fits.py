@@ -57,7 +57,7 @@ def fit_and_predict(model, X, y, train, test):
     model = clone(model).fit(_rows(X, train), y[train])
     seconds = time.perf_counter() - start
     X_test = _rows(X, test)
-    risk = check_risk(model.predict(X_test), len(test), "predict returned")
+    risk = check_risk(model.predict(X_test), len(test), "predict returned", getattr(X_test, "index", None))
     return FoldPrediction(risk, survival_functions(model, X_test), seconds)
 
 

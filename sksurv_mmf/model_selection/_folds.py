@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from ..predictions._models import check_frame, check_lengths, check_model
 from ..utils._frames import as_frame
 from ..utils._sklearn import StrOptions
+from ._check_folds import check_folds, check_splitter
 
 CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
 """What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
@@ -21,10 +22,8 @@ def split(cv, X, y):
     if isinstance(cv, str):
         return [(None, slice(None))]
     check_lengths(X, y)
-    folds = list(check_cv(cv).split(X, y))
-    if not folds:
-        raise ValueError(f"cv={cv!r} gave no fold; a generator can be used only once, so pass a list.")
-    return folds
+    check_splitter(cv)
+    return check_folds(check_cv(cv).split(X, y), len(X))
 
 
 def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):

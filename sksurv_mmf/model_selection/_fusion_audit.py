@@ -1,6 +1,6 @@
 """What a fused model adds to its best single modality, and for whom."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from ..statistics._paired_tests import (
     ratio_of_sums,
 )
 from ..utils._sklearn import Interval, validate_params
-from ..utils._validation import shorten
+from ..utils._validation import RESAMPLES, shorten
 
 
 @validate_params(
@@ -28,7 +28,7 @@ from ..utils._validation import shorten
         "fused": [str],
         "singles": ["array-like", None],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
-        "n_bootstrap": [Interval(Integral, 1, None, closed="left")],
+        "n_bootstrap": [RESAMPLES],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,

@@ -5,7 +5,7 @@ from sklearn.pipeline import Pipeline
 
 from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
-from ._compare import RUN_CONSTRAINTS, check_folds, check_patients, check_scores
+from ._compare import RUN_CONSTRAINTS, check_patients, check_scores, make_folds
 from ._comparison import ModelComparison
 from ._fits import fit_all
 
@@ -116,7 +116,7 @@ def selection_leakage(
     _check_pipeline(pipeline)
     X, y, patients = check_patients(X, y)
     scores = check_scores(scoring, horizons)
-    folds = check_folds(cv, X, y)
+    folds = make_folds(cv, X, y)
     n_steps = _steps_until(pipeline, step)
     selected = clone(pipeline[:n_steps]).fit(X, y).transform(X)
     predictions = fit_all(

@@ -1,7 +1,7 @@
 """Scores of a test fold: each has a value, or a reason why it does not exist."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -40,10 +40,13 @@ class FoldOutcome:
     ----------
     y_train, y_test : structured array
         Event and time of training and of test patients.
+    patients : Index or None
+        Names of the test patients, for messages.
     """
 
     y_train: np.ndarray
     y_test: np.ndarray
+    patients: Sequence | None = None
 
     @cached_property
     def time_range(self):
@@ -392,8 +395,9 @@ def without_flawed_curves(outcome, prediction):
     """The prediction; if its curves are no survival functions, with the reason in their place."""
     if isinstance(prediction.curves, str):
         return prediction
+    _, times = check_y_survival(outcome.y_train, allow_all_censored=True)
     try:
-        check_curves(prediction.curves, np.unique(check_y_survival(outcome.y_train, allow_all_censored=True)[1]))
+        check_curves(prediction.curves, np.unique(times), outcome.patients)
     except ValueError as error:
         return replace(prediction, curves=str(error))
     return prediction

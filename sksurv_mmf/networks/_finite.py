@@ -132,16 +132,24 @@ def _first_part(network, patients, rows):
     return "the objective, or what explains the network,"
 
 
-def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, lr: float, at_once: bool) -> str:
-    """What to do about a training that ended without numbers; `at_once` if it had none from the first step."""
+def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, settings: dict, at_once: bool) -> str:
+    """What to do about a training that ended without numbers; `at_once` if it had none from the first step.
+
+    `settings` are those of the optimizer: "lr" and "weight_decay", of which a step takes the product.
+    """
     extreme = most_extreme(network, patients, rows)
     far_out = (
         f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}" if extreme.size > ORDINARY else ""
     )
     if at_once:
+        noise = max(network.input_noise)
         cause = far_out or (
-            "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is your "
-            "own, see where it divides by zero, takes the logarithm of zero or overflows"
+            f"Lower input_noise, which is {noise:g}"
+            if noise > ORDINARY
+            else "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is "
+            "your own, see where it divides by zero, takes the logarithm of zero or overflows"
         )
         return f"{cause}."
-    return f"Lower lr, which is {lr:g}. {far_out + '.' if far_out else ''}".rstrip()
+    lr, decay = settings["lr"], settings["weight_decay"]
+    lower = f"weight_decay, which is {decay:g}" if decay * lr > 1 else f"lr, which is {lr:g}"
+    return f"Lower {lower}. {far_out + '.' if far_out else ''}".rstrip()

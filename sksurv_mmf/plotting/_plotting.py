@@ -23,7 +23,7 @@ def import_pyplot():
 def make_axes(ax, figsize):
     """Return the axes to draw on: those given, or a new figure's."""
     plt = import_pyplot()
-    if ax is not None and not hasattr(ax, "figure"):
+    if ax is not None and not hasattr(ax, "get_xlabel"):
         raise TypeError(f"ax must be matplotlib Axes or None, got {type(ax).__name__}: {ax!r:.80}.")
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")

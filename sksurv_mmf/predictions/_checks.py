@@ -77,15 +77,16 @@ def _steps(curve):
     return np.empty(0) if steps is None else np.atleast_1d(np.asarray(steps, dtype=float))
 
 
-def check_curves(curves, times):
+def check_curves(curves, times, patients=None):
     """Refuse survival functions that leave [0, 1], rise, are NaN, complex or masked, or cannot be evaluated.
 
-    A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain.
+    A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain. `patients` are the
+    names of the patients in messages; without them, they are numbered.
     """
     for i, curve in enumerate(curves):
         start, end = _domain(curve)
         looked_at = np.union1d(_steps(curve), times)
-        _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i))
+        _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i, patients))
 
 
 def curve_values(curves, times):
@@ -94,8 +95,8 @@ def curve_values(curves, times):
     return np.array([_evaluate(curve, times, _name(i)) for i, curve in enumerate(curves)])
 
 
-def _name(i):
-    return f"the survival function of test patient {i}"
+def _name(i, patients=None):
+    return f"the survival function of {f'test patient {i}' if patients is None else f'patient {patients[i]!r}'}"
 
 
 def _check_curve(curve, times, name):

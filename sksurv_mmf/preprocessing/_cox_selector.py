@@ -129,7 +129,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "l1_ratio": [Interval(Real, 0, 1, closed="right")],
-        "n_alphas": [Interval(Integral, 2, None, closed="left")],
+        "n_alphas": [Interval(Integral, 2, 10_000, closed="both")],
         "alpha_min_ratio": [Interval(Real, 0, 1, closed="neither"), StrOptions({"auto"})],
         "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split", "get_n_splits"]), Iterable],
         "rule": [StrOptions({"min", "1se"})],

@@ -3,6 +3,7 @@
 import warnings
 from contextlib import closing, suppress
 from inspect import signature
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,8 @@ class SurvivalNet(NeuralNet):
         """Call a method of all callbacks, and tell an early stopping, which raises KeyboardInterrupt, from others."""
         getattr(self, method_name)(self, **kwargs)
         for _, callback in self.callbacks_:
+            if method_name == "on_epoch_end":
+                check_monitor(callback, self.history[-1])
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
@@ -221,6 +224,18 @@ def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
             )
 
 
+def check_monitor(callback: Callback, epoch: dict) -> None:
+    """Refuse a callback that monitors what nothing has recorded in the epoch that ends."""
+    monitor = getattr(callback, "monitor", None)
+    if isinstance(monitor, str) and monitor not in epoch:
+        recorded = [key for key, value in epoch.items() if isinstance(value, Real)]
+        raise ValueError(
+            f"The callback {type(callback).__name__} monitors {monitor!r}, which nothing before it records. Recorded "
+            f"are {shorten(recorded, 8)}. Monitor one of these, or put a callback that records {monitor!r}, such as "
+            "skorch.callbacks.EpochScoring, before it."
+        )
+
+
 def train(network: nn.Module, objective: Objective, training, validation, recipe, device: str) -> SurvivalNet:
     """Train `network` on batches, and stop early where there are validation batches.
 
@@ -291,7 +306,8 @@ def check_converged(net: SurvivalNet, patients: Patients, rows: np.ndarray) -> N
         what = "after the last step, outputs for patients that it was trained on are NaN or infinite"
     first = net.history[0]["batches"][0].get("train_loss", 0.0)
     at_once = not np.isfinite(first)
-    raise ValueError(f"Training diverged: {what}. {why_diverged(network, patients, rows, net.lr, at_once)}")
+    settings = {"lr": net.lr, "weight_decay": net.optimizer_.defaults.get("weight_decay", 0.0)}
+    raise ValueError(f"Training diverged: {what}. {why_diverged(network, patients, rows, settings, at_once)}")
 
 
 def training_history(net: SurvivalNet) -> pd.DataFrame:

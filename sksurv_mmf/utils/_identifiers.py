@@ -24,6 +24,13 @@ SPELLINGS = [
 ]
 """Ways to write the same identifier: what undoes them, in words and as a function of a text."""
 
+JOINED = ("without '.', '_', '-' and spaces", partial(SEPARATORS.sub, ""))
+"""Leading zeros stay: without separators they may be inside of a number."""
+
+FOLDERS = ("without folders and file endings", partial(re.sub, r"^.*[\\/]|\.[^.\\/]*$", ""))
+
+LETTERS = ("without the letters before the number", partial(re.sub, r"^[^\W\d_]+[\W_]*(?=\d+$)", ""))
+
 
 def is_row_number(index):
     """Whether an index looks like row numbers, which name nobody: whole numbers without a name."""
@@ -73,7 +80,8 @@ def better_match(one, two):
     if n_equal == min(len(one), len(two)):
         return None
     texts = [[_as_text(identifier) for identifier in index] for index in (one, two)]
-    candidates = [[SPACES, *SPELLINGS], *([SPACES, cut, *SPELLINGS] for cut in _cuts(*texts))]
+    cuts = [[SPACES, cut, *SPELLINGS] for cut in _cuts(*texts)]
+    candidates = [[SPACES, *SPELLINGS], [SPACES, SPELLINGS[0], JOINED], *cuts]
     steps = max(candidates, key=lambda steps: _count(texts, steps))  # the first, which loses least, of equals
     n_common = _count(texts, steps)
     if n_common <= n_equal:
@@ -124,7 +132,10 @@ def _cuts(one, two):
         *((f"with the last {k} characters", partial(_last, k)) for k in _word_ends(*reversed_texts)),
         ("without what follows the last '-', '_' or '.'", partial(re.sub, r"[-_.][^-_.]*$", "")),
         ("without what precedes the first '-', '_' or '.'", partial(re.sub, r"^[^-_.]*[-_.]", "")),
+        FOLDERS,
     ]
+    if any(all(text.isdecimal() for text in own) for own in texts):
+        cuts.append(LETTERS)  # where both tables have letters, these may name a hospital
     return [cut for cut in cuts if _tells_apart(cut, *texts)]
 
 

@@ -62,8 +62,22 @@ class ModalityComposition(BaseComposition):
         """
         # New modalities first, so that nested parameters reach their parts and not those they replace.
         self.modalities = params.pop("modalities", self.modalities)
+        self._check_parents(params)
         self._set_params("_parts", **params)
         return self
+
+    def _check_parents(self, params):
+        """Refuse parameters of what has none, such as ``device__x`` of a text."""
+        nested = [key for key in params if "__" in key]
+        known = self.get_params() | params if nested else {}
+        for key in nested:
+            names = key.split("__")
+            for parent in map("__".join, (names[:i] for i in range(1, len(names)))):
+                if parent in known and not hasattr(known[parent], "set_params"):
+                    raise ValueError(
+                        f"Parameter {key!r} cannot be set: {parent} of {type(self).__name__} is {known[parent]!r:.80}, "
+                        "which has no parameters."
+                    )
 
 
 class InferredComposition(ModalityComposition):
@@ -93,7 +107,7 @@ class InferredComposition(ModalityComposition):
         if not deep or self.modalities is not None or not isinstance(self.encoders, dict):
             return params
         for name, part in self.encoders.items():
-            if hasattr(part, "get_params"):
+            if hasattr(part, "get_params") and not isinstance(part, type):
                 params[name], part = part, part.get_params()
             if isinstance(part, dict):
                 params |= {f"{name}__{key}": value for key, value in part.items()}

@@ -6,6 +6,7 @@ from threading import RLock
 
 import torch
 
+AUTOCAST = ("cpu", "cuda")
 _lock = RLock()
 _dtype_is_ours = False
 
@@ -36,13 +37,17 @@ def fork_rng(device: str = "cpu"):
 def usual_settings():
     """Inside the block new tensors are float32 on the CPU and gradients are recorded, as in a new process.
 
-    Else a network would not fit its float32 input after ``torch.set_default_dtype(torch.float64)``, and could not
-    learn inside ``torch.inference_mode()``. Stands before a function, too.
+    Else a network would not fit its float32 input after ``torch.set_default_dtype(torch.float64)``, could not learn
+    inside ``torch.inference_mode()``, and would compute in half precision inside ``torch.autocast``. Stands before a
+    function, too.
     """
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        for device in AUTOCAST:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         # All other settings are those of a thread; this one is that of the process. Where float32 is the user's own

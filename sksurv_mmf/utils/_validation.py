@@ -1,7 +1,7 @@
 """Constraints and messages that several parts share."""
 
 from collections import defaultdict
-from numbers import Real
+from numbers import Integral, Real
 
 from ._sklearn import Interval
 
@@ -10,6 +10,16 @@ SEPARATOR = "__"
 
 PROBABILITY = Interval(Real, 0, 1, closed="left")
 """Values a dropout probability may take."""
+
+
+WIDTH = Interval(Integral, 1, 2**16, closed="both")
+"""How wide a layer may be. A slip of digits is an error that names the parameter, and takes no memory."""
+
+DEPTH = Interval(Integral, 1, 1000, closed="both")
+"""How many layers, heads or steps there may be."""
+
+RESAMPLES = Interval(Integral, 1, 100_000, closed="both")
+"""How many resamples of patients a bootstrap may draw; all are in memory at once."""
 
 
 def belongs_to(column, modality):

@@ -1,6 +1,6 @@
 """Inspection functions say which argument is wrong, what came and what is expected."""
 
-import matplotlib
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +23,7 @@ from sksurv_mmf.inspection import (
     integrated_gradients,
     modality_importance,
 )
+from sksurv_mmf.model_selection import SurvivalKFold
 
 matplotlib.use("Agg")
 
@@ -164,6 +165,7 @@ def test_arguments_of_risk_groups(cohort, arguments, message):
         ({"patient": {}}, "patient must be a single name, got dict"),
         ({"highlight": ["a"]}, "highlight must say True or False"),
         ({"ax": "here"}, "ax must be matplotlib Axes or None, got str"),
+        ({"ax": matplotlib.figure.Figure()}, "ax must be matplotlib Axes or None, got Figure"),
     ],
 )
 def test_arguments_of_tile_attention(cohort, network, arguments, message):
@@ -196,7 +198,10 @@ def test_an_X_that_is_no_frame(cohort, network, name, X):
         (None, 2, "the target y is None|y must be the outcome of the patients, .* got None"),
         (3, 2, "y must be a structured array of event and time, but is a int"),
         ("short", 2, "X has 30 patients and y has 5"),
-        ("all", [], r"cv=\[\] gave no fold"),
+        ("all", [], "cv gave no fold"),
+        ("all", [([0, 1], [99])], "Fold 0 of cv must name test patients by positions from 0 to 29"),
+        ("all", [(0, 1)], "Fold 0 of cv must name training patients by their positions"),
+        ("all", SurvivalKFold, r"cv must be a number of folds, a splitter such as SurvivalKFold\(5\)"),
     ],
 )
 def test_outcomes_and_folds(cohort, network, look, y, cv, message):

@@ -147,6 +147,7 @@ def test_curves_that_are_no_survival_functions_are_a_reason_and_no_number(patien
     flawed = scores[needs_curves].loc["flawed"]
     assert flawed["value"].isna().all()
     assert flawed["reason"].str.contains(reason).all()
+    assert flawed["reason"].str.contains(r"of patient 'P\d+'").all()
     assert (scores.loc["sound", "reason"] == "").all()
     assert (scores[~needs_curves].loc["flawed", "reason"] == "").all()
 

@@ -99,9 +99,31 @@ def test_a_last_step_that_diverges_is_noticed(make_cohort, optimizer, columns):
 def test_the_advice_names_the_column_that_is_far_out(make_cohort):
     cohort = make_cohort()
     genes = cohort.X.iloc[:, 1:].copy()
-    genes.iloc[5, 1] = 1e36
-    with pytest.raises(ValueError, match=r"Training diverged.*Column 'rna__G1' is 1e\+36: .*standardize=True"):
-        FusionSurvivalAnalysis(standardize=False, **TINY).fit(genes, cohort.y)
+    genes.iloc[5, 1] = 1e14
+    with pytest.raises(ValueError, match=r"Training diverged.*Column 'rna__G1' is 1e\+14: .*standardize=True"):
+        FusionSurvivalAnalysis(standardize=False, lr=10.0, **TINY).fit(genes, cohort.y)
+
+
+def test_a_value_beside_which_all_others_are_alike_is_not_learnt_from(make_cohort):
+    cohort = make_cohort()
+    for value in (1e20, -1e30, 2.0**62):
+        X = cohort.X.copy()
+        X.iloc[5, 2] = value
+        with pytest.raises(ValueError, match=r"Patient 'P005' has .* in column 'rna__G1', more than the 1e\+15"):
+            FusionSurvivalAnalysis(**TINY).fit(X, cohort.y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"weight_decay": 1e30}, r"Lower weight_decay, which is 1e\+30"),
+        ({"input_noise": 1e30}, "Lower input_noise, which"),
+    ],
+)
+def test_the_advice_names_the_setting(make_cohort, settings, advice):
+    cohort = make_cohort()
+    with pytest.raises(ValueError, match=f"Training diverged.*{advice}"):
+        FusionSurvivalAnalysis(**{**TINY, "max_epochs": 3, **settings}).fit(cohort.X, cohort.y)
 
 
 def test_the_advice_names_the_tiles_that_are_far_out(make_cohort):

@@ -78,6 +78,11 @@ def test_curves_that_are_no_survival_functions(curve, message):
         check_curves([lambda time: 0.5, curve], TIMES)
 
 
+def test_the_patient_of_a_flawed_curve_is_named_where_names_are_known():
+    with pytest.raises(ValueError, match="survival function of patient 'P7' rises"):
+        check_curves([lambda time: 0.5, lambda time: time / 10], TIMES, ["P3", "P7"])
+
+
 def test_a_step_between_the_times_is_seen():
     curve = StepFunction(np.array([1.0, 3.0, 4.0, 5.0]), np.array([0.9, 0.5, 0.8, 0.1]))
     with pytest.raises(ValueError, match=r"rises from 0.5 at time 3 to 0.8 at time 4"):

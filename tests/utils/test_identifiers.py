@@ -43,11 +43,18 @@ def test_each_way_to_write_a_barcode_is_undone(change, how):
         (["P1.svs", "P10.svs"], ["P1", "P10"], "without what follows the last '-', '_' or '.'"),
         (["rna_P1", "rna_P10"], ["wsi_P1", "wsi_P10"], "without what precedes the first '-', '_' or '.'"),
         (["A017", "A018"], ["A017B", "A018B"], "with the first 4 characters"),
+        (["P7", "P17"], [7, 17], "without the letters before the number"),
+        (["P07", "P117"], [7, 117], "without the letters before the number and without leading zeros"),
+        (["P_001", "P_017"], ["P001", "P017"], "without '.', '_', '-' and spaces"),
+        (["TCGA-05-4244", "TCGA-78-7150"], ["tcga054244", "tcga787150"], None),
+        (["/slides/P1.svs", "/slides/P10.svs"], ["P1", "P10"], "without folders and file endings"),
+        (["D:\\slides\\P1.svs", "D:\\slides\\P10.svs"], ["P1", "P10"], "without folders and file endings"),
     ],
 )
 def test_other_identifiers(one, two, how):
     found = match(one, two)
-    assert (found.how, found.n_common) == (how, 2)
+    assert found.n_common == 2
+    assert found.how == (how or "with upper and lower case alike and without '.', '_', '-' and spaces")
 
 
 def test_some_patients_that_are_written_otherwise_are_found():
@@ -76,6 +83,7 @@ def test_samples_that_would_become_one_patient_are_named():
         ([f"A-{i:03d}" for i in range(60)], [f"{c}-{i:03d}" for c in "AC" for i in range(30, 80)]),
         ([f"A-{i:03d}" for i in range(60)], [f"{'A' if i < 30 else 'C'}-{i:03d}" for i in range(80)]),
         ([f"S{i % 3}-{i:03d}" for i in range(40)], [f"S{i % 3}-{i:03d}" for i in range(40, 80)]),
+        (["A1", "A2"], ["C1", "C2"]),
         (["a", "b"], ["c", "d"]),
     ],
     ids=[
@@ -87,6 +95,7 @@ def test_samples_that_would_become_one_patient_are_named():
         "hospitals",
         "others of a hospital",
         "same hospitals",
+        "letters of hospitals",
         "nothing alike",
     ],
 )
