@@ -13,10 +13,12 @@ from .cohort._columns import check_table, select_columns
 from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._reading import check_has_any, check_present
 from .outcome._align import align_outcome
+from .outcome._deal import deal, train_and_test
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._checks import check_risk
 from .predictions._survival_model import SurvivalModel
+from .utils._frames import who_has
 from .utils._modality_composition import ModalityComposition
 from .utils._sklearn import HasMethods, Interval, StrOptions
 
@@ -168,8 +170,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
 
     def _present(self, X):
         """Who has which modality: (n_patients, n_modalities)."""
-        present = [X.iloc[:, columns].notna().any(axis=1).to_numpy() for _, columns in self._columns]
-        present = np.column_stack(present)
+        present = np.column_stack([who_has(X, columns) for _, columns in self._columns])
         check_has_any(present, X.index, [name for name, _ in self._columns])
         return present
 
@@ -336,9 +337,7 @@ def _deal_folds(outcome, n_folds):
             f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {outcome.n_events}. "
             "Use fewer folds."
         )
-    fold = np.empty(len(event), dtype=int)
-    fold[np.lexsort((time, ~event))] = np.arange(len(event)) % n_folds
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+    return train_and_test(deal(event, n_folds, time), n_folds)
 
 
 @dataclass(frozen=True)
