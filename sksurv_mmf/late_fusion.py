@@ -214,6 +214,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
     def _fit_combiner(self, held_out, y):
         scores = self._scores(held_out)
         self.combiner_ = CoxPHSurvivalAnalysis(alpha=self.alpha).fit(scores, y)
+        # Held-out patients of higher rank lived longer: curves that say so would contradict the risks.
         if self.combine == "rank" and self.combiner_.coef_[0] < 0:
             self.combiner_.fit(np.zeros_like(scores), y)
         names = [name for name, _ in self._columns]
@@ -322,6 +323,7 @@ def relative_rank(risk, reference):
         The ranks.
     """
     reference = np.sort(reference)
+    # Risks closer than noise are one group of ties; its mean risk and mean rank are a point to interpolate between.
     steps = np.diff(reference, prepend=reference[:1]) > SAME_RISK * (reference[-1] - reference[0])
     _, group, count = np.unique(np.cumsum(steps), return_inverse=True, return_counts=True)
     mean_risk = np.bincount(group, reference) / count
@@ -337,6 +339,7 @@ def _deal_folds(outcome, n_folds):
             f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {outcome.n_events}. "
             "Use fewer folds."
         )
+    # By time itself and without shuffling, so that a fit depends on its patients and on no seed or order of rows.
     return train_and_test(deal(event, n_folds, time), n_folds)
 
 

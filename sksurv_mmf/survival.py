@@ -338,7 +338,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     def _from_outputs(self, X, what):
         """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
-        _, results = self._infer(X, lambda network, batch: getattr(self.objective_, what)(network(batch).double()))
+        read = getattr(self.objective_, what)
+        _, results = self._infer(X, lambda network, batch: read(network(batch).double()))
         return torch.cat(results).cpu().numpy()
 
     def predict(self, X):

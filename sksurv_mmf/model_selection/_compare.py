@@ -240,7 +240,8 @@ def check_folds(cv, X, y):
     """The folds as a list of positions (train, test)."""
     if isinstance(cv, Integral):
         cv = SurvivalKFold(int(cv))
-    folds = [_as_pair(fold) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
+    folds = cv.split(X, y) if hasattr(cv, "split") else cv
+    folds = [_as_pair(fold) for fold in folds]
     if not folds:
         raise ValueError("cv gave no fold; a generator can be used only once, so pass a list.")
     for number, fold in enumerate(folds):

@@ -37,6 +37,8 @@ def survival_folds(event, time, n_splits, n_time_bins, random_state=None):
     ndarray of int, shape (n_patients,)
         The fold in which each patient is tested.
     """
+    # Events and censored patients have bins of their own: censored times are often the longest of all, and common
+    # quantiles would put most of one group into one bin.
     n_time_bins = min(n_time_bins, len(time))  # with so many, each time has a bin of its own
     time_bin = np.empty(len(time), dtype=int)
     for group in (event, ~event):

@@ -73,9 +73,10 @@ def _most_extreme_tile(encoder, column, rows):
 
 
 def _most_extreme_value(encoder, column, rows):
-    values = column.take(rows).double()
+    size = values = column.take(rows).double()
     standardized = encoder.standardize is not None
-    size = (values - encoder.standardize.mean.cpu()) / encoder.standardize.scale.cpu() if standardized else values
+    if standardized:
+        size = (values - encoder.standardize.mean.cpu()) / encoder.standardize.scale.cpu()
     row, feature = divmod(int(size.abs().argmax()), values.shape[1])
     value, far = float(values[row, feature]), float(size[row, feature].abs())
     away = f", {far:.3g} standard deviations from the mean of the training patients" if standardized else ""
@@ -135,13 +136,12 @@ def _first_part(network, patients, rows):
 def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, lr: float, at_once: bool) -> str:
     """What to do about a training that ended without numbers; `at_once` if it had none from the first step."""
     extreme = most_extreme(network, patients, rows)
-    far_out = (
-        f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}" if extreme.size > ORDINARY else ""
+    far_out = ""
+    if extreme.size > ORDINARY:
+        far_out = f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}."
+    if not at_once:
+        return f"Lower lr, which is {lr:g}. {far_out}".rstrip()
+    return far_out or (
+        "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is your own, "
+        "see where it divides by zero, takes the logarithm of zero or overflows."
     )
-    if at_once:
-        cause = far_out or (
-            "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is your "
-            "own, see where it divides by zero, takes the logarithm of zero or overflows"
-        )
-        return f"{cause}."
-    return f"Lower lr, which is {lr:g}. {far_out + '.' if far_out else ''}".rstrip()

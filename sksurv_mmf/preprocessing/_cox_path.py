@@ -185,6 +185,7 @@ def interpolate_path(alphas, values, new_alphas):
     >>> interpolate_path(np.array([4.0, 2.0, 1.0]), np.array([[0.0, 1.0, 3.0]]), np.array([9.0, 3.0, 1.5, 0.1]))
     array([[0. , 0.5, 2. , 3. ]])
     """
+    # numpy.interp wants increasing penalties and one column of values, so it finds places on the path instead.
     position = np.interp(new_alphas, alphas[::-1], np.arange(len(alphas))[::-1])
     left = position.astype(int)
     right = np.minimum(left + 1, len(alphas) - 1)

@@ -318,9 +318,11 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             return _stratified_folds(event, self.cv, check_random_state(self.random_state))
         if hasattr(self.cv, "get_n_splits"):
             splits = [(np.asarray(train), np.asarray(test)) for train, test in self.cv.split(X[rows], y[rows])]
-        else:
+        else:  # rows of the whole X, as the user numbers them
             number = np.where(present, np.cumsum(present) - 1, -1)
-            splits = [tuple(_renumber(part, number, k) for part in split) for k, split in enumerate(self.cv)]
+            splits = []
+            for k, split in enumerate(self.cv):
+                splits.append(tuple(_renumber(part, number, k) for part in split))
         if len(splits) < 2:
             raise ValueError(
                 f"cv gave {len(splits)} split(s), at least 2 are needed; a generator can be used only once"

@@ -188,7 +188,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         else:
             names_in = X.columns.tolist() if isinstance(X, pd.DataFrame) else None
             self._names = names_out(self.transformer_, names_in, transformed.shape[1])
-        self._dtypes = [str(dtype) for dtype in (transformed.dtypes if self._is_frame else [transformed.dtype])]
+        dtypes = transformed.dtypes if self._is_frame else [transformed.dtype]
+        self._dtypes = list(map(str, dtypes))
         self._check_columns(transformed)
 
     def _check_columns(self, transformed):
