@@ -338,8 +338,11 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     def _from_outputs(self, X, what):
         """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
-        read = getattr(self.objective_, what)
-        _, results = self._infer(X, lambda network, batch: read(network(batch).double()))
+
+        def read(network, batch):
+            return getattr(self.objective_, what)(network(batch).double())
+
+        _, results = self._infer(X, read)
         return torch.cat(results).cpu().numpy()
 
     def predict(self, X):
