@@ -13,10 +13,12 @@ from .cohort._columns import check_table, select_columns
 from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._reading import check_has_any, check_present
 from .outcome._align import align_outcome
+from .outcome._deal import deal, train_and_test
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._checks import check_risk
 from .predictions._survival_model import SurvivalModel
+from .utils._frames import who_has
 from .utils._modality_composition import ModalityComposition
 from .utils._sklearn import HasMethods, Interval, StrOptions
 
@@ -168,8 +170,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
 
     def _present(self, X):
         """Who has which modality: (n_patients, n_modalities)."""
-        present = [X.iloc[:, columns].notna().any(axis=1).to_numpy() for _, columns in self._columns]
-        present = np.column_stack(present)
+        present = np.column_stack([who_has(X, columns) for _, columns in self._columns])
         check_has_any(present, X.index, [name for name, _ in self._columns])
         return present
 
@@ -213,6 +214,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
     def _fit_combiner(self, held_out, y):
         scores = self._scores(held_out)
         self.combiner_ = CoxPHSurvivalAnalysis(alpha=self.alpha).fit(scores, y)
+        # Held-out patients of higher rank lived longer: curves that say so would contradict the risks.
         if self.combine == "rank" and self.combiner_.coef_[0] < 0:
             self.combiner_.fit(np.zeros_like(scores), y)
         names = [name for name, _ in self._columns]
@@ -321,6 +323,7 @@ def relative_rank(risk, reference):
         The ranks.
     """
     reference = np.sort(reference)
+    # Risks closer than noise are one group of ties; its mean risk and mean rank are a point to interpolate between.
     steps = np.diff(reference, prepend=reference[:1]) > SAME_RISK * (reference[-1] - reference[0])
     _, group, count = np.unique(np.cumsum(steps), return_inverse=True, return_counts=True)
     mean_risk = np.bincount(group, reference) / count
@@ -336,9 +339,8 @@ def _deal_folds(outcome, n_folds):
             f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {outcome.n_events}. "
             "Use fewer folds."
         )
-    fold = np.empty(len(event), dtype=int)
-    fold[np.lexsort((time, ~event))] = np.arange(len(event)) % n_folds
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+    # By time itself and without shuffling, so that a fit depends on its patients and on no seed or order of rows.
+    return train_and_test(deal(event, n_folds, time), n_folds)
 
 
 @dataclass(frozen=True)

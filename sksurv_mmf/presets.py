@@ -25,7 +25,7 @@ from .preprocessing._bag_pooling import BagPooling
 from .preprocessing._modality_imputer import ModalityImputer
 from .preprocessing._modality_transformer import make_modality_transformer
 from .survival import FusionSurvivalAnalysis
-from .utils._validation import SEPARATOR
+from .utils._modality_names import modality_of
 
 
 def paper_protocol():
@@ -328,7 +328,7 @@ def weigh_alike(X):
     scaled : DataFrame of shape (n_patients, n_columns)
         A copy, in which a modality of many columns varies in all no more than one of few.
     """
-    modality = X.columns.str.partition(SEPARATOR).get_level_values(0)
+    modality = X.columns.map(lambda column: modality_of(column) or column)
     return X / np.sqrt(modality.value_counts()[modality].to_numpy())
 
 

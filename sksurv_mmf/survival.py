@@ -30,6 +30,7 @@ from .training._fit import Recipe, fit
 from .training._net import OPTIMIZERS, check_callbacks, training_history
 from .training._seeds import draw_seed
 from .utils._available_if import available_if
+from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, StrOptions
 from .utils._torch_state import usual_settings
@@ -337,7 +338,11 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     def _from_outputs(self, X, what):
         """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
-        _, results = self._infer(X, lambda network, batch: getattr(self.objective_, what)(network(batch).double()))
+
+        def read(network, batch):
+            return getattr(self.objective_, what)(network(batch).double())
+
+        _, results = self._infer(X, read)
         return torch.cat(results).cpu().numpy()
 
     def predict(self, X):
@@ -483,5 +488,6 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             return torch.empty(0) if bags is None else network.encoders[m].attention(bags).cpu()
 
         X, weights = self._infer(X, attend)
-        bags = X.iloc[:, self.modalities_[m].columns[0]].dropna()
+        columns = self.modalities_[m].columns
+        bags = X.iloc[who_has(X, columns), columns[0]]
         return tile_table(bags, torch.cat(weights).numpy())

@@ -1,10 +1,12 @@
-"""The rules of the house: who may import whom, what an ``__init__`` holds, how long a file may be.
+"""The rules of the house: who may import whom, what an ``__init__`` holds, how long a function may be.
 
 `broken_rules` reads a package's source; nothing is imported. The toy packages below show that each rule can be broken.
 """
 
 import ast
+import io
 import re
+import tokenize
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -38,7 +40,19 @@ MAY_IMPORT["datasets"] |= {"model_selection"}  # where published splits were bef
 for part in ["presets", "persistence"]:
     MAY_IMPORT[part] |= {"preprocessing"}  # whole pipelines
 
-MOST_LINES = 600
+# Of these packages the names that begin with an underscore, and the modules, may move with any release.
+NEIGHBOURS = {"pandas", "skorch", "sklearn", "sksurv", "torch"}
+
+# Who uses private names all the same, and why.
+MAY_USE_PRIVATE = {
+    "utils/_sklearn.py": "all that is used of scikit-learn's, in one place for the day it moves",
+    "bags/_torch_files.py": "the reader by which torch.load opens an archive, so that it reads what was checked",
+    "layers/_attention_pooling.py": "the gradient of softmax, which torch has as an operation and not as a function",
+    "training/_adam.py": "the kernels of Adam without what torch's optimizers do around them, which takes longer",
+}
+
+MOST_LINES = 35
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 def broken_rules(package):
@@ -50,7 +64,8 @@ def broken_rules(package):
         *(sentence for path, found in imports.items() for sentence in broken_layers(path, found, package)),
         *cycles(imports),
         *(sentence for path, tree in inits.items() for sentence in broken_init(path, tree)),
-        *too_long(package),
+        *(sentence for path, tree in sources.items() for sentence in private_names(path, tree)),
+        *(sentence for path, tree in sources.items() for sentence in too_long(path, tree, package)),
     ]
 
 
@@ -138,11 +153,57 @@ def is_version(node):
     return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
 
 
-def too_long(package):
-    for path in sorted(package.rglob("*.py")):
-        n_lines = len(path.read_text().splitlines())
-        if n_lines > MOST_LINES:
-            yield f"{path.relative_to(package)} has {n_lines} lines; {MOST_LINES} are allowed."
+def private_names(path, tree):
+    if path.as_posix() not in MAY_USE_PRIVATE:
+        for name in sorted(filter(is_private, set(names_used(tree)))):
+            yield f"{path} uses {name}, a private name; find a public one, or give it a reason in MAY_USE_PRIVATE."
+
+
+def is_private(name):
+    """Whether a dotted name is private to a neighbour, or lies in a module that is."""
+    package, *parts = name.split(".")
+    return package in NEIGHBOURS and any(part.startswith("_") and not part.startswith("__") for part in parts)
+
+
+def names_used(tree):
+    """Dotted names of what a file imports from other packages, and of what it looks up in that."""
+    meant = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+                first = alias.name.partition(".")[0]
+                meant[alias.asname or first] = alias.name if alias.asname else first
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+                meant[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        first, _, rest = ast.unparse(node).partition(".") if isinstance(node, ast.Attribute) else ("", "", "")
+        if first in meant and re.fullmatch(r"[\w.]+", rest):
+            yield f"{meant[first]}.{rest}"
+
+
+def too_long(path, tree, package):
+    """Functions with more lines of code than `MOST_LINES`, signature, docstrings, comments and empty lines apart."""
+    of_code = code_lines((package / path).read_text(), tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            n_lines = len(of_code.intersection(range(node.body[0].lineno, node.end_lineno + 1)))
+            if n_lines > MOST_LINES:
+                yield f"{path}: {node.name} has {n_lines} lines of code; {MOST_LINES} are allowed."
+
+
+def code_lines(text, tree):
+    """Numbers of the lines with code."""
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree):
+        if is_docstring(node):
+            lines.difference_update(range(node.lineno, node.end_lineno + 1))
+    return lines
 
 
 def personal_paths(text):
@@ -200,6 +261,7 @@ def make_toy(folder, files):
 
 
 def test_a_package_in_order_breaks_no_rule(tmp_path):
+    newlines = "\n" * MOST_LINES
     files = {
         "encoders/__init__.py": '"""Encoders."""\n',
         "encoders/_base.py": "from ..bags._bag import Bag\nfrom . import _weights\n",
@@ -207,6 +269,9 @@ def test_a_package_in_order_breaks_no_rule(tmp_path):
         "training/__init__.py": '"""Training."""\n',
         "training/_net.py": "import torch\nfrom ..encoders._base import Bag\n",
         "survival.py": "from .training._net import Bag\nfrom .bags._bag import Bag as Other\n",
+        "utils/_sklearn.py": "from sklearn.utils import _safe_indexing as safe_indexing\n",
+        "utils/_frames.py": "import numpy._core\nimport pandas as pd\nprint(pd.__version__, pd.DataFrame()._mgr)\n",
+        "utils/_short.py": f'def f():\n    """Docs.{newlines}"""\n    # Why.{newlines}    return 1\n',
     }
     assert broken_rules(make_toy(tmp_path, files)) == []
 
@@ -232,7 +297,14 @@ def test_a_package_in_order_breaks_no_rule(tmp_path):
         ({"bags/__init__.py": '"""Bags."""\n\nfrom ._bag import Bag\n'}, "differ in ['Bag']"),
         ({"bags/__init__.py": '"""Bags."""\n\n__all__ = ["Bag"]\n'}, "differ in ['Bag']"),
         ({"utils/__init__.py": ""}, "does not say in a docstring"),
-        ({"utils/_long.py": "\n" * 601}, "utils/_long.py has 601 lines"),
+        ({"utils/_long.py": "def f():\n" + "    x = 1\n" * (MOST_LINES + 1)}, f"f has {MOST_LINES + 1} lines of code"),
+        ({"utils/_long.py": "class A:\n    def f(self):\n" + "        x = (\n1)\n" * MOST_LINES}, "lines of code"),
+        ({"bags/_x.py": "from sklearn.utils import _safe_indexing as f"}, "sklearn.utils._safe_indexing, a private"),
+        ({"bags/_x.py": "from sklearn.utils._set_output import f"}, "sklearn.utils._set_output.f, a private name"),
+        ({"bags/_x.py": "def f():\n    import pandas._libs"}, "pandas._libs, a private name"),
+        ({"bags/_x.py": "import torch\nkernel = torch.ops.aten._softmax.default"}, "torch.ops.aten._softmax"),
+        ({"bags/_x.py": "from torch import nn as n\nn.modules._functions"}, "torch.nn.modules._functions, a private"),
+        ({"bags/_x.py": "import sksurv.metrics\nsksurv.metrics._estimate(1)"}, "sksurv.metrics._estimate, a private"),
     ],
 )
 def test_a_broken_rule_is_named(tmp_path, files, sentence):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..utils._real_numbers import filled
-from ._checks import COORD_UNITS, MAX_RATIO, check_coords, check_features, check_numbers, check_places
+from ._checks import COORD_UNITS, MAX_RATIO, check_coords, check_features, check_numbers, check_places, narrow
 from ._files import open_feature_file
 from ._tiling import UNKNOWN, check_is_tiling
 
@@ -355,8 +355,7 @@ def _as_features(features):
     features = np.asarray(filled(features))
     check_numbers(features.dtype)
     check_features(features.shape)
-    dtype = np.float16 if features.dtype.type is np.float16 else np.float32
-    return _read_only(features.astype(dtype, copy=False))
+    return _read_only(narrow(features))
 
 
 def _as_coords(coords, n_tiles):

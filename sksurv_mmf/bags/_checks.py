@@ -35,6 +35,11 @@ def check_numbers(dtype):
         raise ValueError(f"expected numbers, got dtype {dtype}.")
 
 
+def narrow(features):
+    """Features in the types that a bag has: float16 as it is, all other numbers as float32."""
+    return features.astype(np.float16 if features.dtype.type is np.float16 else np.float32, copy=False)
+
+
 def check_features(shape):
     """Refuse features that are not a matrix with at least one tile."""
     if len(shape) != 2 or 0 in shape:

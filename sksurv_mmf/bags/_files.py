@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files._regular_file import check_regular_file, kind_of
-from ._checks import MAX_RATIO, check_coords, check_features, check_places
+from ._checks import MAX_RATIO, check_coords, check_features, check_places, narrow
 from ._hdf5_files import Hdf5Array, read_hdf5_headers
 from ._numpy_files import StoredArray, read_npy_headers, read_npz_headers
 from ._parquet_files import ParquetColumns, ParquetLists, read_parquet_headers
@@ -157,19 +157,14 @@ class SlideFiles:
         return self.files[np.searchsorted(stops, tile, side="right")].path
 
     def read_features(self):
-        """Return the features of all slides."""
-        return np.concatenate([_narrow(file.read_features()) for file in self.files])
+        """Return the features of all slides, converted slide by slide rather than all of them at once."""
+        return np.concatenate([narrow(file.read_features()) for file in self.files])
 
     def read_coords(self):
         """Return the coordinates of all slides, or None unless all have some."""
         if any(file.coords is None for file in self.files):
             return None
         return np.concatenate([file.read_coords() for file in self.files])
-
-
-def _narrow(features):
-    """Convert the types that a bag converts, slide by slide rather than all of them at once."""
-    return features if features.dtype.type in (np.float16, np.float32) else features.astype(np.float32)
 
 
 def open_feature_file(path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None):

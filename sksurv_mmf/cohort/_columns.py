@@ -10,8 +10,9 @@ from ..bags._array import BagArray, BagDtype
 from ..encoders._base import encoders_that
 from ..patients._modality import Modality
 from ..utils._frames import as_frame, check_is_table
+from ..utils._modality_names import belongs_to, column_name, feature_of, prefixes
 from ..utils._sklearn import check_feature_names, check_n_features, get_column_indices
-from ..utils._validation import SEPARATOR, belongs_to, feature_of, shorten, subject
+from ..utils._validation import shorten, subject
 
 
 def check_table(estimator, X, reset):
@@ -41,24 +42,9 @@ def check_table(estimator, X, reset):
     return X
 
 
-def prefixes(X):
-    """Modality names in X in order of appearance, empty unless all columns have a prefix."""
-    names = [column.partition(SEPARATOR) if isinstance(column, str) else ("", "", "") for column in X.columns]
-    if not any(separator for _, separator, _ in names):
-        return []
-    loose = [column for column, (name, separator, _) in zip(X.columns, names) if not (name and separator)]
-    if loose:
-        raise ValueError(
-            f"{subject(loose, 'Column', 'belongs', 'belong')} to no modality: some columns of X are named "
-            "'<modality>__<feature>', others are not. Rename or drop these, or say "
-            "modalities=[(name, encoder, columns), ...]."
-        )
-    return list(dict.fromkeys(name for name, _, _ in names))
-
-
 def infer_columns(X):
     """Names and columns of the modalities of X, from the column names alone."""
-    names = prefixes(X)
+    names = prefixes(X.columns)
     if names:
         _warn_of_spellings(names)
         return [(name, columns_of(X, name)) for name in names]
@@ -108,17 +94,17 @@ def _selected(X, name, columns, n_modalities):
         positions = list(get_column_indices(X, columns[0](X) if callable(columns[0]) else columns[0]))
     else:
         positions = columns_of(X, name)
-        if not positions and n_modalities == 1 and not prefixes(X):
+        if not positions and n_modalities == 1 and not prefixes(X.columns):
             positions = list(range(X.shape[1]))
     if not positions:
         raise ValueError(
-            f"Modality {name!r} is not in X: no column is named '{name}{SEPARATOR}...'. {_modalities_in(X)}"
+            f"Modality {name!r} is not in X: no column is named {column_name(name, '...')!r}. {_modalities_in(X)}"
         )
     return positions
 
 
 def _modalities_in(X):
-    names = prefixes(X)
+    names = prefixes(X.columns)
     if names:
         return f"The modalities in X are {shorten(names)}."
     return (

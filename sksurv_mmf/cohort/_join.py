@@ -10,8 +10,9 @@ from ..outcome._align import make_outcome
 from ..outcome._table import read_outcome
 from ..utils._frames import check_one_level
 from ..utils._identifiers import better_match, is_row_number
+from ..utils._modality_names import SEPARATOR, column_name
 from ..utils._real_numbers import as_real
-from ..utils._validation import SEPARATOR, shorten, subject
+from ..utils._validation import shorten, subject
 from ._overlap import check_overlap
 
 
@@ -87,7 +88,7 @@ def join_modalities(modalities, how="inner", *, outcome=None, event=None, time=N
     check_overlap(tables, how)
     if how == "outer":
         tables = {name: make_nullable(table) for name, table in tables.items()}
-    prefixed = [table.add_prefix(f"{name}{SEPARATOR}") for name, table in tables.items()]
+    prefixed = [table.add_prefix(column_name(name, "")) for name, table in tables.items()]
     X = pd.concat(prefixed, axis=1, join=how, sort=False)
     if outcome is not None:
         return _with_outcome(X, outcome, event, time)

@@ -7,7 +7,7 @@ from traceback import walk_stack
 from sklearn.pipeline import Pipeline
 
 from ..utils._frames import column_names
-from ..utils._validation import SEPARATOR, belongs_to, columns_by_modality
+from ..utils._modality_names import SEPARATOR, belongs_to, columns_by_modality, feature_of
 
 
 def warn_of_merged_modalities(X, read, modalities):
@@ -45,7 +45,7 @@ def _merged(name, columns, given, named_by_user):
     if name in given:
         return {}
     # ColumnTransformer puts names of its own in front: "remainder__rna__TP53".
-    found = columns_by_modality(column.removeprefix(f"{name}{SEPARATOR}") for column in columns)
+    found = columns_by_modality(feature_of(column, name) for column in columns)
     merged = {one: found[one] for one in found if one in given}
     return merged if len(merged) > 1 else {}
 

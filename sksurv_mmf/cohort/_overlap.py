@@ -26,7 +26,8 @@ def check_overlap(tables, how):
         return
     present = [pd.Series(True, table.index, name=name) for name, table in tables.items()]
     has = pd.concat(present, axis=1, sort=False).notna()
-    remedies = "".join(f" {text}" for pair in combinations(tables, 2) for text in _remedies(*pair, tables))
+    found = [text for one, two in combinations(tables, 2) for text in _remedies(one, two, tables)]
+    remedies = "".join(f" {text}" for text in found)
     if how == "inner" and not has.all(axis=1).any():
         raise ValueError(
             f"No patient is common to all modalities: {_count(has)}{remedies} Make the identifiers agree. (how='outer' "
@@ -35,33 +36,39 @@ def check_overlap(tables, how):
     if how == "outer" and not (has.sum(axis=1) > 1).any():
         raise ValueError(f"No patient has two modalities: {_count(has)}{remedies} Make the identifiers agree.")
     if remedies or _is_small(has, how):
+        trouble = "More patients might match" if remedies else "The modalities share few patients"
+        or_outer = " or use how='outer'" if how == "inner" else ""
         warnings.warn(
-            f"{'More patients might match' if remedies else 'The modalities share few patients'}: {_count(has)}"
-            f"{remedies} Make the identifiers agree{' or use how=' + repr('outer') if how == 'inner' else ''}; if they "
-            "are right, select the patients that you mean beforehand.",
+            f"{trouble}: {_count(has)}{remedies} Make the identifiers agree{or_outer}; if they are right, select the "
+            "patients that you mean beforehand.",
             stacklevel=3,
         )
 
 
 def _count(has):
     """How many patients have which modalities, and examples of those who have one."""
-    groups = [
-        f"{n} {' and '.join(map(repr, has.columns[list(own)]))}{' only' if sum(own) == 1 else ''}"
-        for own, n in has.value_counts().items()
-    ]
+    groups = []
+    for own, n in has.value_counts().items():
+        names = " and ".join(map(repr, has.columns[list(own)]))
+        groups.append(f"{n} {names} only" if sum(own) == 1 else f"{n} {names}")
+    more = " and so on" if len(groups) > 6 else ""
     alone = has[has.sum(axis=1) == 1]
-    examples = "; ".join(f"{name!r}: {shorten(alone.index[alone[name]], 2)}" for name in has if alone[name].any())
+    lonely = {name: alone.index[alone[name]] for name in has if alone[name].any()}
+    examples = "; ".join(f"{name!r}: {shorten(patients, 2)}" for name, patients in lonely.items())
     found = f" Patients of one modality are {examples}." if examples else ""
-    return f"of {len(has)} patients, {', '.join(groups[:6])}{' and so on' if len(groups) > 6 else ''}.{found}"
+    return f"of {len(has)} patients, {', '.join(groups[:6])}{more}.{found}"
 
 
 def _is_small(has, how):
     """Whether an inner join loses much of the smallest modality, or an outer one hardly joins one of them."""
     if how == "inner":
         return has.all(axis=1).sum() < INNER * has.sum().min()
-    pairs = list(combinations(has, 2))
-    share = {pair: has[list(pair)].all(axis=1).sum() / has[list(pair)].sum().min() for pair in pairs}
-    return any(max(share[pair] for pair in pairs if name in pair) < OUTER for name in has)
+    best = dict.fromkeys(has, 0.0)  # of the shares in which a modality is joined with another one
+    for pair in combinations(has, 2):
+        both = has[list(pair)]
+        share = both.all(axis=1).sum() / both.sum().min()
+        best |= {name: max(best[name], share) for name in pair}
+    return min(best.values()) < OUTER
 
 
 def _remedies(one, two, tables):

@@ -6,6 +6,7 @@ from ..bags._array import BagDtype
 from ..bags._tiling import check_tiling
 from ..patients._columns import LARGEST, BagColumn, VectorColumn
 from ..patients._patients import Patients
+from ..utils._frames import who_has
 from ..utils._validation import shorten, subject
 from ._columns import bags_of, check_numeric
 
@@ -45,7 +46,7 @@ def _read_bags(X, modality):
     if not isinstance(dtype, BagDtype):
         raise ValueError(f"Modality {modality.name!r} was a bag column in fit and now has dtype {dtype}.")
     bags = bags_of(X, modality.columns)
-    present = ~np.asarray(bags.isna())
+    present = who_has(X, modality.columns)
     if present.any() and bags.n_features != modality.n_features:
         raise ValueError(
             f"The tiles of modality {modality.name!r} have {bags.n_features} features, but the model was fitted on "
@@ -65,8 +66,7 @@ def _read_block(X, modality):
             f"Patient {X.index[row]!r} has an infinite value (infinity, or beyond float32) in column "
             f"{X.columns[modality.columns[column]]!r}. Clip the values or repair the table."
         )
-    is_nan = np.isnan(values)
-    present = ~is_nan.all(axis=1)
+    is_nan, present = np.isnan(values), who_has(values)
     partial = is_nan.any(axis=1) & present
     if partial.any():
         row = np.flatnonzero(partial)[0]

@@ -38,7 +38,11 @@ def tile_table(bags, weights):
     table = pd.DataFrame({"attention": weights}, index=index)
     slides = [bag.slides for bag in bags]
     if slides and all(one is not None for one in slides):
-        table["slide"] = [name for one in slides for name, n in one.items() for _ in range(n)]
+        of_tile = []
+        for one in slides:
+            for name, n in one.items():
+                of_tile += [name] * n
+        table["slide"] = of_tile
     coords = [bag.coords for bag in bags]
     if coords and all(one is not None for one in coords):
         table[["x", "y"]] = np.concatenate(coords)

@@ -9,7 +9,8 @@ from os import PathLike
 
 import numpy as np
 
-from ..utils._validation import SEPARATOR, shorten
+from ..utils._modality_names import SEPARATOR, without_modality
+from ..utils._validation import shorten
 from ._gene_set_files import read_file
 
 
@@ -146,9 +147,7 @@ def describe_mismatch(gene_sets: dict[str, list[str]], feature_names: list[str])
 SIMPLIFICATIONS = {
     "With upper and lower case alike, {} would match: rename one side.": str.casefold,
     f"Without what stands before {SEPARATOR!r}, {{}} would match. Sets name genes without it, and columns lose it only "
-    "if it is the name of the modality: name the modality so, or rename one side.": (
-        lambda name: name.partition(SEPARATOR)[2] or name
-    ),
+    "if it is the name of the modality: name the modality so, or rename one side.": without_modality,
     "Without the version of Ensembl identifiers, the '.1' of 'ENSG00000141510.1', {} would match: remove it on both "
     "sides.": partial(re.compile(r"^(ENS\w+)\.\d+$").sub, r"\1"),
 }

@@ -9,6 +9,7 @@ import pandas as pd
 from ..model_selection._folds import CV_OBJECT, on_test_folds, split
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
+from ..utils._modality_names import without_modality
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH
 from ._integrated_gradients import attribute
@@ -193,7 +194,7 @@ class FeatureImportance:
         dots = self.per_fold.loc[shown.index]
         for fold in dots if dots.shape[1] > 1 else []:
             ax.plot(dots[fold], rows, "o", color="black", markersize=2.2, markeredgewidth=0, alpha=0.6)
-        names = [str(name).rpartition("__")[2] for name in shown.index]
+        names = [without_modality(str(name)) for name in shown.index]
         in_top = (shown["top_k"] * dots.shape[1]).round().astype(int)
         ax.set(ylim=(len(shown) - 0.4, -0.6), yticks=rows, xlabel="Share of all attributions", xlim=(0, None))
         ax.set_yticklabels([f"{name}  {count}/{dots.shape[1]}" for name, count in zip(names, in_top)], fontsize="small")

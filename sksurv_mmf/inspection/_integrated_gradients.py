@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..plotting._plotting import last_step
 from ..predictions._checks import as_real_numbers
 from ..survival import FusionSurvivalAnalysis
+from ..utils._frames import who_has
 from ..utils._optional import import_optional
 from ..utils._sklearn import validate_params
 from ..utils._torch_state import usual_settings
@@ -138,9 +139,8 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
         )
     values, found, change = (torch.cat(one).cpu().numpy() for one in zip(*parts))
     _check_completeness(found, change, n_steps)
-    features = X.iloc[:, columns]
-    index = features.index[features.notna().any(axis=1)]
-    return tuple(pd.DataFrame(one, index=index, columns=features.columns) for one in (values, found))
+    patients, names = X.index[who_has(X, columns)], X.columns[columns]
+    return tuple(pd.DataFrame(one, index=patients, columns=names) for one in (values, found))
 
 
 def _exchanged(inputs, m, values):

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from sksurv.util import check_y_survival
 
-from ..cohort._columns import columns_of, prefixes
+from ..cohort._columns import columns_of
 from ..cohort._join import make_nullable
 from ..model_selection._folds import CV_OBJECT, on_test_folds, split
 from ..outcome._align import align_outcome
@@ -17,6 +17,8 @@ from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
 from ..predictions._models import check_frame, check_lengths
 from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
+from ..utils._frames import who_has
+from ..utils._modality_names import prefixes
 from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import RESAMPLES, shorten
 
@@ -129,7 +131,7 @@ def modality_importance(
     'rna'
     """
     X = check_frame(X)
-    names = prefixes(X)
+    names = prefixes(X.columns)
     if not names:
         raise ValueError(
             f"X has no modalities: no column is named '<modality>__<feature>', but {shorten(X.columns, 3)}."
@@ -217,7 +219,7 @@ def _predict_without(fitted, X, name):
 
 def permute(X, columns, rng):
     """Positions of all patients, and X with the columns of those who have them dealt anew among these."""
-    has_it = np.flatnonzero(X.iloc[:, columns].notna().any(axis=1))
+    has_it = np.flatnonzero(who_has(X, columns))
     order = np.arange(len(X))
     order[has_it] = rng.permutation(has_it)
     return np.arange(len(X)), _exchange(X, columns, X.iloc[order, columns].set_axis(X.index))
@@ -226,7 +228,7 @@ def permute(X, columns, rng):
 def remove(X, columns, rng=None):
     """Positions of the patients who have something else, and their X with the columns missing."""
     others = [i for i in range(X.shape[1]) if i not in set(columns)]
-    rows = np.flatnonzero(X.iloc[:, others].notna().any(axis=1))
+    rows = np.flatnonzero(who_has(X, others))
     X = X.iloc[rows]
     block = make_nullable(X.iloc[:, columns])
     return rows, _exchange(X, columns, block.where(np.zeros(block.shape, dtype=bool)))

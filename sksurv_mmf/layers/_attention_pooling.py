@@ -73,6 +73,7 @@ def chunks(*tensors: Tensor):
 
 def score_gradients(z: Tensor, ds: Tensor, w: Tensor, gated: bool) -> tuple[Tensor, Tensor]:
     """From `ds` to the gradients with respect to what tanh and sigmoid are taken of, and to `w`."""
+    # Of y = tanh(u) the derivative is 1 - y^2, of y = sigmoid(u) it is y (1 - y): what was saved is enough for both.
     # A dropped value is an exact zero in what was saved, and its gradient is zero.
     if not gated:
         dz = torch.addcmul(w, z * w, z, value=-1).mul_(ds.unsqueeze(1))
@@ -86,6 +87,7 @@ def score_gradients(z: Tensor, ds: Tensor, w: Tensor, gated: bool) -> tuple[Tens
 
 def pooling_gradients(grad: Tensor, weights: Tensor, tiles: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Gradients with respect to the tiles, by way of the weighted sum alone, and to the scores."""
+    # Of sum_i weights_i tiles_i: weights_i grad for a tile, and tiles_i . grad for a weight, then through the softmax.
     if len(lengths) == 1:
         return weights.unsqueeze(1) * grad, softmax_backward(tiles @ grad[0], weights, 0, weights.dtype)
     bags = zip(grad.split(1), weights.split(lengths), tiles.split(lengths), ((length,) for length in lengths))
@@ -129,6 +131,7 @@ class AttentionPooling(torch.autograd.Function):
                 product = product * last
             torch.addmv(c, product, w, alpha=score_scale, out=s)
         weights = segment_softmax(scores, lengths)
+        # Zeros in what is saved serve as masks of dropout and relu, so that no mask is kept.
         ctx.save_for_backward(x, tiles, hidden, weights, V, w)
         ctx.lengths, ctx.scales, ctx.gated = lengths, (input_scale, scale, score_scale), gated
         return segment_weighted_sum(weights, tiles, lengths)
@@ -143,9 +146,12 @@ class AttentionPooling(torch.autograd.Function):
         total = None
         for rows, h, z, dh, ds in chunks(x, tiles, hidden, grad_tiles, grad_scores):
             dz, dw = score_gradients(z, ds * score_scale, w, ctx.gated)
+            # A tile acts by the weighted sum, in dh already, and by its score, dz V. What relu or dropout made zero is
+            # zero in h and passes no gradient on.
             dh = zero_where_small(dh.addmm_(dz, V), h, 0)
             part = [dh.T @ rows, dh.sum(0), dz.T @ h, dz.sum(0), dw]
             total = part if total is None else [one.add_(more) for one, more in zip(total, part)]
+        # The scales of dropout are left for here, where they multiply small matrices instead of all tiles.
         dW, db, dV, dv, dw = total
         dc = grad_scores.sum(0, keepdim=True)
         return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, dc, None, None, None

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # `bags` offers this class and needs no torch
     from torch import Tensor
 
 
+# Bags differ a thousandfold in size: padded to the largest, a batch would be mostly padding, and each operation would
+# need a mask. The lengths are a tuple and no tensor, because `split` wants numbers, for which a GPU would have to wait.
 @dataclass(frozen=True)
 class PackedBags:
     """The tiles of several bags, one bag after the other, without padding.

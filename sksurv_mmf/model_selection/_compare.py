@@ -234,5 +234,7 @@ def check_scores(scoring, horizons):
 def make_folds(cv, X, y):
     """The folds as a list of positions (train, test)."""
     check_splitter(cv)
-    cv = SurvivalKFold(int(cv)) if isinstance(cv, Integral) else cv
-    return check_folds(cv.split(X, y) if hasattr(cv, "split") else cv, len(y))
+    if isinstance(cv, Integral):
+        cv = SurvivalKFold(int(cv))
+    folds = cv.split(X, y) if hasattr(cv, "split") else cv
+    return check_folds(folds, len(y))

@@ -333,12 +333,10 @@ class ModelComparison:
         return pd.concat(tables, ignore_index=True) if tables else empty
 
     def _survival(self, model):
-        curves = {
-            (fold, patient): curve
-            for fold, patients, prediction in self._succeeded(model)
-            if not isinstance(prediction.curves, str)
-            for patient, curve in zip(patients, prediction.curves)
-        }
+        curves = {}
+        for fold, patients, prediction in self._succeeded(model):
+            if not isinstance(prediction.curves, str):  # which says why there are none
+                curves |= {(fold, patient): curve for patient, curve in zip(patients, prediction.curves)}
         index = pd.MultiIndex.from_tuples(list(curves), names=["fold", "patient"])
         return pd.Series(list(curves.values()), index=index, dtype=object, name=model)
 
@@ -379,8 +377,10 @@ class ModelComparison:
         t_low, t_high = mean_interval(differences, ratio, confidence, difference_limits(limits))
         draws = self._bootstrap(definition, a, b, table.index, n_bootstrap)
         boot_low, boot_high = percentile_interval(draws, confidence)
-        a_is_better = mean > 0 if definition.better == "higher" else mean < 0
-        better = "neither" if mean == 0 or np.isnan(mean) else a if a_is_better else b
+        gain = mean if definition.better == "higher" else -mean
+        better = a if gain > 0 else b
+        if gain == 0 or np.isnan(gain):
+            better = "neither"
         _, t_p = corrected_resampled_t_test(differences, ratio)
         return mean, better, len(table), t_low, t_high, t_p, boot_low, boot_high, bootstrap_p_value(draws)
 

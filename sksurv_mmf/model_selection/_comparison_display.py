@@ -182,13 +182,12 @@ class ComparisonDisplay:
         plain, marked = (BLUE, VERMILLION) if colors is None else colors
         if self.chance is not None:
             ax.axvline(self.chance, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+        labels = []
         for row, (name, values) in enumerate(self.values.items()):
-            _draw_model(ax, row, values.dropna(), self.intervals.loc[name], marked if name == self.reference else plain)
-        counts = self.values.notna().sum()
-        labels = [
-            fill(name, LABEL_WIDTH) + ("" if n in (0, n_folds) else f"\n({n} of {n_folds} folds)")
-            for name, n in counts.items()
-        ]
+            values = values.dropna()
+            _draw_model(ax, row, values, self.intervals.loc[name], marked if name == self.reference else plain)
+            some = f"\n({len(values)} of {n_folds} folds)" if 0 < len(values) < n_folds else ""
+            labels.append(fill(name, LABEL_WIDTH) + some)
         ax.set_yticks(range(n_models), labels, fontsize="small")
         low, high = ax.get_xlim()
         ax.locator_params(axis="x", nbins=3 if high - low < 0.05 else 4)  # numbers with three decimals are long

@@ -118,14 +118,10 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
     _check_models(names, fused, singles)
     event, time = check_y_survival(align_outcome(comparison.y, patients), allow_all_censored=True)
     pairs = [_comparable_pairs(event[test], time[test], k) for k, (_, test) in enumerate(folds)]
-    risk = {
-        name: [_risk_of(risks, name, k, patients[test]) for k, (_, test) in enumerate(folds)]
-        for name in [fused, *singles]
-    }
-    c_index = pd.DataFrame(
-        {name: [concordance(p, higher(r)) for p, r in zip(pairs, risk[name])] for name in risk},
-        index=pd.RangeIndex(len(folds), name="fold"),
-    )
+    risk, c_index = {}, pd.DataFrame(index=pd.RangeIndex(len(folds), name="fold"))
+    for name in [fused, *singles]:
+        risk[name] = [_risk_of(risks, name, k, patients[test]) for k, (_, test) in enumerate(folds)]
+        c_index[name] = [concordance(p, higher(r)) for p, r in zip(pairs, risk[name])]
     best = c_index[singles].mean().idxmax()
     gains = [higher(a) - higher(b) for a, b in zip(risk[fused], risk[best])]
     draws = paired_bootstrap(

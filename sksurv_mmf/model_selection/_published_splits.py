@@ -98,7 +98,8 @@ class PublishedSplits(BaseCrossValidator):
         own = pd.Index(self.patients)
         rows = X.index if hasattr(X, "index") else own
         if len(rows) != len(X) or not rows.is_unique or set(rows) != set(own):
-            differing = shorten(sorted(map(str, set(rows) ^ set(own)))) or f"{len(X)} instead of {len(own)} rows"
+            differing = sorted(map(str, set(rows) ^ set(own)))
+            differing = shorten(differing) if differing else f"{len(X)} instead of {len(own)} rows"
             raise ValueError(
                 f"The folds were made for other patients than those of X: {differing}. Read the folds again with "
                 "read_survival_splits(path, X)."
@@ -179,10 +180,12 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
     >>> cv.folds
     [(['Ann', 'Bea'], ['Cleo'])]
     """
-    cohort = pd.Index(patients.index if hasattr(patients, "index") and not callable(patients.index) else patients)
+    is_table = hasattr(patients, "index") and not callable(patients.index)  # a list has a method of this name
+    cohort = pd.Index(patients.index if is_table else patients)
     known = {str(patient): patient for patient in cohort}
     if len(known) < len(cohort):
-        raise ValueError(f"patients are repeated: {shorten(cohort[cohort.astype(str).duplicated()].unique())}.")
+        repeated = cohort[cohort.astype(str).duplicated()].unique()
+        raise ValueError(f"patients are repeated: {shorten(repeated)}.")
     folds = []
     for place in find_folds(Path(path)):
         sides, is_repeated = read_sides(place, by_slide=patient_of is not None)
@@ -194,20 +197,27 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
         used = {*train_on, *test_on}
         third = {side: names for side, names in sides.items() if side in SIDES and not used.issuperset(names)}
         report(mismatches(train_on, test_on, third, known, place), on_mismatch)
-        folds.append(tuple([known[name] for name in names if name in known] for names in (train_on, test_on)))
-        if not all(folds[-1]):
+        fold = tuple([known[name] for name in names if name in known] for names in (train_on, test_on))
+        folds.append(fold)
+        if not all(fold):
             raise ValueError(f"{place} leaves nobody of the cohort to train on or to test on.")
     return PublishedSplits(folds, list(cohort))
 
 
 def choose_sides(sides, train, test, place):
     """The patients to train on and those to test on."""
-    chosen = [[one] if isinstance(one, str) else one for one in (train, test)]
-    for side in (side for one in chosen for side in one):
+    return [_patients_of(wanted, sides, place) for wanted in (train, test)]
+
+
+def _patients_of(wanted, sides, place):
+    """The patients of one side, or of several together, each once."""
+    patients = {}
+    for side in [wanted] if isinstance(wanted, str) else wanted:
         if side not in sides:
             what = f"file {side}.csv" if place.is_dir() else f"column {side!r}"
             raise ValueError(f"{place} has no {what}, only {shorten(sides)}.")
-    return [list(dict.fromkeys(name for side in one for name in sides[side])) for one in chosen]
+        patients |= dict.fromkeys(sides[side])
+    return list(patients)
 
 
 def unique_patients(names, place, patient_of, is_repeated):

@@ -55,7 +55,7 @@ def write_report(comparison, path, title, time_unit):
 
 def _describe(comparison, time_unit):
     event, time = check_y_survival(comparison.y)
-    n_train, n_test = (np.mean([len(part) for part in parts]) for parts in zip(*comparison.folds))
+    n_train, n_test = np.mean([(len(train), len(test)) for train, test in comparison.folds], axis=0)
     unit = "" if time_unit is None else f" {escape(time_unit)}"
     reference = "" if comparison.reference is None else f" Reference: <strong>{escape(comparison.reference)}</strong>."
     return (
@@ -158,7 +158,11 @@ def _number(value):
 
 
 def _interval(table, low, high):
-    return [f"{_number(a)} to {_number(b)}" if b == b else "\N{EN DASH}" for a, b in zip(table[low], table[high])]
+    return [_range(*ends) for ends in zip(table[low], table[high])]
+
+
+def _range(low, high):
+    return "\N{EN DASH}" if np.isnan(high) else f"{_number(low)} to {_number(high)}"
 
 
 def _p_value(value):

@@ -8,14 +8,12 @@ from sklearn.utils import check_random_state
 from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome, check_same_rows
+from ..outcome._deal import deal
 from ..utils._sklearn import Interval, validate_parameter_constraints
 
 
 def survival_folds(event, time, n_splits, n_time_bins, random_state=None):
     """Deal patients to folds so that each fold gets its share of every event x time-quantile stratum.
-
-    Patients are sorted by stratum, events first, and dealt in turn like cards. Any run of consecutive strata
-    is therefore spread with counts that differ by one at most: each stratum, all events, and the folds themselves.
 
     Parameters
     ----------
@@ -39,18 +37,15 @@ def survival_folds(event, time, n_splits, n_time_bins, random_state=None):
     ndarray of int, shape (n_patients,)
         The fold in which each patient is tested.
     """
+    # Events and censored patients have bins of their own: censored times are often the longest of all, and common
+    # quantiles would put most of one group into one bin.
     n_time_bins = min(n_time_bins, len(time))  # with so many, each time has a bin of its own
     time_bin = np.empty(len(time), dtype=int)
     for group in (event, ~event):
         if group.any():
             edges = np.quantile(time[group], np.linspace(0, 1, n_time_bins + 1)[1:-1])
             time_bin[group] = np.searchsorted(edges, time[group], side="right")
-
-    order = np.arange(len(time)) if random_state is None else random_state.permutation(len(time))
-    order = order[np.lexsort((time_bin[order], ~event[order]))]
-    folds = np.empty(len(time), dtype=int)
-    folds[order] = np.arange(len(time)) % n_splits
-    return folds
+    return deal(event, n_splits, time_bin, random_state)
 
 
 class SurvivalKFold(BaseCrossValidator):

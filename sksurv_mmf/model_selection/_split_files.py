@@ -79,14 +79,13 @@ def read_sides(place, by_slide):
     head, *rows = read_table(place)
     names = dict(zip(head, zip(*rows))) if rows else dict.fromkeys(head, ())
     cells = {cell.casefold() for side in SIDES for cell in names.get(side, ()) if cell}
-    if cells and cells <= _BOOLEANS:
-        everybody = [row[0] for row in rows]
-        return {
-            side: [name for name, cell in zip(everybody, names[side]) if cell.casefold() == "true"]
-            for side in SIDES
-            if side in names
-        }, False
-    return {side: [name for name in own if name] for side, own in names.items() if side}, False
+    if cells and cells <= _BOOLEANS:  # a row per patient, named first, and a tick where he is
+        return {side: _ticked(rows, names[side]) for side in SIDES if side in names}, False
+    return {side: list(filter(None, own)) for side, own in names.items() if side}, False
+
+
+def _ticked(rows, cells):
+    return [row[0] for row, cell in zip(rows, cells) if cell.casefold() == "true"]
 
 
 def _read_names(file, by_slide):
@@ -112,7 +111,8 @@ def read_table(file):
         rows = list(csv.reader([head, *lines], delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise ValueError(f"{file} is no table of names ({error}).") from error
-    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    rows = [row for row in rows if any(row)]
     head = rows[0]
     repeated = sorted({name for name in head if head.count(name) > 1})
     if repeated:

@@ -73,9 +73,10 @@ def _most_extreme_tile(encoder, column, rows):
 
 
 def _most_extreme_value(encoder, column, rows):
-    values = column.take(rows).double()
+    size = values = column.take(rows).double()
     standardized = encoder.standardize is not None
-    size = (values - encoder.standardize.mean.cpu()) / encoder.standardize.scale.cpu() if standardized else values
+    if standardized:
+        size = (values - encoder.standardize.mean.cpu()) / encoder.standardize.scale.cpu()
     row, feature = divmod(int(size.abs().argmax()), values.shape[1])
     value, far = float(values[row, feature]), float(size[row, feature].abs())
     away = f", {far:.3g} standard deviations from the mean of the training patients" if standardized else ""
@@ -138,18 +139,19 @@ def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, setti
     `settings` are those of the optimizer: "lr" and "weight_decay", of which a step takes the product.
     """
     extreme = most_extreme(network, patients, rows)
-    far_out = (
-        f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}" if extreme.size > ORDINARY else ""
+    far_out = ""
+    if extreme.size > ORDINARY:
+        far_out = f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}."
+    if not at_once:
+        lr, decay = settings["lr"], settings["weight_decay"]
+        lower = f"weight_decay, which is {decay:g}" if decay * lr > 1 else f"lr, which is {lr:g}"
+        return f"Lower {lower}. {far_out}".rstrip()
+    if far_out:
+        return far_out
+    noise = max(network.input_noise)
+    if noise > ORDINARY:
+        return f"Lower input_noise, which is {noise:g}."
+    return (
+        "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is your own, "
+        "see where it divides by zero, takes the logarithm of zero or overflows."
     )
-    if at_once:
-        noise = max(network.input_noise)
-        cause = far_out or (
-            f"Lower input_noise, which is {noise:g}"
-            if noise > ORDINARY
-            else "The first loss was no number already, so lr is not the cause. If an encoder, fusion or objective is "
-            "your own, see where it divides by zero, takes the logarithm of zero or overflows"
-        )
-        return f"{cause}."
-    lr, decay = settings["lr"], settings["weight_decay"]
-    lower = f"weight_decay, which is {decay:g}" if decay * lr > 1 else f"lr, which is {lr:g}"
-    return f"Lower {lower}. {far_out + '.' if far_out else ''}".rstrip()

@@ -14,6 +14,10 @@ def infer(network: nn.Module, patients: Patients, device: str, function, mode=to
 
     The mode ``torch.no_grad`` lets `function` switch gradients on again. A result that is NaN or infinite is refused.
     """
+
+    def again(rows):
+        return function(network, patients.batch(rows).to(device))
+
     network.eval()
     results, start = [], 0
     with mode():
@@ -21,11 +25,7 @@ def infer(network: nn.Module, patients: Patients, device: str, function, mode=to
             result = function(network, batch.to(device))
             if not is_finite(result):
                 rows = np.arange(start, start + len(batch))
-                raise ValueError(
-                    why_not_finite(
-                        network, patients, rows, lambda some: function(network, patients.batch(some).to(device))
-                    )
-                )
+                raise ValueError(why_not_finite(network, patients, rows, again))
             results.append(result)
             start += len(batch)
     return results

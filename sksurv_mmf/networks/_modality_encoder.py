@@ -17,7 +17,8 @@ class Standardize(nn.Module):
         scale, mean = values.std(dim=0, correction=0), values.mean(dim=0)
         # Sums and squares may go beyond float32. A meta tensor, of a network that is loaded, has no values to look at.
         if not values.is_meta and not torch.isfinite(scale + mean).all():
-            scale, mean = values.double().std(dim=0, correction=0).float(), values.double().mean(dim=0).float()
+            exact = values.double()
+            scale, mean = exact.std(dim=0, correction=0).float(), exact.mean(dim=0).float()
         # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
         varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)
         # Of a constant feature the value itself, for the mean of large numbers is a little off.

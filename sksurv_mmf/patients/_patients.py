@@ -43,6 +43,7 @@ class Patients:
         inputs, positions = [], []
         for m, column in enumerate(self.columns):
             has_it = present[:, m]
+            # None for "all" spares a copy of what the encoder returns, in the usual case of complete patients.
             if self.complete[m] or has_it.all():
                 inputs.append(column.take(rows))
                 positions.append(None)

@@ -20,8 +20,9 @@ from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..training._net import make_optimizer_params, recorded_epochs, restore, training_history
 from ..utils._device import resolve_device
+from ..utils._modality_names import feature_of
 from ..utils._torch_state import fork_rng
-from ..utils._validation import feature_of, shorten
+from ..utils._validation import shorten
 from ._first_format import upgrade_network
 from ._integrity import check_learnt, check_objective, check_weights
 from ._tree import encode, is_ours, is_torch_optimizer, place

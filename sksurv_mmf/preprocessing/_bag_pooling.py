@@ -170,12 +170,10 @@ class BagPooling(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = check_feature_names_in(self, input_features)
         labels = [one if isinstance(one, str) else f"q{one}_" for one in self.statistics]
-        names = [
-            f"{column}_{label}{i}"
-            for column, n_features in zip(columns, self._n_features)
-            for label in labels
-            for i in range(n_features)
-        ]
+        names = []
+        for column, n_features in zip(columns, self._n_features):
+            for label in labels:
+                names += [f"{column}_{label}{i}" for i in range(n_features)]
         return np.array(names, dtype=object)
 
 
@@ -184,7 +182,10 @@ def pool(features, statistics):
     features = np.asarray(features, dtype=np.float64)
     pooled = np.full((len(statistics), features.shape[1]), np.nan)
     known = ~np.isnan(features).all(axis=0)  # numpy warns of columns without a value
+    values = features[:, known]
     for row, one in zip(pooled, statistics):
-        values = features[:, known]
-        row[known] = STATISTICS[one](values, axis=0) if isinstance(one, str) else np.nanquantile(values, one, axis=0)
+        if isinstance(one, str):
+            row[known] = STATISTICS[one](values, axis=0)
+        else:
+            row[known] = np.nanquantile(values, one, axis=0)
     return pooled.ravel()

@@ -5,7 +5,6 @@ import pandas as pd
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import get_output_config
-from ..utils._validation import SEPARATOR
 
 
 def numbers(X, transformer):
@@ -30,9 +29,7 @@ def frame_with_names(X):
         check_is_table(X)
     X = as_frame(X)
     if not isinstance(X, pd.DataFrame):
-        raise TypeError(
-            f"X must be a DataFrame with columns named <modality>{SEPARATOR}<feature>, got {type(X).__name__}."
-        )
+        raise TypeError(f"X must be a DataFrame with columns named <modality>__<feature>, got {type(X).__name__}.")
     return X
 
 

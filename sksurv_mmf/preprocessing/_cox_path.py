@@ -114,10 +114,19 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
     scale = X.std(axis=0) if standardize else np.ones(len(varied))
     X /= scale
 
-    y = Surv.from_arrays(event, time)
     # The tolerance is relative to the null deviance, for which the solver takes time as free of ties.
     tol *= null_deviance / (2 * np.log(np.flatnonzero(event) + 1).sum())
     settings = {"l1_ratio": l1_ratio, "tol": tol, "max_iter": _MAX_ITER}
+    alphas, coef = _path(X, event, time, null_deviance, n_alphas, alpha_min_ratio, settings)
+    used = coef.any(axis=1)
+    original = np.zeros((n_genes, coef.shape[1]))
+    original[varied[used]] = coef[used] / scale[used, np.newaxis]
+    return alphas, original
+
+
+def _path(X, event, time, null_deviance, n_alphas, alpha_min_ratio, settings):
+    """Penalties, and the coefficients for genes that are centred and scaled, up to where glmnet ends."""
+    y = Surv.from_arrays(event, time)
     model = _fit(X, y, n_alphas=n_alphas, alpha_min_ratio=alpha_min_ratio, **settings)
     alphas = model.alphas_[0] * alpha_min_ratio ** (np.arange(n_alphas) / (n_alphas - 1))
     coef = model.coef_
@@ -132,11 +141,8 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
         steps = np.geomspace(alphas[0], alphas[done - 1], _WINDOW)[1:]
         model = _fit(X, y, alphas=np.concatenate([steps, alphas[done:]]), **settings)
         coef = np.hstack([coef, model.coef_[:, len(steps) :]])
-
     coef = coef[:, :end]
-    original = np.zeros((n_genes, coef.shape[1]))
-    original[varied[used]] = coef[used] / scale[used, np.newaxis]
-    return alphas[: coef.shape[1]], original
+    return alphas[: coef.shape[1]], coef
 
 
 def _fit(X, y, **parameters):
@@ -179,6 +185,7 @@ def interpolate_path(alphas, values, new_alphas):
     >>> interpolate_path(np.array([4.0, 2.0, 1.0]), np.array([[0.0, 1.0, 3.0]]), np.array([9.0, 3.0, 1.5, 0.1]))
     array([[0. , 0.5, 2. , 3. ]])
     """
+    # numpy.interp wants increasing penalties and one column of values, so it finds places on the path instead.
     position = np.interp(new_alphas, alphas[::-1], np.arange(len(alphas))[::-1])
     left = position.astype(int)
     right = np.minimum(left + 1, len(alphas) - 1)

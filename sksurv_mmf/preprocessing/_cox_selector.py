@@ -15,8 +15,10 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 from sksurv.util import check_array_survival
 
 from ..outcome._align import align_outcome
+from ..outcome._deal import deal, train_and_test
 from ..outcome._leak import warn_of_leak
 from ..outcome._outcome import Outcome
+from ..utils._frames import who_has
 from ..utils._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
 from ..utils._validation import shorten
 from ._checks import numbers
@@ -264,7 +266,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_array(X, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan")
-        absent = np.isnan(X).all(axis=1)
+        absent = ~who_has(X)
         restored = super().inverse_transform(np.where(absent[:, np.newaxis], 0, X))
         restored[absent] = np.nan
         return restored
@@ -294,7 +296,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
                 f"Input X contains infinity: patient {patients[i]!r} has {X[i, j]} for gene {genes[j]!r}; replace it, "
                 "for instance take log(x + 1) rather than log(x)"
             )
-        present = ~missing.all(axis=1)
+        present = who_has(X)
         half = np.flatnonzero(present & missing.any(axis=1))
         if len(half):
             names = genes[missing[half[0]]]
@@ -316,9 +318,11 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             return _stratified_folds(event, self.cv, check_random_state(self.random_state))
         if hasattr(self.cv, "get_n_splits"):
             splits = [(np.asarray(train), np.asarray(test)) for train, test in self.cv.split(X[rows], y[rows])]
-        else:
+        else:  # rows of the whole X, as the user numbers them
             number = np.where(present, np.cumsum(present) - 1, -1)
-            splits = [tuple(_renumber(part, number, k) for part in split) for k, split in enumerate(self.cv)]
+            splits = []
+            for k, split in enumerate(self.cv):
+                splits.append(tuple(_renumber(part, number, k) for part in split))
         if len(splits) < 2:
             raise ValueError(
                 f"cv gave {len(splits)} split(s), at least 2 are needed; a generator can be used only once"
@@ -414,11 +418,7 @@ def _stratified_folds(event, n_folds, random_state):
             f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {event.sum()}; "
             + (f"set cv={event.sum()} or less" if event.sum() > 1 else "genes cannot be selected by cross-validation")
         )
-    order = random_state.permutation(len(event))
-    order = order[np.argsort(~event[order], kind="stable")]
-    fold = np.empty(len(event), dtype=int)
-    fold[order] = np.arange(len(event)) % n_folds
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+    return train_and_test(deal(event, n_folds, random_state=random_state), n_folds)
 
 
 def _renumber(part, number, fold):

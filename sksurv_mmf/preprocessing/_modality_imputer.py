@@ -5,7 +5,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..utils._validation import SEPARATOR, shorten
+from ..utils._frames import who_has
+from ..utils._modality_names import column_name, modality_of
+from ..utils._validation import shorten
 from ._checks import frame_with_names, numbers
 
 
@@ -101,7 +103,7 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
         X = self._check_X(X, reset=False)
         # pandas' fillna goes column by column, which takes seconds with the genes of a cohort.
         filled = pd.DataFrame(np.where(X.isna(), self.means_, X), index=X.index, columns=X.columns)
-        indicators = _missing_modalities(X)[self.indicated_].astype(float).add_suffix(f"{SEPARATOR}missing")
+        indicators = _missing_modalities(X)[self.indicated_].astype(float).rename(columns=_indicator)
         return pd.concat([filled, indicators], axis=1)
 
     def get_feature_names_out(self, input_features=None):
@@ -118,14 +120,14 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
             The columns of X and the indicators.
         """
         check_is_fitted(self)
-        indicators = [f"{name}{SEPARATOR}missing" for name in self.indicated_]
+        indicators = map(_indicator, self.indicated_)
         return np.array([*self.feature_names_in_, *indicators], dtype=object)
 
     def _check_X(self, X, reset):
         X = numbers(frame_with_names(X), self)
         unnamed = [name for name in X.columns if not isinstance(name, str)]
         if unnamed:
-            raise TypeError(f"Columns must be named <modality>{SEPARATOR}<feature>; {shorten(unnamed)} are no names.")
+            raise TypeError(f"Columns must be named <modality>__<feature>; {shorten(unnamed)} are no names.")
         validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=reset)
         return X.astype(np.float64)
 
@@ -137,7 +139,10 @@ class ModalityImputer(TransformerMixin, BaseEstimator):
 
 def _missing_modalities(X):
     """Which patient lacks which modality: a frame of booleans, patients by modalities."""
-    modality = np.array([name.partition(SEPARATOR)[0] for name in X.columns])
-    is_nan = X.isna().to_numpy()
-    names = dict.fromkeys(modality.tolist())
-    return pd.DataFrame({name: is_nan[:, modality == name].all(axis=1) for name in names}, index=X.index)
+    modality = np.array([modality_of(name) or name for name in X.columns])  # without a prefix, one of its own
+    lacks = {name: ~who_has(X, np.flatnonzero(modality == name)) for name in dict.fromkeys(modality.tolist())}
+    return pd.DataFrame(lacks, index=X.index)
+
+
+def _indicator(modality):
+    return column_name(modality, "missing")

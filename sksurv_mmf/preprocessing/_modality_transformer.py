@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
-from ..utils._validation import SEPARATOR, belongs_to, columns_by_modality
+from ..utils._modality_names import belongs_to, column_name, columns_by_modality
 from ._checks import frame_with_names, refuse_polars
 from ._present_patients import PresentPatients
 
@@ -124,7 +124,7 @@ def name_with_modality(modality, feature):
     """Return ``<modality>__<feature>``, without repeating a prefix that is there; other columns keep their name."""
     if modality == "remainder" or belongs_to(feature, modality):
         return feature
-    return modality + SEPARATOR + feature
+    return column_name(modality, feature)
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class ColumnsOf:
         if not chosen.any():
             raise ValueError(
                 f"X has no column of the modality {self.modality!r}: none is named "
-                f"{self.modality}{SEPARATOR}<feature>. The modalities of X are {list(columns_by_modality(X.columns))}."
+                f"{column_name(self.modality, '<feature>')}. The modalities of X are "
+                f"{list(columns_by_modality(X.columns))}."
             )
         return chosen

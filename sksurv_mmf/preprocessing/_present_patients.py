@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from ..bags._array import BagDtype
 from ..outcome._align import align_outcome
-from ..utils._frames import as_frame
+from ..utils._frames import as_frame, who_has
 from ..utils._sklearn import HasMethods, check_feature_names_in, safe_indexing
 from ..utils._validation import shorten
 from ._checks import refuse_polars
@@ -135,7 +135,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._check_X(as_frame(X), reset=False)
-        present = is_present(X)
+        present = who_has(X)
         transformed = self._apply(safe_indexing(X, present)) if present.any() else self._nobody()
         self._check_columns(transformed)
         return _spread(transformed, present, getattr(X, "index", None))
@@ -171,7 +171,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         X = self._check_X(X, reset=True)
         if y is not None:
             check_consistent_length(X, y)
-        present = is_present(X)
+        present = who_has(X)
         if not present.any():
             raise ValueError(
                 f"There is nobody to fit {self.transformer} to: all {len(present)} patients lack the modality with the "
@@ -188,7 +188,8 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         else:
             names_in = X.columns.tolist() if isinstance(X, pd.DataFrame) else None
             self._names = names_out(self.transformer_, names_in, transformed.shape[1])
-        self._dtypes = [str(dtype) for dtype in (transformed.dtypes if self._is_frame else [transformed.dtype])]
+        dtypes = transformed.dtypes if self._is_frame else [transformed.dtype]
+        self._dtypes = list(map(str, dtypes))
         self._check_columns(transformed)
 
     def _check_columns(self, transformed):
@@ -224,11 +225,6 @@ class PresentPatients(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def is_present(X):
-    """Tell in which rows of a frame or array not everything is missing."""
-    return ~np.asarray(pd.isna(X)).all(axis=1)
 
 
 def _as_table(transformed, X, transformer):

@@ -176,23 +176,17 @@ def extract_features(
                 with Slide(source, slide_mpp) as slide, reading_threads(workers) as pool:
                     identity = describe_source(source)
                     coords, side = find_tiles(slide, **tiling), level0_side(slide, tile_size, mpp)
-                    tiles = read_ahead(
-                        pool, partial(read_tile, slide, side, tile_size, transform), coords, batch_size + workers
-                    )
+                    read = partial(read_tile, slide, side, tile_size, transform)
+                    tiles = read_ahead(pool, read, coords, batch_size + workers)
                     attributes = tile_attributes(slide, side, tile_size, mpp)
                     with tqdm(tiles, source.stem, len(coords), leave=False, unit="tile", disable=not verbose) as bar:
                         features = encode(bar, encoder, batch_size, resolve_device(device))
                         write_features(path, coords, features, attributes, settings, identity, overwrite)
                 status[source.stem] = "written"
             except (OSError, ValueError) as error:
-                if was_overtaken(error, path, settings, source):
-                    message = f"Another process has just written {str(path)!r} with the same settings; it is kept."
-                    status[source.stem] = "skipped"
-                elif on_error == "raise":
+                status[source.stem], message = what_became(error, path, settings, source)
+                if status[source.stem] == "failed" and on_error == "raise":
                     raise
-                else:
-                    message = f"No features of slide {source.stem!r}: {error}"
-                    status[source.stem] = "failed"
                 warnings.warn(message, stacklevel=2)
     return summarize(targets, status)
 
@@ -236,9 +230,11 @@ def is_finished(path, settings, slide, overwrite):
     raise ValueError(f"{str(path)!r} {difference}. Pass overwrite=True to replace it, or another out_dir.")
 
 
-def was_overtaken(error, path, settings, slide):
-    """Whether the features could not be written because another process has just done so."""
-    return isinstance(error, FileExistsError) and read_settings(path) == settings and is_source(path, slide)
+def what_became(error, path, settings, slide):
+    """Status of a slide whose features could not be written, and a sentence about it."""
+    if isinstance(error, FileExistsError) and read_settings(path) == settings and is_source(path, slide):
+        return "skipped", f"Another process has just written {str(path)!r} with the same settings; it is kept."
+    return "failed", f"No features of slide {slide.stem!r}: {error}"
 
 
 def describe(choice):

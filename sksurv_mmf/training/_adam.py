@@ -14,6 +14,9 @@ fused_adamw = torch.ops.aten._fused_adamw_.default
 class _DirectStep(torch.optim.Optimizer):
     """A step that calls the kernel directly, without the hooks that torch's optimizers have around it."""
 
+    # The keys of the state are torch's, so that what reads the state of its optimizers reads this one, too. "step"
+    # is a number here and a tensor there: adding 1 to a number costs no operation of torch.
+
     def _start(self, weight: Tensor) -> dict:
         self.state[weight] = {"step": 0, "exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
         return self.state[weight]
@@ -27,7 +30,8 @@ class _DirectStep(torch.optim.Optimizer):
             for state in states:
                 state["step"] += 1
             # The kernel reads a counter per weight. Weights that have been updated equally often share one.
-            counters = {n: torch.full((), float(n), device=weights[0].device) for n in {one["step"] for one in states}}
+            steps_taken = {state["step"] for state in states}
+            counters = {n: torch.full((), float(n), device=weights[0].device) for n in steps_taken}
             (fused_adamw if group["decoupled_weight_decay"] else fused_adam)(
                 weights,
                 [weight.grad for weight in weights],

@@ -59,6 +59,7 @@ class TrainingBatches:
         order = self._order()
         for start in range(0, len(order), self.batch_size):
             stop = min(start + self.batch_size, len(order))
+            # Of the step that the batch is in. The last one may be short, so shares are of its own patients.
             step_start = start - start % self.per_step
             step_stop = min(step_start + self.per_step, len(order))
             yield order[start:stop], (stop - start) / (step_stop - step_start), stop == step_stop
@@ -128,6 +129,7 @@ class TrainingSteps(TrainingBatches):
                 f"None of {len(order)} patients to train or validate on has an event while another one is at risk, so "
                 "they teach nothing. Use more patients or, with early_stopping, another validation_fraction."
             )
+        # What is left teaches nothing by itself. Left out, these patients would never be seen in this order.
         steps[-1] = np.concatenate([steps[-1], order[start:]])
         return steps
 

@@ -84,6 +84,7 @@ class SurvivalNet(NeuralNet):
 
     @property
     def _default_callbacks(self):
+        # Private to skorch, which asks for it by this name: its own list, without what prints every epoch.
         return [
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
@@ -117,6 +118,7 @@ class SurvivalNet(NeuralNet):
                     raise TrainingEnds from None
                 raise
 
+    # skorch would put a DataLoader around patients and split them. Batches are made and patients held out before.
     def get_iterator(self, dataset, training=False):
         """Return the dataset, which iterates over batches by itself."""
         return dataset
@@ -135,18 +137,22 @@ class SurvivalNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         """Add the gradient of one batch."""
+        # skorch does so for every batch, which walks through all modules and takes as long as a small layer.
         if not self.module_.training:
             self._set_training(True)
         patients, target = unpack_data(batch)
         outputs, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
         loss = self.get_loss(outputs, target, X=patients, training=True)
         total = loss if penalty is None else loss + penalty
+        # The losses are means over patients: weighted by shares they add up to the mean over the whole step.
         (total if patients.share == 1 else total * patients.share).backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
 
     def train_step(self, batch, **fit_params):
         """Add the gradient of one batch, and step where its step ends."""
         step = self.train_step_single(batch, **fit_params)
+        # skorch would clear the gradients before each batch and let the optimizer compute the batch by a closure. Here
+        # gradients add up until the step ends, so its two private methods are called by hand and without one.
         if batch[0].ends_step:
             self.notify(
                 "on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True
@@ -174,14 +180,19 @@ class JointSurvivalNet(SurvivalNet):
         if not self.module_.training:
             self._set_training(True)
         step, target = unpack_data(batch)
+        # First pass: outputs of everybody, without graphs. The second has to draw the same dropout to get the same
+        # outputs, so random numbers and running means are put back after the first.
         with rehearsal(self.module_, self.device):
             outputs = self.infer(step).requires_grad_()
         loss = self.get_loss(outputs, target, X=step, training=True)
         (gradient,) = torch.autograd.grad(loss, outputs)
+        # Second pass, by the chain rule: the weights get the same gradient from sum(outputs * gradient), in which
+        # `gradient` is a constant, as from the loss, and a sum over patients may be taken batch by batch.
         for patients, share in zip(step, gradient.split(step.batch_size)):
             again, penalty = self.module_.outputs_and_penalty(patients.to(self.device))
             total = (again * share).sum()
             if penalty is not None:
+                # A mean over the patients of a batch, unlike the sum above: its share makes it that of the step.
                 total = total + penalty * len(patients) / len(step)
             total.backward()
         return {"loss": loss.detach(), "y_pred": outputs.detach()}
@@ -278,11 +289,13 @@ def restore(network: nn.Module, objective: Objective, epochs: list[dict], **net_
 
 def recorded_epochs(net: SurvivalNet) -> list[dict]:
     """The history of a net as far as it is numbers and words; single batches are left out."""
+    # skorch's History looks for the key "batches" in every epoch.
+    return [_plain(epoch) | {"batches": []} for epoch in net.history]
+
+
+def _plain(epoch: dict) -> dict:
     plain = bool | int | float | str | np.number
-    return [
-        {key: value for key, value in epoch.items() if isinstance(value, plain)} | {"batches": []}
-        for epoch in net.history
-    ]
+    return {key: value for key, value in epoch.items() if isinstance(value, plain)}
 
 
 def check_converged(net: SurvivalNet, patients: Patients, rows: np.ndarray) -> None:

@@ -8,8 +8,9 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from ._modality_names import SEPARATOR, column_name
 from ._real_numbers import as_real
-from ._validation import SEPARATOR, shorten
+from ._validation import shorten
 
 
 def as_frame(X):
@@ -44,7 +45,7 @@ def check_one_level(columns):
     if levels:
         raise ValueError(
             f"The columns have several levels (a MultiIndex): {shorten(levels, 2)}. Modalities are told by names "
-            f"such as 'rna{SEPARATOR}TP53'; join the levels: "
+            f"such as {column_name('rna', 'TP53')!r}; join the levels: "
             f"X.columns = ['{SEPARATOR}'.join(map(str, column)) for column in X.columns]."
         )
 
@@ -54,6 +55,15 @@ def column_names(X):
     if isinstance(X, pd.DataFrame):
         return X.columns
     return nw.from_native(X).columns if nw.dependencies.is_into_dataframe(X) else []
+
+
+def who_has(X, columns=slice(None)):
+    """Which patients have a modality: those of whom not all of it is missing, NaN in a number and NA in a bag.
+
+    `columns` are its positions in X, a frame or array; by default X is the modality.
+    """
+    block = X.iloc[:, columns] if isinstance(X, pd.DataFrame) else X[:, columns]
+    return ~np.asarray(pd.isna(block)).all(axis=1)
 
 
 def check_is_table(X):

@@ -1,12 +1,8 @@
 """Constraints and messages that several parts share."""
 
-from collections import defaultdict
 from numbers import Integral, Real
 
 from ._sklearn import Interval
-
-SEPARATOR = "__"
-"""Between modality and feature in the name of a column, as ColumnTransformer writes it."""
 
 PROBABILITY = Interval(Real, 0, 1, closed="left")
 """Values a dropout probability may take."""
@@ -20,26 +16,6 @@ DEPTH = Interval(Integral, 1, 1000, closed="both")
 
 RESAMPLES = Interval(Integral, 1, 100_000, closed="both")
 """How many resamples of patients a bootstrap may draw; all are in memory at once."""
-
-
-def belongs_to(column, modality):
-    """Whether a column is named ``<modality>__<feature>``."""
-    return isinstance(column, str) and column.startswith(modality + SEPARATOR)
-
-
-def feature_of(column, modality):
-    """Name of a column without the prefix of its modality, if it has it."""
-    return str(column).removeprefix(f"{modality}{SEPARATOR}")
-
-
-def columns_by_modality(columns):
-    """The columns that are named ``<modality>__<feature>`` of each modality, in order of appearance."""
-    found = defaultdict(list)
-    for column in columns:
-        name, separator, _ = column.partition(SEPARATOR) if isinstance(column, str) else ("", "", "")
-        if name and separator:
-            found[name].append(column)
-    return found
 
 
 def shorten(names, most=5):

@@ -25,6 +25,7 @@ from sksurv.metrics import (
 )
 from sksurv.util import Surv
 
+from .._modality_names import modality_of
 from ._sklearn_checks import random_state_names, seeded
 
 # Networks compute in float32, and a batch of other size may add up in another order.
@@ -119,7 +120,7 @@ def check_missing_modality(name, estimator, cohort):
     lacking = cohort.X.iloc[:3].copy()
     for column in cohort.bag_columns:
         lacking[column] = pd.array([pd.NA] * len(lacking), dtype="bag")
-        weights = model.modality_attention(lacking)[column.partition("__")[0]]
+        weights = model.modality_attention(lacking)[modality_of(column)]
         message = f"{name}.modality_attention must be 0 for patients without {column}. A fusion has to heed `present`."
         assert_array_equal(weights, 0, err_msg=message)
 
