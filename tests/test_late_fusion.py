@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from chance import margin_of_chance
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -156,7 +157,7 @@ def test_estimators_that_predict_times_are_turned_round():
     assert times[X["a__x"].argmax()] < times[X["a__x"].argmin()]
     model = LateFusionSurvivalAnalysis([("a", IPCRidge())], combine="stack").fit(X[["a__x"]], y)
     assert model.weights_["a"] > 0
-    assert model.score(X[["a__x"]], y) > 0.7
+    assert model.score(X[["a__x"]], y) > 0.5 + margin_of_chance(y, model.predict(X[["a__x"]]))
 
 
 def test_bags_and_columns_may_be_named(make_cohort):
