@@ -133,6 +133,12 @@ class TestHeldOutPatients:
         alone = fit(X.iloc[OTHERS], y[OTHERS], objective)
         assert learnt(model, X) == learnt(alone, X)
 
+    def test_they_draw_no_random_number(self, patients, objective):
+        X, y = patients
+        model = fit(X, y, objective, early_stopping=True, max_epochs=3)
+        alone = fit(X.iloc[OTHERS], y[OTHERS], objective, max_epochs=3)
+        assert_array_equal(model.history_["train_loss"], alone.history_["train_loss"])
+
     def test_their_loss_is_what_tells_when_to_stop(self, patients, objective):
         X, y = patients
         model = fit(X, y, objective, early_stopping=True, batch_size=4)

@@ -178,6 +178,15 @@ def test_noise_and_dropout_change_the_first_loss_already(cohort, objective, para
     assert losses[0] != losses[1]
 
 
+def test_the_seed_decides_who_is_held_out(cohort):
+    held_out = [
+        tuple(watch_of(fit(cohort, random_state=seed, max_epochs=1, **HELD_OUT)).validation.patients.names)
+        for seed in (0, 0, 1, 2)
+    ]
+    assert held_out[0] == held_out[1]
+    assert len(set(held_out)) == 3
+
+
 def test_outputs_start_where_the_objective_says(cohort):
     model = fit(cohort)
     start = watch_of(model).start["head.bias"].numpy()
