@@ -194,6 +194,18 @@ def test_outputs_start_where_the_objective_says(cohort):
     np.testing.assert_array_equal(start, model.objective_.initial_outputs_.astype(np.float32))
 
 
+def test_a_fusion_is_told_how_wide_modalities_are_and_which_are_bags(cohort):
+    told = []
+
+    class Told(Mean):
+        def build(self, dims, bags=()):
+            told.append((dims, list(bags)))
+            return super().build(dims, bags)
+
+    fit(cohort, fusion=Told())
+    assert told == [({"wsi": 8, "rna": 8}, ["wsi"])]
+
+
 def test_balance_draws_rare_strata_as_often_as_others(make_cohort):
     cohort = make_cohort(n_patients=100, seed=3)
     shares = []
