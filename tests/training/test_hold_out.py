@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sksurv_mmf import BagArray, FusionSurvivalAnalysis
+from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.encoders import SNN, DeepAttnMISL, PathwaySNN
 from sksurv_mmf.fusions import Concat
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
@@ -62,14 +63,18 @@ OBJECTIVES = pytest.mark.parametrize(
 )
 
 
-def fit(X, y, objective, **params):
+def make_model(objective, **params):
     encoders = [
         ("wsi", DeepAttnMISL(3, hidden_dim=8, attention_dim=4)),
         ("rna", PathwaySNN({"one": ["G0", "G1"], "two": ["G2", "G3"]}, hidden_dim=4, min_genes=2)),
         ("clinical", SNN(4)),
     ]
     settings = {"embedding_dim": 4, "max_epochs": 1, "balance": True, "device": "cpu", "random_state": 0} | params
-    return FusionSurvivalAnalysis(encoders, Concat(8), objective, **settings).fit(X, y)
+    return FusionSurvivalAnalysis(encoders, Concat(8), objective, **settings)
+
+
+def fit(X, y, objective, **params):
+    return make_model(objective, **params).fit(X, y)
 
 
 def learnt(model, X):
@@ -146,3 +151,17 @@ class TestHeldOutPatients:
             outputs = model.net_.module_.head(torch.tensor(model.transform(X.iloc[HELD_OUT]).to_numpy()))
         target = model.objective_.encode(y["event"][HELD_OUT], y["time"][HELD_OUT])
         assert model.history_["valid_loss"][1] == pytest.approx(model.objective_.loss(outputs, target).item(), rel=1e-5)
+
+
+@OBJECTIVES
+def test_fits_of_a_recipe_leave_it_and_one_another_alone(patients, objective):
+    X, y = patients
+    model = make_model(objective)
+    recipe, outcome = model._recipe(model._plan(X)), Outcome.of(y)
+    cohort = read_patients(X, recipe.modalities)
+    parts = [one.encoder for one in recipe.modalities] + [recipe.fusion, recipe.objective]
+    before = [set(vars(one)) for one in parts]
+    first, other, again = (_fit.fit(recipe, cohort, outcome, rows, 0) for rows in (OTHERS, np.arange(20), OTHERS))
+    assert [set(vars(one)) for one in parts] == before
+    biases = [one.net.module_.head.bias.tolist() for one in (first, other, again)]
+    assert biases[0] == biases[2] != biases[1]
