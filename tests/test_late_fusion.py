@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from chance import margin_of_chance
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
@@ -135,6 +136,36 @@ def test_held_out_ranks_are_those_of_models_that_have_not_seen_the_patient():
         assert_allclose(model.held_out_ranks_.iloc[test], part.modality_ranks(X.iloc[test]))
 
 
+def test_folds_are_dealt_in_the_order_of_event_and_time_whatever_the_order_of_rows():
+    X, y = cohort_of(n_patients=40)
+    order = np.random.default_rng(1).permutation(40)
+    models = [
+        LateFusionSurvivalAnalysis([("a", cox()), ("b", cox())], cv=4).fit(X.iloc[rows], y[rows])
+        for rows in (np.arange(40), order)
+    ]
+    assert_allclose(models[1].held_out_ranks_.loc[X.index], models[0].held_out_ranks_)
+    by_outcome = np.lexsort((y["time"], ~y["event"]))
+    for k in range(4):
+        others = np.delete(by_outcome, np.arange(k, 40, 4))
+        part = LateFusionSurvivalAnalysis([("a", cox()), ("b", cox())], cv=2).fit(X.iloc[others], y[others])
+        left_out = by_outcome[k::4]
+        assert_allclose(models[0].held_out_ranks_.iloc[left_out], part.modality_ranks(X.iloc[left_out]))
+
+
+@pytest.mark.parametrize("combine", ["rank", "stack"])
+def test_alpha_shrinks_what_the_ranks_count(combine):
+    X, y = cohort_of()
+    sizes = []
+    for alpha in (0.1, 10.0):
+        model = LateFusionSurvivalAnalysis([("a", cox()), ("b", cox())], combine=combine, alpha=alpha).fit(X, y)
+        scores = model.held_out_ranks_ - 0.5
+        scores = scores.mean(axis=1).to_frame() if combine == "rank" else scores
+        expected = CoxPHSurvivalAnalysis(alpha=alpha).fit(scores, y).coef_
+        assert_allclose(model.combiner_.coef_, expected, rtol=1e-6)
+        sizes.append(np.abs(expected).sum())
+    assert sizes[1] < sizes[0] / 2
+
+
 def test_curves_are_honest_about_a_model_that_overfits():
     X, y = cohort_of(effects=(0.0, 0.0))
     model = LateFusionSurvivalAnalysis([("a", Memory()), ("b", Memory())]).fit(X, y)
@@ -156,7 +187,7 @@ def test_estimators_that_predict_times_are_turned_round():
     assert times[X["a__x"].argmax()] < times[X["a__x"].argmin()]
     model = LateFusionSurvivalAnalysis([("a", IPCRidge())], combine="stack").fit(X[["a__x"]], y)
     assert model.weights_["a"] > 0
-    assert model.score(X[["a__x"]], y) > 0.7
+    assert model.score(X[["a__x"]], y) > 0.5 + margin_of_chance(y, model.predict(X[["a__x"]]))
 
 
 def test_bags_and_columns_may_be_named(make_cohort):

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from chance import margin_of_chance
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
@@ -116,7 +117,7 @@ def test_baselines_read_a_patchy_cohort(patchy, name):
     risk = model.predict(X[70:])
     assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
     assert_allclose(model.predict(X.drop(columns="other__x")[70:]), risk)
-    assert model.score(X[70:], y[70:]) > 0.65
+    assert model.score(X[70:], y[70:]) > 0.5 + margin_of_chance(y[70:], risk)
 
 
 def test_baselines_ask_for_what_is_there():

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from chance import margin_of_chance
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,7 +17,7 @@ def test_the_example_runs_and_learns(capsys):
     names = {}
     exec(compile(block, "README.md", "exec"), names)
     assert capsys.readouterr().out.startswith("C-index 0.")
-    assert names["c_index"].mean() > 0.6
+    assert names["c_index"].mean() > 0.5 + margin_of_chance(names["cohort"].y)
     assert list(names["weights"].columns) == ["wsi", "rna"]
     assert names["weights"].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chance import beats_chance, margin_of_chance
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -20,6 +21,7 @@ from sksurv.metrics import (
     as_integrated_brier_score_scorer,
     concordance_index_censored,
 )
+from sksurv.nonparametric import kaplan_meier_estimator
 
 from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
@@ -92,15 +94,14 @@ class TestSignal:
             columns = [c for c in X.columns if c.split("__")[0] in names]
             model = make_model(parts, fusion=Concat(8), max_epochs=25, lr=0.01)
             scores[names] = model.fit(X[columns], y).score(X_new[columns], y_new)
-        assert min(scores.values()) > 0.6
+        assert min(scores.values()) > 0.5 + margin_of_chance(y_new)
         assert scores["wsi", "rna"] > max(scores["wsi",], scores["rna",])
-        assert scores["wsi", "rna"] > 0.75
 
     @FUSIONS
     def test_every_fusion_finds_it(self, halves, fusion):
         X, y, X_new, y_new = halves
         model = make_model(fusion=fusion, max_epochs=25, lr=0.01).fit(X, y)
-        assert model.score(X_new, y_new) > 0.65
+        assert model.score(X_new, y_new) > 0.5 + margin_of_chance(y_new, model.predict(X_new))
         losses = model.history_["train_loss"]
         assert losses.iloc[-5:].mean() < losses.iloc[0] - 0.1
 
@@ -149,7 +150,7 @@ class TestProportionalHazards:
     def test_it_finds_the_signal_with_small_and_with_full_risk_sets(self, halves, params):
         X, y, X_new, y_new = halves
         model = make_model(**{"objective": CoxPH(), "max_epochs": 25} | params).fit(X, y)
-        assert model.score(X_new, y_new) > 0.65
+        assert model.score(X_new, y_new) > 0.5 + margin_of_chance(y_new, model.predict(X_new))
 
     def test_curves_are_those_of_breslow_for_the_risks_of_the_training_patients(self, shared_cohort):
         X, y = shared_cohort.X, shared_cohort.y
@@ -468,8 +469,19 @@ class TestTraining:
         assert_allclose(totals, totals[0])
         assert (weights[strata == 5] == weights[-1]).all()
 
-    def test_balance_changes_what_is_learnt(self, fitted, shared_cohort):
-        assert not same_bits(make_model(balance=True).fit(shared_cohort.X, shared_cohort.y), fitted)
+    def test_balance_changes_what_is_learnt(self, shared_cohort):
+        # Events are one in six, and half of what is drawn if bins and censoring are balanced: of two bins of four
+        # strata the first has one event among four patients at risk, the second one among two.
+        X, y = shared_cohort.X, shared_cohort.y.copy()
+        y["event"] = np.argsort(np.argsort(y["time"])) % 6 == 0
+        survivors = []
+        for balance in (False, True):
+            model = make_model(objective=DiscreteHazard(2), balance=balance, max_epochs=30, lr=0.01).fit(X, y)
+            survivors.append(model.predict_survival_function(X, return_array=True)[:, -1].mean())
+        kaplan_meier = kaplan_meier_estimator(y["event"], y["time"])[1][-1]
+        as_they_are, balanced = survivors
+        assert abs(balanced - 3 / 8) < abs(balanced - kaplan_meier) / 2
+        assert abs(as_they_are - kaplan_meier) < abs(as_they_are - 3 / 8) / 2
 
     def test_callbacks_are_used_and_copied(self, shared_cohort):
         class Recorder(Callback):
@@ -505,7 +517,11 @@ class TestTraining:
         assert model.net_.optimizer_.defaults["lr"] == 0.002
 
     def test_optimizer_without_weight_decay(self, shared_cohort):
-        make_model(optimizer=torch.optim.Rprop, weight_decay=0.0).fit(shared_cohort.X, shared_cohort.y)
+        model = make_model(optimizer=torch.optim.Rprop, weight_decay=0.0)
+        assert type(model.fit(shared_cohort.X, shared_cohort.y).net_.optimizer_) is torch.optim.Rprop
+        assert "weight_decay" not in model.net_.optimizer_.defaults
+        with pytest.raises(ValueError, match=r"optimizer Rprop knows no weight_decay, got 0\.1\. Set weight_decay=0\."):
+            model.set_params(weight_decay=0.1).fit(shared_cohort.X, shared_cohort.y)
 
     def test_divergence_is_an_error(self, shared_cohort):
         with pytest.raises((ValueError, FloatingPointError)):
@@ -631,8 +647,7 @@ class TestScikitLearn:
         times = np.quantile(y["time"], [0.3, 0.5, 0.7])
         params = {"tau": times[-1]} if scorer is as_concordance_index_ipcw_scorer else {"times": times}
         scored = scorer(make_model(max_epochs=20, lr=0.01), **params).fit(X, y)
-        score = scored.score(X, y)
-        assert -0.25 < score < 0 if scorer is as_integrated_brier_score_scorer else score > 0.6
+        assert beats_chance(lambda y: scored.score(X, y), y)
         search = GridSearchCV(
             scorer(make_model(max_epochs=1), **params),
             {"estimator__rna__hidden_dim": [4, 8]},

@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 import torch
+from chance import margin_of_chance
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch.testing import assert_close
@@ -316,7 +317,7 @@ def test_in_an_estimator_names_decide(make_cohort):
     )
     X = cohort.X
     risk = model.fit(X, cohort.y).predict(X)
-    assert model.score(X, cohort.y) > 0.65
+    assert model.score(X, cohort.y) > 0.5 + margin_of_chance(cohort.y, risk)
     unread = X.assign(rna__G5=X["rna__G5"] + 10)
     np.testing.assert_array_equal(model.predict(unread), risk)
     permuted = X[X.columns[::-1]]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from chance import margin_of_chance
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sksurv.linear_model import CoxPHSurvivalAnalysis
@@ -100,7 +101,7 @@ def test_works_in_cross_val_score_and_grid_search():
     y = Surv.from_arrays(np.ones(200, dtype=bool), time)
     scores = cross_val_score(CoxPHSurvivalAnalysis(), X, y, cv=SurvivalKFold(4, shuffle=True, random_state=0))
     assert len(scores) == 4
-    assert scores.min() > 0.75
+    assert scores.min() > 0.5 + margin_of_chance(y[:50])
     search = GridSearchCV(CoxPHSurvivalAnalysis(), {"alpha": [0.1, 1.0]}, cv=RepeatedSurvivalKFold(3, 2)).fit(X, y)
     assert search.n_splits_ == 6
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sksurv.linear_model import CoxPHSurvivalAnalysis
@@ -144,5 +144,3 @@ def test_grid_search_reaches_the_parts():
     assert search.best_estimator_[-1].n_features_in_ == 4 + k
     scores = search.cv_results_["mean_test_score"]
     assert scores[0] != scores[1]
-    assert scores.max() > 0.55
-    assert np.mean(cross_val_score(model, cohort.X, cohort.y, cv=3)) > 0.55
