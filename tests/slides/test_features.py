@@ -95,7 +95,7 @@ def test_features_depend_neither_on_threads_nor_on_the_batch_size(make_slide, no
     path = make_slide(noise)
     reference, coords = read(extract(path)["path"].item())
     assert len(coords) == 20
-    for batch_size, n_jobs in [(32, 1), (1, 3), (7, 2)]:
+    for batch_size, n_jobs in [(32, 1), (1, 3), (7, -1), (9, None)]:
         files = extract(path, batch_size=batch_size, n_jobs=n_jobs, mpp=0.5000001, overwrite=True)
         features, same_coords = read(files["path"].item())
         np.testing.assert_array_equal(same_coords, coords)
