@@ -86,7 +86,7 @@ def run(name, cohort, args):
         random_state=0,
         verbose=True,
     )
-    differences = comparison.pairwise("harrell").droplevel("other")[["difference", "t_low", "t_high", "t_p_holm"]]
+    differences = comparison.pairwise("harrell").droplevel("other")[["difference", "t_lower", "t_upper", "t_p_holm"]]
     table = comparison.summary().loc["harrell"].join(differences)
     table["ibs"] = comparison.summary().loc["ibs", "mean"]
     table["core minutes"] = comparison.fits.groupby("model")["seconds"].sum() / 60
@@ -115,7 +115,7 @@ def cell(row):
     """Mean, standard deviation and interval of a C-index."""
     if np.isnan(row["mean"]):
         return "failed"
-    return f"{row['mean']:.3f} ± {row['sd']:.3f} ({row.low:.2f} to {row.high:.2f})"
+    return f"{row['mean']:.3f} ± {row['sd']:.3f} ({row.lower:.2f} to {row.upper:.2f})"
 
 
 def main():

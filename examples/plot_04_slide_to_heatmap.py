@@ -76,7 +76,7 @@ except (ImportError, OSError):
     encoder = random_network()
     print("timm or its weights are not there: features come from a small network with random weights.")
 tiling = {"tile_size": 128, "mpp": 0.5}
-files = extract_features(options.slides, output / "features", encoder=encoder, min_tissue=0.5, **tiling)
+files = extract_features(options.slides, output / "features", encoder=encoder, min_tissue=0.5, verbose=True, **tiling)
 print(files[["n_tiles", "status"]].to_string(), "\n")
 
 # %%

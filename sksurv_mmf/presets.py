@@ -26,6 +26,7 @@ from .preprocessing._modality_imputer import ModalityImputer
 from .preprocessing._modality_transformer import make_modality_transformer
 from .survival import FusionSurvivalAnalysis
 from .utils._modality_names import modality_of
+from .utils._old_names import warn_of_old_name
 
 
 def paper_protocol():
@@ -311,11 +312,11 @@ def _ridge_cox():
     penalties = {"cox__alphas": [[alpha] for alpha in np.geomspace(1e-3, 1, 7)]}
     # Coxnet needs some lasso; this much removes no coefficient, and unlike CoxPHSurvivalAnalysis it is quick.
     cox = CoxnetSurvivalAnalysis(l1_ratio=1e-4, fit_baseline_model=True)
-    scale = FunctionTransformer(weigh_alike)
+    scale = FunctionTransformer(_weigh_alike)
     return GridSearchCV(Pipeline([("scale", scale), ("cox", cox)]), penalties, cv=SurvivalKFold(5))
 
 
-def weigh_alike(X):
+def _weigh_alike(X):
     """Divide each modality by the root of its number of columns.
 
     Parameters
@@ -330,6 +331,14 @@ def weigh_alike(X):
     """
     modality = X.columns.map(lambda column: modality_of(column) or column)
     return X / np.sqrt(modality.value_counts()[modality].to_numpy())
+
+
+def __getattr__(name):
+    # Pickles and files of save_model name the function in them, and find it here by its old name, too.
+    if name == "weigh_alike":
+        warn_of_old_name("presets.weigh_alike", "_weigh_alike, and is private")
+        return _weigh_alike
+    raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.")
 
 
 def _elastic_net_cox():

@@ -14,6 +14,15 @@ import sksurv_mmf
 
 NOTHING = inspect.Parameter.empty
 
+# What is called otherwise in this package.
+OTHER_NAMES = {
+    **dict.fromkeys(["confidence", "conf_level", "level", "ci"], "confidence_level"),
+    **dict.fromkeys(["workers", "n_workers", "num_workers", "n_threads"], "n_jobs"),
+    **dict.fromkeys(["colors", "colour", "colours"], "color"),
+    **dict.fromkeys(["eval_times", "at_times", "times"], "horizons"),
+    **dict.fromkeys(["seed", "rng"], "random_state"),
+}
+
 INTERNAL = {"sksurv_mmf.training": "The machinery below the estimator: typed, and called by survival.py alone."}
 
 
@@ -122,6 +131,15 @@ def test_the_walk_finds_the_public_api():
 @pytest.mark.parametrize("name", OBJECTS)
 def test_docstring_agrees_with_signature(name):
     assert list(wrong_docstrings(name, OBJECTS[name])) == []
+
+
+def test_one_vocabulary():
+    functions = [one for name, thing in OBJECTS.items() for one in documented_functions(name, thing)]
+    parameters = [(name, parameter) for name, _, signature in functions for parameter in signature.parameters.values()]
+    assert [(name, one.name) for name, one in parameters if one.name in OTHER_NAMES] == []
+    silent = [one.default for _, one in parameters if one.name == "verbose"]
+    assert len(silent) > 5
+    assert all(default is False for default in silent)
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -177,7 +177,7 @@ class BagArray(ExtensionArray):
 
     def __setitem__(self, key, value):
         if self._readonly:
-            raise ValueError("Cannot modify read-only array")
+            raise ValueError("Cannot modify read-only array.")
         key = check_array_indexer(self, key)
         if not isinstance(key, numbers.Integral) and _is_sequence_of_cells(value):
             value = type(self)(value)._bags

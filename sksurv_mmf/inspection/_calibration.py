@@ -11,6 +11,7 @@ from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
 from ..predictions._models import check_model
+from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH, format_time
 from ._risk_groups import assign_groups
@@ -18,22 +19,22 @@ from ._risk_groups import assign_groups
 ARGUMENTS = {
     "time": [Interval(Real, 0, None, closed="neither")],
     "n_groups": [DEPTH],
-    "conf_level": [Interval(Real, 0, 1, closed="neither")],
+    "confidence_level": [Interval(Real, 0, 1, closed="neither")],
 }
 
 
-def survival_at(event, time, at, conf_level=0.95):
+def survival_at(event, time, at, confidence_level=0.95):
     """Kaplan-Meier estimate of the survival probability at one time, with its log-log confidence limits.
 
     NaN where the last patient leaves before that time without an event, which leaves the rest of the curve unknown.
     """
-    step_times, survival, confidence = kaplan_meier_estimator(event, time, conf_level=conf_level, conf_type="log-log")
+    step_times, survival, limits = kaplan_meier_estimator(event, time, conf_level=confidence_level, conf_type="log-log")
     step = np.searchsorted(step_times, at, side="right") - 1
     if step < 0:
         return 1.0, 1.0, 1.0
     if at > step_times[-1] and survival[-1] > 0:
         return np.nan, np.nan, np.nan
-    return survival[step], *confidence[:, step]
+    return survival[step], *limits[:, step]
 
 
 class CalibrationDisplay:
@@ -108,8 +109,9 @@ class CalibrationDisplay:
         self.time_unit = time_unit
 
     @classmethod
+    @renamed_parameters(conf_level="confidence_level")
     @validate_params(ARGUMENTS, prefer_skip_nested_validation=True)
-    def from_estimator(cls, estimator, X, y, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
+    def from_estimator(cls, estimator, X, y, *, time, n_groups=5, confidence_level=0.95, time_unit=None, ax=None):
         """Predict survival probabilities and draw them.
 
         Parameters
@@ -124,7 +126,7 @@ class CalibrationDisplay:
             When survival is asked for, in the unit of y. Survival curves have to reach that far.
         n_groups : int, default=5
             Number of groups of equal size; fewer if many predictions are equal.
-        conf_level : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the confidence intervals (log-log transformed).
         time_unit : str, default=None
             Unit of time for the axis labels, such as "days".
@@ -164,14 +166,17 @@ class CalibrationDisplay:
             probability,
             time=time,
             n_groups=n_groups,
-            conf_level=conf_level,
+            confidence_level=confidence_level,
             time_unit=time_unit,
             ax=ax,
         )
 
     @classmethod
+    @renamed_parameters(conf_level="confidence_level")
     @validate_params(ARGUMENTS, prefer_skip_nested_validation=True)
-    def from_predictions(cls, y, survival_probability, *, time, n_groups=5, conf_level=0.95, time_unit=None, ax=None):
+    def from_predictions(
+        cls, y, survival_probability, *, time, n_groups=5, confidence_level=0.95, time_unit=None, ax=None
+    ):
         """Draw given probabilities.
 
         Parameters
@@ -184,7 +189,7 @@ class CalibrationDisplay:
             When survival was asked for, in the unit of y.
         n_groups : int, default=5
             Number of groups of equal size; fewer if many predictions are equal.
-        conf_level : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the confidence intervals (log-log transformed).
         time_unit : str, default=None
             Unit of time for the axis labels, such as "days".
@@ -210,7 +215,7 @@ class CalibrationDisplay:
         rows = []
         for g in range(group.max() + 1):
             inside = group == g
-            observed = survival_at(event[inside], times[inside], time, conf_level)
+            observed = survival_at(event[inside], times[inside], time, confidence_level)
             n_events = np.count_nonzero(event[inside] & (times[inside] <= time))
             rows.append((predicted[inside].mean(), *observed, np.count_nonzero(inside), n_events))
         columns = ["predicted", "observed", "lower", "upper", "n_patients", "n_events"]

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ..plotting._plotting import PALETTE, import_pyplot, last_step, legend_above, make_axes, make_room
+from ..plotting._plotting import PALETTE, check_colors, import_pyplot, last_step, legend_above, make_axes, make_room
 from ..predictions._checks import as_real_numbers
 from ..predictions._models import check_model
+from ..utils._old_names import renamed_parameters
 
 
 class ModalityAttentionDisplay:
@@ -115,7 +116,8 @@ class ModalityAttentionDisplay:
         ordered = attention.iloc[order]
         return cls(ordered, None if risk is None else pd.Series(key[order], index=ordered.index)).plot(ax=ax)
 
-    def plot(self, ax=None, *, max_bars=60, colors=None):
+    @renamed_parameters(colors="color")
+    def plot(self, ax=None, *, max_bars=60, color=None):
         """Draw the bars.
 
         Parameters
@@ -125,7 +127,7 @@ class ModalityAttentionDisplay:
         max_bars : int, default=60
             Most bars to draw; thinner ones cannot be told apart in a journal column. With more patients, each bar is
             the mean of as many neighbours as needed.
-        colors : list of matplotlib colors, default=None
+        color : list of matplotlib colors, default=None
             Colour of each modality. None uses the palette of Okabe and Ito.
 
         Returns
@@ -135,10 +137,8 @@ class ModalityAttentionDisplay:
         """
         self.ax_ = ax = make_axes(ax, (3.5, 2.5))
         self.figure_ = ax.figure
-        colors = PALETTE if colors is None else colors
         n_patients, n_modalities = self.attention.shape
-        if n_modalities > len(colors):
-            raise ValueError(f"{n_modalities} modalities need as many colors, got {len(colors)}.")
+        colors = check_colors(PALETTE if color is None else color, n_modalities)
         edges = np.linspace(0, n_patients, min(n_patients, max_bars) + 1).round().astype(int)
         totals = np.add.reduceat(self.attention.to_numpy(dtype=float), edges[:-1])
         tops = np.cumsum(totals / np.diff(edges)[:, None], axis=1)

@@ -19,17 +19,19 @@ from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._frames import who_has
 from ..utils._modality_names import prefixes
+from ..utils._old_names import renamed_attribute, renamed_parameters
 from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import RESAMPLES, shorten
 
 
+@renamed_parameters(confidence="confidence_level")
 @validate_params(
     {
         "cv": CV_OBJECT,
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_bootstrap": [RESAMPLES],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -44,7 +46,7 @@ def modality_importance(
     cv,
     method="permute",
     n_repeats=10,
-    confidence=0.95,
+    confidence_level=0.95,
     n_bootstrap=2000,
     random_state=None,
     n_jobs=None,
@@ -73,7 +75,7 @@ def modality_importance(
         can do without a modality, such as :class:`~sksurv_mmf.FusionSurvivalAnalysis`.
     n_repeats : int, default=10
         Number of permutations, over which the drop is averaged. Removal is not random and happens once.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Level of the intervals.
     n_bootstrap : int, default=2000
         Number of resamples for the interval with ``cv="prefit"``.
@@ -147,7 +149,7 @@ def modality_importance(
     if len(folds) > 1:
         ratio = np.mean([len(test) / len(train) for train, test in folds])
         drops = table.groupby("modality")["drop"]
-        intervals = {name: mean_interval(values, ratio, confidence, (-1, 1)) for name, values in drops}
+        intervals = {name: mean_interval(values, ratio, confidence_level, (-1, 1)) for name, values in drops}
     else:
         draws = {
             name: paired_bootstrap(
@@ -155,8 +157,8 @@ def modality_importance(
             )
             for name, loss in results[0].items()
         }
-        intervals = {name: percentile_interval(one, confidence) for name, one in draws.items()}
-    return ModalityImportance(table, intervals, method=method, confidence=confidence)
+        intervals = {name: percentile_interval(one, confidence_level) for name, one in draws.items()}
+    return ModalityImportance(table, intervals, method=method, confidence_level=confidence_level)
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ class ModalityImportance:
         Confidence interval of the mean drop of each modality.
     method : {"permute", "remove"}, default="permute"
         How patients lost the modality.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Level of the intervals.
 
     Attributes
@@ -291,16 +293,19 @@ class ModalityImportance:
     wsi       0.02  -0.01   0.05
     """
 
-    def __init__(self, folds, intervals, *, method="permute", confidence=0.95):
+    @renamed_parameters(confidence="confidence_level")
+    def __init__(self, folds, intervals, *, method="permute", confidence_level=0.95):
         self.folds = folds
         self.intervals = intervals
         self.method = method
-        self.confidence = confidence
+        self.confidence_level = confidence_level
         means = folds.groupby("modality", sort=False)[["drop", "c_index", "c_index_without"]].mean()
         limits = pd.DataFrame.from_dict(intervals, orient="index", columns=["lower", "upper"])
         table = means.join(limits).join(folds.groupby("modality")["n_patients"].sum())
         table = table[["drop", "lower", "upper", "c_index", "c_index_without", "n_patients"]]
         self.table = table.sort_values("drop", ascending=False, kind="stable")
+
+    confidence = renamed_attribute("confidence", "confidence_level")
 
     def plot(self, ax=None, *, color=BLUE):
         """Draw the mean drop with its interval, and each fold as a dot.
@@ -334,7 +339,7 @@ class ModalityImportance:
             ylim=(len(self.table) - 0.5, -0.5),
             yticks=rows,
             yticklabels=self.table.index,
-            xlabel=f"Drop in C-index, modality {done}\n(mean with {self.confidence:.0%} CI{dots})",
+            xlabel=f"Drop in C-index, modality {done}\n(mean with {self.confidence_level:.0%} CI{dots})",
         )
         ax.locator_params(axis="x", nbins=6)
         despine(ax)

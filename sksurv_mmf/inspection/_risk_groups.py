@@ -14,6 +14,7 @@ from ..plotting._plotting import (
     BLUE,
     ORANGE,
     VERMILLION,
+    check_colors,
     despine,
     format_p,
     import_pyplot,
@@ -23,6 +24,7 @@ from ..plotting._plotting import (
 )
 from ..predictions._checks import as_real_numbers
 from ..predictions._models import check_model
+from ..utils._old_names import renamed_parameters, warn_of_old_name
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
@@ -57,8 +59,8 @@ class RiskGroup:
         Times at which the curve is estimated.
     survival : ndarray of shape (n_unique_times,)
         Probability of no event up to and including each of `step_times`.
-    confidence : ndarray of shape (2, n_unique_times)
-        Pointwise lower and upper confidence limits.
+    lower, upper : ndarray of shape (n_unique_times,)
+        Pointwise confidence limits.
     """
 
     name: str
@@ -66,13 +68,20 @@ class RiskGroup:
     time: np.ndarray
     step_times: np.ndarray
     survival: np.ndarray
-    confidence: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
 
     @classmethod
-    def estimate(cls, name, event, time, conf_level):
+    def estimate(cls, name, event, time, confidence_level):
         """Make the group of these patients with its Kaplan-Meier curve."""
-        curve = kaplan_meier_estimator(event, time, conf_level=conf_level, conf_type="log-log")
-        return cls(name, event, time, *curve)
+        *curve, limits = kaplan_meier_estimator(event, time, conf_level=confidence_level, conf_type="log-log")
+        return cls(name, event, time, *curve, *limits)
+
+    @property
+    def confidence(self):
+        """Old name of `lower` and `upper`, one below the other."""
+        warn_of_old_name("RiskGroup.confidence", "lower and upper, two attributes")
+        return np.array([self.lower, self.upper])
 
     def at_risk(self, times):
         """Count the patients whose event or censoring has not come before each of `times`."""
@@ -89,7 +98,8 @@ class RiskGroupDisplay:
     Parameters
     ----------
     groups : list of RiskGroup
-        The groups from low to high risk, each with `name`, `event`, `time`, `step_times`, `survival`, `confidence`.
+        The groups from low to high risk, each with `name`, `event`, `time`, `step_times`, `survival`, `lower`,
+        `upper`.
     p_value : float
         p-value of the log-rank test; NaN if no event comes while patients of two groups are at risk.
     time_unit : str, default=None
@@ -134,8 +144,19 @@ class RiskGroupDisplay:
         self.time_unit = time_unit
 
     @classmethod
+    @renamed_parameters(conf_level="confidence_level")
     def from_estimator(
-        cls, estimator, X, y, *, n_groups=2, thresholds=None, conf_level=0.95, time_unit=None, max_time=None, ax=None
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        n_groups=2,
+        thresholds=None,
+        confidence_level=0.95,
+        time_unit=None,
+        max_time=None,
+        ax=None,
     ):
         """Predict risks and draw the curves.
 
@@ -151,7 +172,7 @@ class RiskGroupDisplay:
             Number of groups of equal size, at least 2.
         thresholds : array-like of float, default=None
             Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
-        conf_level : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the pointwise confidence bands (log-log transformed).
         time_unit : str, default=None
             Unit of time for the axis label, such as "days".
@@ -171,15 +192,16 @@ class RiskGroupDisplay:
             estimator.predict(X),
             n_groups=n_groups,
             thresholds=thresholds,
-            conf_level=conf_level,
+            confidence_level=confidence_level,
             time_unit=time_unit,
             max_time=max_time,
             ax=ax,
         )
 
     @classmethod
+    @renamed_parameters(conf_level="confidence_level")
     def from_predictions(
-        cls, y, risk, *, n_groups=2, thresholds=None, conf_level=0.95, time_unit=None, max_time=None, ax=None
+        cls, y, risk, *, n_groups=2, thresholds=None, confidence_level=0.95, time_unit=None, max_time=None, ax=None
     ):
         """Draw the curves of given risks.
 
@@ -193,7 +215,7 @@ class RiskGroupDisplay:
             Number of groups of equal size, at least 2.
         thresholds : array-like of float, default=None
             Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
-        conf_level : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the pointwise confidence bands (log-log transformed).
         time_unit : str, default=None
             Unit of time for the axis label, such as "days".
@@ -228,11 +250,13 @@ class RiskGroupDisplay:
                 "are equal or all lie on one side of a threshold. Use fewer groups or other thresholds."
             )
         groups = [
-            RiskGroup.estimate(name, event[group == g], time[group == g], conf_level) for g, name in enumerate(names)
+            RiskGroup.estimate(name, event[group == g], time[group == g], confidence_level)
+            for g, name in enumerate(names)
         ]
         return cls(groups, log_rank_p_value(y, group), time_unit=time_unit).plot(ax=ax, max_time=max_time)
 
-    def plot(self, ax=None, *, max_time=None, show_censored=True, colors=None):
+    @renamed_parameters(colors="color")
+    def plot(self, ax=None, *, max_time=None, show_censored=True, color=None):
         """Draw the curves, the confidence bands, the numbers at risk and the p-value.
 
         Parameters
@@ -243,7 +267,7 @@ class RiskGroupDisplay:
             Where the axis ends. None shows all times.
         show_censored : bool, default=True
             Whether to mark censored patients with ticks on the curve.
-        colors : list of matplotlib colors, default=None
+        color : list of matplotlib colors, default=None
             Colour of each group. None goes from blue for the lowest risk to red for the highest, or with more than
             three groups from dark blue to yellow.
 
@@ -254,7 +278,7 @@ class RiskGroupDisplay:
         """
         self.ax_ = ax = make_axes(ax, (3.5, 3.0 + 0.15 * len(self.groups)))
         self.figure_ = ax.figure
-        colors = _risk_colors(len(self.groups)) if colors is None else colors
+        colors = check_colors(_risk_colors(len(self.groups)) if color is None else color, len(self.groups))
         self.lines_ = [_draw_curve(ax, group, color, show_censored) for group, color in zip(self.groups, colors)]
         end = max(group.time.max() for group in self.groups) if max_time is None else max_time
         ax.set(
@@ -308,7 +332,7 @@ def _draw_curve(ax, group, color, show_censored):
     # A curve starts at probability 1 and has no step before the first estimate.
     times = np.concatenate([[0], group.step_times])
     survival = np.concatenate([[1], group.survival])
-    lower, upper = np.column_stack([[1, 1], group.confidence])
+    lower, upper = (np.concatenate([[1], limit]) for limit in (group.lower, group.upper))
     label = f"{group.name} (n = {len(group.time)}, {np.count_nonzero(group.event)} events)"
     (line,) = ax.step(times, survival, where="post", color=color, linewidth=1.5, label=label)
     ax.fill_between(times, lower, upper, step="post", color=color, alpha=0.18, linewidth=0)

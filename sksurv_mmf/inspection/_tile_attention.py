@@ -360,7 +360,7 @@ def one_patient(table, patient):
             f"have tiles are: {shorten(patients)}."
         )
     tiles = table.loc[patient]
-    weights = as_real_numbers(tiles["attention"], "the column 'attention' is")
+    weights = as_real_numbers(tiles["attention"], "The column 'attention' is")
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(
             f"The column 'attention' of patient {patient!r} has weights that are negative, NaN or infinite, while "

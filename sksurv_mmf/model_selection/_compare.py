@@ -91,7 +91,7 @@ def compare_models(
     random_state : int, RandomState instance or None, default=None
         Seed of the bootstrap in :meth:`ModelComparison.pairwise`. It has no influence on models and folds.
 
-    verbose : bool or int, default=False
+    verbose : bool, default=False
         Whether to show a progress bar.
 
     Returns

@@ -17,6 +17,7 @@ from ..statistics._paired_tests import (
     paired_bootstrap,
     percentile_interval,
 )
+from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, shorten
 from ._comparison_display import ComparisonDisplay
@@ -25,7 +26,7 @@ from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
 
 LEVEL = [Interval(Real, 0, 1, closed="neither")]
 COUNTS = ["n_folds", "n_missing", "n_failed"]
-PAIR_COLUMNS = ["difference", "better", "n_folds", "t_low", "t_high", "t_p", "boot_low", "boot_high", "boot_p"]
+PAIR_COLUMNS = ["difference", "better", "n_folds", "t_lower", "t_upper", "t_p", "boot_lower", "boot_upper", "boot_p"]
 
 
 class ModelComparison:
@@ -122,20 +123,21 @@ class ModelComparison:
         self.survival = {model: self._survival(model) for model in self.models}
         self._warn_of_missing_horizons()
 
-    @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
-    def summary(self, *, confidence=0.95):
+    @renamed_parameters(confidence="confidence_level")
+    @validate_params({"confidence_level": LEVEL}, prefer_skip_nested_validation=True)
+    def summary(self, *, confidence_level=0.95):
         """Mean of every score of every model, and how sure it is.
 
         Parameters
         ----------
-        confidence : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the confidence interval.
 
         Returns
         -------
         DataFrame
             One row per score and model: `mean` and standard deviation `sd` over the folds, confidence interval of the
-            mean from `low` to `high`, number of folds that have the score (`n_folds`), in which it does not exist
+            mean from `lower` to `upper`, number of folds that have the score (`n_folds`), in which it does not exist
             (`n_missing`), and in which the model failed (`n_failed`).
 
         Notes
@@ -152,13 +154,13 @@ class ModelComparison:
             for model, values in table.items():
                 exists = values.notna()
                 limits = self._definitions[score].limits
-                low, high = mean_interval(values[exists], self._test_ratio(exists), confidence, limits)
+                lower, upper = mean_interval(values[exists], self._test_ratio(exists), confidence_level, limits)
                 n_failed = int(failed.get(model, 0))
                 rows[score, model] = {
                     "mean": values.mean(),
                     "sd": values.std(),
-                    "low": low,
-                    "high": high,
+                    "lower": lower,
+                    "upper": upper,
                     "n_folds": exists.sum(),
                     "n_missing": (~exists).sum() - n_failed,
                     "n_failed": n_failed,
@@ -166,18 +168,19 @@ class ModelComparison:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["score", "model"])
         return table.astype(dict.fromkeys(COUNTS, int))
 
+    @renamed_parameters(confidence="confidence_level")
     @validate_params(
-        {"confidence": LEVEL, "n_bootstrap": [RESAMPLES]},
+        {"confidence_level": LEVEL, "n_bootstrap": [RESAMPLES]},
         prefer_skip_nested_validation=True,
     )
-    def pairwise(self, score=None, *, confidence=0.95, n_bootstrap=2000):
+    def pairwise(self, score=None, *, confidence_level=0.95, n_bootstrap=2000):
         """Test whether the difference of two models is real.
 
         Parameters
         ----------
         score : str, default=None
             Score to compare by. None is the first.
-        confidence : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the confidence intervals.
         n_bootstrap : int, default=2000
             Number of resamples of the patients.
@@ -187,9 +190,9 @@ class ModelComparison:
         DataFrame
             One row per model and reference, or per pair of models if there is no reference. `difference` is the score
             of the model minus that of the other, on average over the `n_folds` folds in which both have one; `better`
-            names the better of the two. `t_low`, `t_high`, `t_p` are confidence interval and p-value of the corrected
-            resampled t-test, `t_p_holm` is the p-value corrected for the number of rows; `boot_low`, `boot_high`,
-            `boot_p` and `boot_p_holm` are those of the bootstrap.
+            names the better of the two. `t_lower`, `t_upper`, `t_p` are confidence interval and p-value of the
+            corrected resampled t-test, `t_p_holm` is the p-value corrected for the number of rows; `boot_lower`,
+            `boot_upper`, `boot_p` and `boot_p_holm` are those of the bootstrap.
 
         Notes
         -----
@@ -210,7 +213,7 @@ class ModelComparison:
         """
         score = self._check_score(score)
         pairs = list(self._pairs())
-        rows = [self._compare(self._definitions[score], *pair, confidence, n_bootstrap) for pair in pairs]
+        rows = [self._compare(self._definitions[score], *pair, confidence_level, n_bootstrap) for pair in pairs]
         index = pd.MultiIndex.from_tuples(pairs, names=["model", "other"])
         table = pd.DataFrame(rows, index=index, columns=PAIR_COLUMNS)
         for test in ("t", "boot"):
@@ -218,8 +221,9 @@ class ModelComparison:
             table.insert(place, f"{test}_p_holm", holm(table[f"{test}_p"]))
         return table
 
-    @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
-    def plot(self, score=None, *, differences=False, confidence=0.95, time_unit=None, ax=None):
+    @renamed_parameters(confidence="confidence_level")
+    @validate_params({"confidence_level": LEVEL}, prefer_skip_nested_validation=True)
+    def plot(self, score=None, *, differences=False, confidence_level=0.95, time_unit=None, ax=None):
         """Draw the scores of all folds, or the differences to the reference.
 
         Parameters
@@ -229,7 +233,7 @@ class ModelComparison:
         differences : bool, default=False
             Whether to draw, fold by fold, the difference to the reference instead of the score itself, with p-values
             of the corrected resampled t-test. They are not corrected for the number of models.
-        confidence : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the confidence intervals.
         time_unit : str, default=None
             Unit of time for scores at a horizon, such as "days".
@@ -259,7 +263,7 @@ class ModelComparison:
             reference=self.reference,
             differences=differences,
             test_ratio=self._test_ratio(),
-            confidence=confidence,
+            confidence_level=confidence_level,
             label=label,
             chance=definition.chance,
             limits=limits,
@@ -315,7 +319,8 @@ class ModelComparison:
         for score, rows in self._missing().groupby("score", sort=False):
             if "@" in score and self._table(score).isna().all(axis=None):
                 # the caller of the function that makes the comparison, which scikit-learn's validation wraps
-                warnings.warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.", stacklevel=5)
+                reason = rows["reason"].iloc[0].rstrip(".")
+                warnings.warn(f"The score {score!r} exists in no fold: {reason}.", stacklevel=5)
 
     def _succeeded(self, model):
         """Yield (fold, test patients, prediction) of the fits that did not fail."""
@@ -366,7 +371,7 @@ class ModelComparison:
             return combinations(self.models, 2)
         return ((model, self.reference) for model in self.models if model != self.reference)
 
-    def _compare(self, definition, a, b, confidence, n_bootstrap):
+    def _compare(self, definition, a, b, confidence_level, n_bootstrap):
         """A row of `pairwise`: the values of `PAIR_COLUMNS`."""
         table = self._table(definition.name)[[a, b]].dropna()
         if definition.better == "zero":
@@ -374,15 +379,15 @@ class ModelComparison:
         differences = table[a] - table[b]
         mean, ratio = differences.mean(), self._test_ratio(table.index)
         limits = (0, 1) if definition.better == "zero" else definition.limits  # of calibration absolute values
-        t_low, t_high = mean_interval(differences, ratio, confidence, difference_limits(limits))
+        t_lower, t_upper = mean_interval(differences, ratio, confidence_level, difference_limits(limits))
         draws = self._bootstrap(definition, a, b, table.index, n_bootstrap)
-        boot_low, boot_high = percentile_interval(draws, confidence)
+        boot_lower, boot_upper = percentile_interval(draws, confidence_level)
         gain = mean if definition.better == "higher" else -mean
         better = a if gain > 0 else b
         if gain == 0 or np.isnan(gain):
             better = "neither"
         _, t_p = corrected_resampled_t_test(differences, ratio)
-        return mean, better, len(table), t_low, t_high, t_p, boot_low, boot_high, bootstrap_p_value(draws)
+        return mean, better, len(table), t_lower, t_upper, t_p, boot_lower, boot_upper, bootstrap_p_value(draws)
 
     def _bootstrap(self, definition, a, b, folds, n_bootstrap):
         if not len(folds):

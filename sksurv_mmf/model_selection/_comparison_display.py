@@ -6,8 +6,19 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from ..plotting._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_axes, make_room
+from ..plotting._plotting import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    check_colors,
+    despine,
+    format_p,
+    import_pyplot,
+    make_axes,
+    make_room,
+)
 from ..statistics._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
+from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
 
@@ -28,7 +39,7 @@ class ComparisonDisplay:
     values : DataFrame of shape (n_folds, n_models)
         Score, or difference to the reference, of each model in each fold; NaN where there is none.
     intervals : DataFrame
-        One row per model with columns mean, low, high, and p_value where differences are shown.
+        One row per model with columns mean, lower, upper, and p_value where differences are shown.
     label : str
         Label of the axis.
     reference : str, default=None
@@ -58,8 +69,8 @@ class ComparisonDisplay:
     >>> scores = pd.DataFrame(values).rename_axis("fold").melt(var_name="model", ignore_index=False).reset_index()
     >>> display = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, test_ratio=0.5)
     >>> display.intervals.round(2)
-            mean   low  high  p_value
-    forest -0.04 -0.16  0.08     0.28
+            mean  lower  upper  p_value
+    forest -0.04  -0.16   0.08     0.28
     >>> plt.close(display.figure_)
     """
 
@@ -72,13 +83,14 @@ class ComparisonDisplay:
         self.chance = chance
 
     @classmethod
+    @renamed_parameters(confidence="confidence_level")
     @validate_params(
         {
             "scores": [pd.DataFrame],
             "score": [str, None],
             "reference": [str, None],
             "test_ratio": [Interval(Real, 0, None, closed="left")],
-            "confidence": [Interval(Real, 0, 1, closed="neither")],
+            "confidence_level": [Interval(Real, 0, 1, closed="neither")],
             "limits": [tuple, list, None],
         },
         prefer_skip_nested_validation=True,
@@ -91,7 +103,7 @@ class ComparisonDisplay:
         reference=None,
         differences=False,
         test_ratio=0.25,
-        confidence=0.95,
+        confidence_level=0.95,
         label=None,
         chance=None,
         limits=None,
@@ -111,7 +123,7 @@ class ComparisonDisplay:
             Whether to draw differences to the reference, in the folds that both models have.
         test_ratio : float, default=0.25
             Number of test patients per training patient, for the interval: 0.25 with five folds, 1/9 with ten.
-        confidence : float, default=0.95
+        confidence_level : float, default=0.95
             Level of the intervals.
         label : str, default=None
             Name of the score for the axis. None takes the name in the table.
@@ -147,10 +159,10 @@ class ComparisonDisplay:
         if values.isna().all(axis=None):
             both = f" beside one of the reference {reference!r}" if differences else ""
             reasons = [reason for reason in scores.get("reason", []) if reason]
-            why = f": {reasons[0]}" if reasons else ""
+            why = f": {reasons[0].rstrip('.')}" if reasons else ""
             raise ValueError(f"There is nothing to draw: no model has a value{both} in any fold{why}.")
         intervals = pd.DataFrame(
-            {name: _interval(one, test_ratio, confidence, limits, differences) for name, one in values.items()}
+            {name: _interval(one, test_ratio, confidence_level, limits, differences) for name, one in values.items()}
         ).T
         return cls(
             values,
@@ -161,14 +173,15 @@ class ComparisonDisplay:
             chance=0 if differences else chance,
         ).plot(ax=ax)
 
-    def plot(self, ax=None, *, colors=None):
+    @renamed_parameters(colors="color")
+    def plot(self, ax=None, *, color=None):
         """Draw the picture.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
-        colors : tuple of two matplotlib colors, default=None
+        color : tuple of two matplotlib colors, default=None
             Colour of the models and of the reference. None uses blue and vermillion.
 
         Returns
@@ -179,7 +192,7 @@ class ComparisonDisplay:
         n_folds, n_models = self.values.shape
         self.ax_ = ax = make_axes(ax, (3.5, 0.8 + 0.32 * n_models))
         self.figure_ = ax.figure
-        plain, marked = (BLUE, VERMILLION) if colors is None else colors
+        plain, marked = check_colors((BLUE, VERMILLION) if color is None else color, 2)
         if self.chance is not None:
             ax.axvline(self.chance, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
         labels = []
@@ -239,10 +252,10 @@ def _check_limits(limits, values):
     return limits
 
 
-def _interval(values, test_ratio, confidence, limits, differences):
+def _interval(values, test_ratio, confidence_level, limits, differences):
     values = values.dropna()
-    low, high = mean_interval(values, test_ratio, confidence, limits)
-    found = {"mean": values.mean(), "low": low, "high": high}
+    lower, upper = mean_interval(values, test_ratio, confidence_level, limits)
+    found = {"mean": values.mean(), "lower": lower, "upper": upper}
     return found | {"p_value": corrected_resampled_t_test(values, test_ratio)[1]} if differences else found
 
 
@@ -253,7 +266,7 @@ def _draw_model(ax, row, values, interval, color):
         return
     dots = np.full(len(values), row + 0.22)  # below the interval, which would hide them
     ax.plot(values, dots, "o", color=color, alpha=0.4, markersize=3.5, markeredgewidth=0)
-    ax.plot([interval["low"], interval["high"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
+    ax.plot([interval["lower"], interval["upper"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
     ax.plot(interval["mean"], row, "D", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
 
 

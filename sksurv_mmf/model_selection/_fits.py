@@ -31,7 +31,7 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
         Where finished fits are kept.
     n_jobs : int or None, default=None
         Number of fits at a time.
-    verbose : bool or int, default=False
+    verbose : bool, default=False
         Whether to show progress.
 
     Returns

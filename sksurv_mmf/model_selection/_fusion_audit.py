@@ -9,7 +9,17 @@ from sklearn.utils import check_random_state
 from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
-from ..plotting._plotting import BLUE, GREY, VERMILLION, despine, format_p, legend_above, make_axes, make_room
+from ..plotting._plotting import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    check_colors,
+    despine,
+    format_p,
+    legend_above,
+    make_axes,
+    make_room,
+)
 from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import (
     bootstrap_p_value,
@@ -19,21 +29,23 @@ from ..statistics._paired_tests import (
     percentile_interval,
     ratio_of_sums,
 )
+from ..utils._old_names import renamed_attribute, renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, shorten
 
 
+@renamed_parameters(confidence="confidence_level")
 @validate_params(
     {
         "fused": [str],
         "singles": ["array-like", None],
-        "confidence": [Interval(Real, 0, 1, closed="neither")],
         "n_bootstrap": [RESAMPLES],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
 )
-def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstrap=2000, random_state=None):
+def fusion_audit(comparison, fused, singles=None, *, confidence_level=0.95, n_bootstrap=2000, random_state=None):
     """Ask whether a fused model is worth its trouble: against the best single modality, on the same folds.
 
     Parameters
@@ -45,7 +57,7 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
         Name of the fused model.
     singles : list of str, default=None
         Names of the models of one modality. None takes all the others.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Level of the intervals.
     n_bootstrap : int, default=2000
         Number of resamples of the patients.
@@ -131,9 +143,9 @@ def fusion_audit(comparison, fused, singles=None, *, confidence=0.95, n_bootstra
         check_random_state(random_state),
     )
     ratio = np.mean([len(test) / len(train) for train, test in folds])
-    tests = _tests(c_index[fused] - c_index[best], ratio, draws, confidence)
+    tests = _tests(c_index[fused] - c_index[best], ratio, draws, confidence_level)
     reranked = _reranked(patients, event, time, folds, risk[fused], risk[best], pairs, gains)
-    return FusionAudit(fused, best, c_index, tests, reranked, confidence=confidence)
+    return FusionAudit(fused, best, c_index, tests, reranked, confidence_level=confidence_level)
 
 
 def _check_models(names, fused, singles):
@@ -167,14 +179,14 @@ def _risk_of(risks, model, fold, patients):
     return chosen.loc[patients].to_numpy(dtype=float)
 
 
-def _tests(gains, ratio, draws, confidence):
+def _tests(gains, ratio, draws, confidence_level):
     """One row per test: gain, interval, p-value, and what is left of the gain at the lower limit."""
     rows = {
         "corrected t-test": (
-            *mean_interval(gains, ratio, confidence, (-1, 1)),
+            *mean_interval(gains, ratio, confidence_level, (-1, 1)),
             corrected_resampled_t_test(gains, ratio)[1],
         ),
-        "bootstrap": (*percentile_interval(draws, confidence), bootstrap_p_value(draws)),
+        "bootstrap": (*percentile_interval(draws, confidence_level), bootstrap_p_value(draws)),
     }
     tests = pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "upper", "p_value"])
     tests.insert(0, "gain", gains.mean())
@@ -224,7 +236,7 @@ class FusionAudit:
         among the test patients of the fold, as a share; 1 is the highest), their difference "change", and "pairs_won":
         of the comparable pairs with this patient the share that the fused model newly orders rightly, less the
         share that it newly orders wrongly.
-    confidence : float, default=0.95
+    confidence_level : float, default=0.95
         Level of the intervals.
 
     Attributes
@@ -248,22 +260,26 @@ class FusionAudit:
     >>> plt.close(audit.figure_)
     """
 
-    def __init__(self, fused, single, c_index, tests, reranked, *, confidence=0.95):
+    @renamed_parameters(confidence="confidence_level")
+    def __init__(self, fused, single, c_index, tests, reranked, *, confidence_level=0.95):
         self.fused = fused
         self.single = single
         self.c_index = c_index
         self.tests = tests
         self.reranked = reranked
-        self.confidence = confidence
+        self.confidence_level = confidence_level
 
-    def plot(self, ax=None, *, colors=(VERMILLION, BLUE)):
+    confidence = renamed_attribute("confidence", "confidence_level")
+
+    @renamed_parameters(colors="color")
+    def plot(self, ax=None, *, color=(VERMILLION, BLUE)):
         """Draw the rank of each patient under both models.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
-        colors : tuple of matplotlib color, default=("#D55E00", "#0072B2")
+        color : tuple of two matplotlib colors, default=("#D55E00", "#0072B2")
             Colours of patients with an event and of censored ones.
 
         Returns
@@ -275,14 +291,13 @@ class FusionAudit:
         self.figure_ = ax.figure
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
         table = self.reranked
-        for event, color, marker, label in zip((True, False), colors, "o|", ("event", "censored")):
+        for event, own, marker, label in zip((True, False), check_colors(color, 2), "o|", ("event", "censored")):
             shown = table[table["event"] == event]
-            ax.plot(
-                shown["rank_single"], shown["rank_fused"], marker, color=color, markersize=4, alpha=0.7, label=label
-            )
+            ax.plot(shown["rank_single"], shown["rank_fused"], marker, color=own, markersize=4, alpha=0.7, label=label)
         test = self.tests.loc["corrected t-test" if len(self.c_index) > 1 else "bootstrap"]
         gain, lower, upper = (f"{test[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("gain", "lower", "upper"))
-        title = f"Gain in C-index {gain}\n({self.confidence:.0%} CI {lower} to {upper}, {format_p(test['p_value'])})"
+        interval = f"{self.confidence_level:.0%} CI {lower} to {upper}"
+        title = f"Gain in C-index {gain}\n({interval}, {format_p(test['p_value'])})"
         ax.set(
             xlim=(0, 1.02),
             ylim=(0, 1.02),

@@ -68,7 +68,7 @@ def selection_leakage(
     random_state : int, RandomState instance or None, default=None
         Seed of the bootstrap. It has no influence on models and folds.
 
-    verbose : bool or int, default=False
+    verbose : bool, default=False
         Whether to show a progress bar.
 
     Returns

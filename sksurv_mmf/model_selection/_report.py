@@ -95,7 +95,7 @@ def _score_section(comparison, score, time_unit):
 def _summary_table(comparison, score):
     table = comparison.summary().loc[score]
     rows = table[["mean", "sd"]].map(_number).rename(columns={"sd": "SD"})
-    rows["95% interval"] = _interval(table, "low", "high")
+    rows["95% interval"] = _interval(table, "lower", "upper")
     rows["folds"] = table["n_folds"].astype(str)
     rows["does not exist"] = table["n_missing"].astype(str)
     rows["failed"] = table["n_failed"].astype(str)
@@ -110,7 +110,7 @@ def _pairwise_table(comparison, score):
     rows["better on average"] = table["better"]
     for test, name in (("t", "resampled t-test"), ("boot", "bootstrap")):
         if table[f"{test}_p"].notna().any():
-            rows[f"95% interval, {name}"] = _interval(table, f"{test}_low", f"{test}_high")
+            rows[f"95% interval, {name}"] = _interval(table, f"{test}_lower", f"{test}_upper")
             rows[f"p, {name}"] = table[f"{test}_p"].map(_p_value)
             rows[f"p (Holm), {name}"] = table[f"{test}_p_holm"].map(_p_value)
     yield "<h3>Differences</h3>"
@@ -157,12 +157,12 @@ def _number(value):
     return "\N{EN DASH}" if np.isnan(value) else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _interval(table, low, high):
-    return [_range(*ends) for ends in zip(table[low], table[high])]
+def _interval(table, lower, upper):
+    return [_range(*ends) for ends in zip(table[lower], table[upper])]
 
 
-def _range(low, high):
-    return "\N{EN DASH}" if np.isnan(high) else f"{_number(low)} to {_number(high)}"
+def _range(lower, upper):
+    return "\N{EN DASH}" if np.isnan(upper) else f"{_number(lower)} to {_number(upper)}"
 
 
 def _p_value(value):

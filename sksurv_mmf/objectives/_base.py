@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from ..utils._old_names import warn_of_old_name
+from ..utils._old_names import renamed_method
 
 
 def check_times_differ(time: np.ndarray) -> None:
@@ -78,6 +78,10 @@ class Objective(BaseEstimator, ABC):
     initial_outputs_ = 0.0
 
     _parameter_constraints = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        renamed_method(cls, "finish", "fit_baseline")
 
     @abstractmethod
     def fit(self, event: np.ndarray, time: np.ndarray) -> "Objective":
@@ -179,30 +183,7 @@ class Objective(BaseEstimator, ABC):
         self : Objective
             The objective, complete.
         """
-        if type(self).finish is Objective.finish:
-            return self
-        warn_of_old_name(f"{type(self).__name__}.finish", "fit_baseline")
-        return self.finish(predict, event, time)
-
-    def finish(self, predict: Callable[[], Tensor], event: np.ndarray, time: np.ndarray) -> "Objective":
-        """Do what `fit_baseline` does, its name from the next release on.
-
-        Parameters
-        ----------
-        predict : callable
-            As of `fit_baseline`.
-        event : ndarray of bool, shape (n_patients,)
-            As of `fit_baseline`.
-        time : ndarray of float, shape (n_patients,)
-            As of `fit_baseline`.
-
-        Returns
-        -------
-        self : Objective
-            The objective, complete.
-        """
-        warn_of_old_name(f"{type(self).__name__}.finish", "fit_baseline")
-        return self.fit_baseline(predict, event, time)
+        return self
 
     @abstractmethod
     def risk(self, outputs: Tensor) -> Tensor:
@@ -233,3 +214,6 @@ class Objective(BaseEstimator, ABC):
         cumulative_hazard : Tensor of shape (n_patients, n_unique_times)
             Its values at `unique_times_`.
         """
+
+
+renamed_method(Objective, "finish", "fit_baseline")

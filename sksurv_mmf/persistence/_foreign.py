@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from ..model_selection._split import RepeatedSurvivalKFold, SurvivalKFold
 from ..preprocessing._modality_transformer import ColumnsOf, name_with_modality
-from ..presets import weigh_alike
+from ..presets import _weigh_alike
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
 from ._archive import read_archive
@@ -36,6 +36,7 @@ KNOWN = {
     "sksurv.svm.naive_survival_svm.NaiveSurvivalSVM",
     "sksurv.svm.survival_svm.FastKernelSurvivalSVM",
     "sksurv.svm.survival_svm.FastSurvivalSVM",
+    "sksurv_mmf.presets.weigh_alike",  # what _weigh_alike was called
 }
 
 SCHEMA = "schema.json"
@@ -44,7 +45,7 @@ SCHEMA = "schema.json"
 def known_types():
     """Names of the types that a file may hold without being trusted by the user."""
     estimators = [one for one in subclasses(BaseEstimator) if is_ours(one)]
-    others = [SurvivalKFold, RepeatedSurvivalKFold, ColumnsOf, name_with_modality, weigh_alike]
+    others = [SurvivalKFold, RepeatedSurvivalKFold, ColumnsOf, name_with_modality, _weigh_alike]
     return KNOWN | {full_name(one) for one in [*estimators, *others]}
 
 
@@ -87,7 +88,9 @@ def load_foreign(data, trusted):
             f"it holds {shorten(unknown)}, which load_model does not know. If you trust the file, pass the class or "
             "function in trusted=[...]"
         )
-    return skops.loads(data, trusted=sorted(allowed))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "presets.weigh_alike", FutureWarning)  # the file cannot help its age
+        return skops.loads(data, trusted=sorted(allowed))
 
 
 def check_members(members):

@@ -30,6 +30,13 @@ def make_axes(ax, figsize):
     return ax
 
 
+def check_colors(color, n_colors):
+    """Refuse fewer colours than things to draw; the name of one would be read as a list of letters."""
+    if isinstance(color, str) or len(color) < n_colors:
+        raise ValueError(f"color must be a list of {n_colors} colors, got {color!r}.")
+    return color
+
+
 @dataclass(frozen=True)
 class Room:
     """Locates axes so that what is written around them stays within the figure and off their neighbours.

@@ -32,25 +32,27 @@ def check_risk(risk, n_patients, name, names=None):
     """
     values = as_real_numbers(risk, name)
     if values.shape != (n_patients,):
-        raise ValueError(f"{name} shape {values.shape} for {n_patients} patients; one risk per patient is needed")
+        raise ValueError(f"{name} shape {values.shape} for {n_patients} patients; one risk per patient is needed.")
     wrong = ~np.isfinite(values)
     if wrong.any():
         who = "" if names is None else f", for example for {names[int(wrong.argmax())]!r}"
-        raise ValueError(f"{name} NaN or infinity for {np.count_nonzero(wrong)} patients{who}")
+        raise ValueError(f"{name} NaN or infinity for {np.count_nonzero(wrong)} patients{who}.")
     return values
 
 
 def as_real_numbers(values, name):
     """An array of floats; masked, complex and other values that would lose something on the way are refused."""
     if np.ma.is_masked(values):
-        raise ValueError(f"{name} masked values, {np.ma.count_masked(values)} of {np.size(values)}; numbers are needed")
+        raise ValueError(
+            f"{name} masked values, {np.ma.count_masked(values)} of {np.size(values)}; numbers are needed."
+        )
     array = np.asarray(values)
     try:
         if array.dtype.kind in "biufO":
             return array.astype(float)
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"{name} {_describe(array)}; real numbers are needed")
+    raise ValueError(f"{name} {_describe(array)}; real numbers are needed.")
 
 
 def _describe(array):
@@ -96,7 +98,7 @@ def curve_values(curves, times):
 
 
 def _name(i, patients=None):
-    return f"the survival function of {f'test patient {i}' if patients is None else f'patient {patients[i]!r}'}"
+    return f"The survival function of {f'test patient {i}' if patients is None else f'patient {patients[i]!r}'}"
 
 
 def _check_curve(curve, times, name):
@@ -104,12 +106,12 @@ def _check_curve(curve, times, name):
     outside = ~((values >= -TOLERANCE) & (values <= 1 + TOLERANCE))
     if outside.any():
         value, time = values[outside][0], format_time(times[outside][0])
-        raise ValueError(f"{name} is {'NaN' if np.isnan(value) else f'{value:g}'} at time {time}, no probability")
+        raise ValueError(f"{name} is {'NaN' if np.isnan(value) else f'{value:g}'} at time {time}, no probability.")
     rises = np.flatnonzero(np.diff(values) > TOLERANCE)
     if len(rises):
         (before, after), (start, end) = values[rises[0] :][:2], times[rises[0] :][:2]
         raise ValueError(
-            f"{name} rises from {before:g} at time {format_time(start)} to {after:g} at time {format_time(end)}"
+            f"{name} rises from {before:g} at time {format_time(start)} to {after:g} at time {format_time(end)}."
         )
 
 
@@ -125,7 +127,7 @@ def _evaluate(curve, times, name):
         except Exception as error:
             raise ValueError(f"{name} cannot be evaluated: {type(error).__name__}: {error}") from error
     if any(np.ndim(value) and np.size(value) != 1 for value in values):
-        raise ValueError(f"{name} has shape {np.shape(values[0])} at one time, where one number is needed")
+        raise ValueError(f"{name} has shape {np.shape(values[0])} at one time, where one number is needed.")
     values = (
         np.ma.concatenate([np.ma.atleast_1d(one).ravel() for one in values]) if isinstance(values, list) else values
     )

@@ -99,14 +99,14 @@ def cox_path(X, event, time, *, l1_ratio, n_alphas, alpha_min_ratio, standardize
     null_deviance = cox_partial_deviance(np.zeros(n_patients), event, time)
     if null_deviance <= 0:
         raise ValueError(
-            "the genes cannot explain these events: at each event time, all patients still at risk have the event; "
-            "check the times in y"
+            "The genes cannot explain these events: at each event time, all patients still at risk have the event. "
+            "Check the times in y."
         )
     # Exact comparison: the standard deviation of a constant column may come out as rounding noise instead of zero.
     at_risk = X[time >= time[event].min()]
     varied = np.flatnonzero((at_risk != at_risk[0]).any(axis=0))
     if not len(varied):
-        raise ValueError(f"all {n_genes} genes are constant among the patients; check that X holds expression values")
+        raise ValueError(f"All {n_genes} genes are constant among the patients. Check that X holds expression values.")
     # The solver ranks patients of the same time as they come; events behind censored patients see most of the risk set.
     order = np.lexsort((event, -time))
     X, event, time = X[np.ix_(order, varied)], event[order], time[order]
@@ -150,7 +150,7 @@ def _fit(X, y, **parameters):
         return CoxnetSurvivalAnalysis(copy_X=False, **parameters).fit(X, y)  # it only centres X, which is centred
     except ArithmeticError as error:
         raise ValueError(
-            "the solver met infinite hazards at small penalties; raise alpha_min_ratio or set standardize=True"
+            "The solver met infinite hazards at small penalties. Raise alpha_min_ratio or set standardize=True."
         ) from error
 
 

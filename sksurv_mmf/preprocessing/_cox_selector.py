@@ -199,8 +199,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         self._validate_params()
         if y is None:
             raise ValueError(
-                "This CoxElasticNetSelector estimator requires y to be passed, but the target y is None; "
-                "pass a structured array of event and time, see sksurv.util.Surv"
+                "This CoxElasticNetSelector estimator requires y to be passed, but the target y is None. "
+                "Pass a structured array of event and time, see sksurv.util.Surv."
             )
         table = X
         X, present = self._check_X(X, reset=True, ensure_min_samples=2, dtype=np.float64)
@@ -208,8 +208,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         event, time = check_array_survival(X, y)
         if not event[present].any():
             raise ValueError(
-                f"no patient who has the genes has an event ({present.sum()} of {len(present)} patients have the "
-                "genes); genes cannot be selected"
+                f"No patient who has the genes has an event ({present.sum()} of {len(present)} patients have the "
+                "genes). Genes cannot be selected."
             )
         splits = self._splits(X, y, event, present)
         X, event, time = X[present], event[present], time[present]
@@ -293,8 +293,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         if infinite.any():
             i, j = np.argwhere(infinite)[0]
             raise ValueError(
-                f"Input X contains infinity: patient {patients[i]!r} has {X[i, j]} for gene {genes[j]!r}; replace it, "
-                "for instance take log(x + 1) rather than log(x)"
+                f"Input X contains infinity: patient {patients[i]!r} has {X[i, j]} for gene {genes[j]!r}. Replace it, "
+                "for instance take log(x + 1) rather than log(x)."
             )
         present = who_has(X)
         half = np.flatnonzero(present & missing.any(axis=1))
@@ -304,10 +304,10 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             raise ValueError(
                 f"Input X contains NaN: patient {patients[half[0]]!r} lacks {len(names)} of {len(genes)} genes "
                 f"({shorten(names)}){others}. Impute them first, for instance with sklearn.impute.SimpleImputer; only "
-                "a patient without any gene is taken to lack the modality"
+                "a patient without any gene is taken to lack the modality."
             )
         if reset and present.sum() < 2:
-            raise ValueError(f"genes are needed of at least 2 patients; {present.sum()} of {len(X)} has any")
+            raise ValueError(f"Genes are needed of at least 2 patients; {present.sum()} of {len(X)} has any.")
         return X, present
 
     def _splits(self, X, y, event, present):
@@ -325,16 +325,17 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
                 splits.append(tuple(_renumber(part, number, k) for part in split))
         if len(splits) < 2:
             raise ValueError(
-                f"cv gave {len(splits)} split(s), at least 2 are needed; a generator can be used only once"
+                f"cv gave {len(splits)} split(s), at least 2 are needed. A generator can be used only once; "
+                "pass a list."
             )
         for k, (train, test) in enumerate(splits):
             if len(np.intersect1d(train, test)):
-                raise ValueError(f"fold {k} of cv leaves out patients that it also trains on")
+                raise ValueError(f"Fold {k} of cv leaves out patients that it also trains on.")
             for part, name in ((train, "training"), (test, "left-out")):
                 if not event[part].any():
                     raise ValueError(
-                        f"fold {k} of cv has no event among its {len(part)} {name} patients; use fewer folds, or "
-                        "an int for folds with the same share of events"
+                        f"Fold {k} of cv has no event among its {len(part)} {name} patients. Use fewer folds, or "
+                        "an int for folds with the same share of events."
                     )
         return splits
 
@@ -352,8 +353,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         n_unfinished = sum(not converged for *_, converged in (whole, *folds))
         if n_unfinished:
             warnings.warn(
-                f"{n_unfinished} of {len(trainings)} paths did not converge at tol={self.tol}; "
-                "raise tol or alpha_min_ratio",
+                f"{n_unfinished} of {len(trainings)} paths did not converge at tol={self.tol}. "
+                "Raise tol or alpha_min_ratio.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -365,25 +366,25 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         allowed = (self.min_features <= n_nonzero) & (n_nonzero <= most)
         if not allowed.any():
             raise ValueError(
-                f"no penalty selects between min_features={self.min_features} and max_features={self.max_features} "
+                f"No penalty selects between min_features={self.min_features} and max_features={self.max_features} "
                 f"genes; on this path the numbers are {shorten(np.unique(n_nonzero).tolist(), 10)}. Widen the limits, "
-                "or raise n_alphas for a finer path"
+                "or raise n_alphas for a finer path."
             )
         return allowed
 
     def _nothing_selected(self, n_allowed, n_at_min, event):
-        found = f"no gene was selected from {len(event)} patients with {event.sum()} events: "
+        found = f"No gene was selected from {len(event)} patients with {event.sum()} events: "
         if not n_allowed.any():
             return found + (
                 f"every model with genes has more than max_features={self.max_features}; raise max_features, or "
-                "n_alphas for a finer path"
+                "n_alphas for a finer path."
             )
         if n_at_min:
-            return found + f"rule='1se' prefers the model without genes; rule='min' would select {n_at_min}"
+            return found + f"rule='1se' prefers the model without genes; rule='min' would select {n_at_min}."
         return found + (
             "the cross-validated deviance is smallest without genes, so they do not predict survival beyond chance. "
             "Try another l1_ratio, choose genes by prior knowledge, leave this modality out, or set min_features=1 for "
-            "the best model that has genes"
+            "the best model that has genes."
         )
 
 
@@ -396,7 +397,7 @@ def _fit_part(X, event, time, rows, fold, settings):
         except ValueError as error:
             if fold < 0:
                 raise
-            raise ValueError(f"fold {fold} of cv cannot be fitted: {error}") from error
+            raise ValueError(f"Fold {fold} of cv cannot be fitted: {error}") from error
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     if fold < 0:
         return alphas, coef, None, converged
@@ -415,8 +416,8 @@ def _stratified_folds(event, n_folds, random_state):
     """Folds that share out events, and then the censored patients, evenly."""
     if event.sum() < n_folds:
         raise ValueError(
-            f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {event.sum()}; "
-            + (f"set cv={event.sum()} or less" if event.sum() > 1 else "genes cannot be selected by cross-validation")
+            f"cv={n_folds} folds need {n_folds} events, one for each to leave out, but there are {event.sum()}. "
+            + (f"Set cv={event.sum()} or less." if event.sum() > 1 else "Genes cannot be selected by cross-validation.")
         )
     return train_and_test(deal(event, n_folds, random_state=random_state), n_folds)
 
@@ -425,6 +426,6 @@ def _renumber(part, number, fold):
     """Row numbers of X as numbers of the patients who have the genes; the others are left out."""
     part = np.asarray(part)
     if part.ndim != 1 or part.dtype.kind not in "iu" or (len(part) and not 0 <= part.min() <= part.max() < len(number)):
-        raise ValueError(f"fold {fold} of cv must hold row numbers of X between 0 and {len(number) - 1}, got {part!r}")
+        raise ValueError(f"Fold {fold} of cv must hold row numbers of X between 0 and {len(number) - 1}, got {part!r}.")
     part = number[part]
     return part[part >= 0]

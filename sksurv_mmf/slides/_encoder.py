@@ -65,7 +65,7 @@ def imagenet_resnet50(weights=None):
             network = timm.create_model("resnet50.tv_in1k", **options)
     except OSError as error:
         raise OSError(
-            f"timm could not get the weights of resnet50.tv_in1k: {error} Without access to the internet, copy the "
+            f"Timm could not get the weights of resnet50.tv_in1k: {error} Without access to the internet, copy the "
             "file here and pass encoder=imagenet_resnet50(weights=...)."
         ) from error
     return ImageNetResNet50(network)

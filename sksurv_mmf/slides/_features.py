@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
 from ..files._writing import check_target, remove_leftovers
 from ..utils._device import resolve_device
+from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
 from ._encoder import MEAN, STD, imagenet_resnet50
@@ -30,6 +32,7 @@ from ._tiling import TILING, find_tiles, level0_side
 _COUNT = Interval(Integral, 1, None, closed="left")
 
 
+@renamed_parameters(workers="n_jobs")
 @validate_params(
     {
         "paths": [str, os.PathLike, Iterable],
@@ -38,10 +41,10 @@ _COUNT = Interval(Integral, 1, None, closed="left")
         "transform": [callable, None],
         "batch_size": [_COUNT],
         "device": [str],
-        "workers": [_COUNT],
+        "n_jobs": [_COUNT, Interval(Integral, None, -1, closed="right"), None],
         "overwrite": ["boolean"],
         "on_error": [StrOptions({"raise", "warn"})],
-        "verbose": ["boolean"],
+        "verbose": ["verbose"],
     }
     | TILING,
     prefer_skip_nested_validation=True,
@@ -60,10 +63,10 @@ def extract_features(
     slide_mpp=None,
     batch_size=32,
     device="auto",
-    workers=4,
+    n_jobs=4,
     overwrite=False,
     on_error="raise",
-    verbose=True,
+    verbose=False,
 ):
     """Tile slides and write the features of their tiles, one file per slide.
 
@@ -100,14 +103,15 @@ def extract_features(
         Number of tiles that the encoder is given at a time. Features do not depend on it, up to rounding.
     device : str, default="auto"
         Where the encoder runs: "auto" is the GPU if there is one, else the CPU.
-    workers : int, default=4
-        Number of threads that read tiles, ahead of the encoder. Features do not depend on it.
+    n_jobs : int, default=4
+        Number of threads that read tiles, ahead of the encoder. None means 1, -1 one per processor. Features do not
+        depend on it.
     overwrite : bool, default=False
         Whether to compute files again that were made with other settings, by other tools, or from another slide of
         the same name. Files made with the same settings from the same slide are skipped all the same.
     on_error : {"raise", "warn"}, default="raise"
         What to do about a slide that cannot be read or has no tissue: stop, or warn and go on with the next one.
-    verbose : bool, default=True
+    verbose : bool, default=False
         Whether to show progress.
 
     Returns
@@ -156,14 +160,10 @@ def extract_features(
     import_openslide()
     import_h5py()
     targets = name_files(paths, Path(out_dir))
+    n_threads = effective_n_jobs(n_jobs)
     encoder = (imagenet_resnet50() if encoder is None else encoder).eval().to(resolve_device(device))
     tiling = {"tile_size": tile_size, "mpp": mpp, "tissue": tissue, "min_tissue": min_tissue, "tissue_mpp": tissue_mpp}
-    settings = tiling | {
-        "tissue": describe(tissue),
-        "slide_mpp": slide_mpp,
-        "encoder": f"{type(encoder).__name__} {fingerprint(encoder)}",
-        "transform": describe(transform),
-    }
+    settings = describe_settings(tiling, slide_mpp, encoder, transform)
     finished = [path for source, path in targets.items() if is_finished(path, settings, source, overwrite)]
     os.makedirs(out_dir, exist_ok=True)
     remove_leftovers(out_dir)
@@ -173,11 +173,11 @@ def extract_features(
     with tqdm(left.items(), "slides", len(targets), unit="slide", initial=len(finished), disable=not verbose) as slides:
         for source, path in slides:
             try:
-                with Slide(source, slide_mpp) as slide, reading_threads(workers) as pool:
+                with Slide(source, slide_mpp) as slide, reading_threads(n_threads) as pool:
                     identity = describe_source(source)
                     coords, side = find_tiles(slide, **tiling), level0_side(slide, tile_size, mpp)
                     read = partial(read_tile, slide, side, tile_size, transform)
-                    tiles = read_ahead(pool, read, coords, batch_size + workers)
+                    tiles = read_ahead(pool, read, coords, batch_size + n_threads)
                     attributes = tile_attributes(slide, side, tile_size, mpp)
                     with tqdm(tiles, source.stem, len(coords), leave=False, unit="tile", disable=not verbose) as bar:
                         features = encode(bar, encoder, batch_size, resolve_device(device))
@@ -189,6 +189,16 @@ def extract_features(
                     raise
                 warnings.warn(message, stacklevel=2)
     return summarize(targets, status)
+
+
+def describe_settings(tiling, slide_mpp, encoder, transform):
+    """How files are made, as they keep it."""
+    return tiling | {
+        "tissue": describe(tiling["tissue"]),
+        "slide_mpp": slide_mpp,
+        "encoder": f"{type(encoder).__name__} {fingerprint(encoder)}",
+        "transform": describe(transform),
+    }
 
 
 def name_files(paths, out_dir):

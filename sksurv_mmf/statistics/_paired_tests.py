@@ -33,7 +33,7 @@ def corrected_standard_error(values, test_ratio):
     return float(np.sqrt((1 / len(values) + test_ratio) * values.var(ddof=1)))
 
 
-def mean_interval(values, test_ratio, confidence=0.95, limits=(-np.inf, np.inf)):
+def mean_interval(values, test_ratio, confidence_level=0.95, limits=(-np.inf, np.inf)):
     """Confidence interval of a mean over folds, from the corrected standard error and Student's t.
 
     It ends at `limits`, between which the values must lie: what lies beyond cannot be the mean, so that an interval
@@ -42,9 +42,9 @@ def mean_interval(values, test_ratio, confidence=0.95, limits=(-np.inf, np.inf))
     error = corrected_standard_error(values, test_ratio)
     if np.isnan(error):
         return np.nan, np.nan
-    margin = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error
-    low, high = np.clip([np.mean(values) - margin, np.mean(values) + margin], *limits)
-    return float(low), float(high)
+    margin = stats.t.ppf((1 + confidence_level) / 2, len(values) - 1) * error
+    lower, upper = np.clip([np.mean(values) - margin, np.mean(values) + margin], *limits)
+    return float(lower), float(upper)
 
 
 def difference_limits(limits):
@@ -144,13 +144,13 @@ def paired_bootstrap(patients, differences, n_bootstrap, random_state):
     return divide_or_nan(total, n_folds)
 
 
-def percentile_interval(draws, confidence=0.95):
+def percentile_interval(draws, confidence_level=0.95):
     """Confidence interval from the percentiles of bootstrap draws, those that exist."""
     draws = draws[~np.isnan(draws)]
     if not len(draws):
         return np.nan, np.nan
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    lower, upper = np.quantile(draws, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
+    return float(lower), float(upper)
 
 
 def bootstrap_p_value(draws):

@@ -72,7 +72,7 @@ def has_lost_patience(callback):
 def warn_unsaved(text):
     """Where a checkpoint says what it does: warn of a file that it could not write, which skorch passes over."""
     if text.startswith("Unable to save"):
-        warnings.warn(f"Checkpoint: {text}", stacklevel=2)
+        warnings.warn(f"Checkpoint: {text.rstrip('.')}.", stacklevel=2)
 
 
 class SurvivalNet(NeuralNet):

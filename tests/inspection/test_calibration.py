@@ -42,7 +42,7 @@ def calibrated():
 
 def test_true_probabilities_lie_on_the_diagonal(calibrated):
     y, probability = calibrated
-    table = CalibrationDisplay.from_predictions(y, probability, time=1, n_groups=8, conf_level=0.999).table
+    table = CalibrationDisplay.from_predictions(y, probability, time=1, n_groups=8, confidence_level=0.999).table
     assert ((table["lower"] < table["predicted"]) & (table["predicted"] < table["upper"])).all()
     assert table["predicted"].is_monotonic_increasing
     assert table["n_patients"].tolist() == [500] * 8

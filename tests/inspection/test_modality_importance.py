@@ -127,7 +127,8 @@ def test_bootstrap_intervals_hold_the_drop_and_widen_with_confidence(lacking):
     X, y = lacking.X, lacking.y
     model = KnownRisk().fit(X, y)
     tables = [
-        modality_importance(model, X, y, cv="prefit", confidence=level, random_state=0).table for level in (0.5, 0.99)
+        modality_importance(model, X, y, cv="prefit", confidence_level=level, random_state=0).table
+        for level in (0.5, 0.99)
     ]
     for table in tables:
         assert (table["lower"] < table["drop"]).all()

@@ -25,19 +25,19 @@ def cohort():
 @pytest.mark.parametrize("n_groups", [2, 3, 5])
 def test_curves_and_p_value_are_those_of_scikit_survival(cohort, n_groups):
     y, risk = cohort
-    display = RiskGroupDisplay.from_predictions(y, risk, n_groups=n_groups, conf_level=0.9)
+    display = RiskGroupDisplay.from_predictions(y, risk, n_groups=n_groups, confidence_level=0.9)
 
     rank = risk.argsort().argsort()
     group = rank // (60 // n_groups)
     for g in range(n_groups):
         in_group = group == g
-        times, survival, confidence = kaplan_meier_estimator(
+        times, survival, limits = kaplan_meier_estimator(
             y["event"][in_group], y["time"][in_group], conf_level=0.9, conf_type="log-log"
         )
         drawn = display.lines_[g].get_xydata()
         np.testing.assert_array_equal(drawn[0], [0, 1])
         np.testing.assert_array_equal(drawn[1:], np.column_stack([times, survival]))
-        np.testing.assert_array_equal(display.groups[g].confidence, confidence)
+        np.testing.assert_array_equal([display.groups[g].lower, display.groups[g].upper], limits)
     assert display.p_value == compare_survival(y, group)[1]
 
 
@@ -55,7 +55,7 @@ def test_curves_bands_and_p_value_are_those_of_r(reference, sample):
         np.testing.assert_array_equal(found.step_times, steps[:, 0])
         np.testing.assert_allclose(found.survival, steps[:, 4], rtol=1e-12)
         known = (steps[:, 4] > 0) & (steps[:, 4] < 1)  # at 0 and 1, R has no limits or other ones
-        np.testing.assert_allclose(found.confidence.T[known], limits[known], rtol=1e-10)
+        np.testing.assert_allclose(np.column_stack([found.lower, found.upper])[known], limits[known], rtol=1e-10)
         np.testing.assert_array_equal(found.at_risk(steps[:, 0]), steps[:, 1])
 
 

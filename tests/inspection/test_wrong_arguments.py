@@ -224,7 +224,7 @@ def test_an_audit_of_no_comparison(comparison):
         ({"reference": {}}, "'reference' parameter"),
         ({"test_ratio": -1}, "'test_ratio' parameter"),
         ({"test_ratio": "1:4"}, "'test_ratio' parameter"),
-        ({"confidence": 95}, "'confidence' parameter"),
+        ({"confidence_level": 95}, "'confidence_level' parameter"),
         ({"limits": (1, 0)}, r"limits must be two numbers, the lower one first, got \(1, 0\)"),
         ({"limits": ["a", "b"]}, "limits must be two numbers"),
         ({"limits": 1}, "'limits' parameter"),

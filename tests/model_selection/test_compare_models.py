@@ -149,7 +149,7 @@ def test_pairwise_is_the_corrected_test_of_the_fold_differences(cox):
     differences = table["cox"] - table["noise"]
     assert row["difference"] == pytest.approx(differences.mean(), rel=1e-12)
     assert row["t_p"] == pytest.approx(corrected_resampled_t_test(differences, 1 / 3)[1], rel=1e-12)
-    assert (row["t_low"] + row["t_high"]) / 2 == pytest.approx(row["difference"], rel=1e-12)
+    assert (row["t_lower"] + row["t_upper"]) / 2 == pytest.approx(row["difference"], rel=1e-12)
 
 
 def test_a_better_model_is_found_and_named(cox):
@@ -158,7 +158,7 @@ def test_a_better_model_is_found_and_named(cox):
         assert table.index.tolist() == [("cox", "noise"), ("a", "noise")]
         assert table["better"].tolist() == ["cox", "a"]
         assert (table[["t_p", "boot_p"]] < 0.05).all(axis=None)
-        assert (table["boot_low"] > 0).all()
+        assert (table["boot_lower"] > 0).all()
         assert (table["t_p_holm"] >= table["t_p"]).all()
         assert table["boot_p_holm"].max() <= 2 * table["boot_p"].max()
 
@@ -170,12 +170,12 @@ def test_lower_brier_scores_are_better(data):
         row = comparison.pairwise(score, n_bootstrap=500).loc[("good", "dull")]
         assert row["difference"] < 0
         assert row["better"] == "good"
-        assert row["boot_high"] < 0
+        assert row["boot_upper"] < 0
     calibration = comparison.scores[comparison.scores["score"] == "calibration@60"]
     absolute = calibration.pivot(index="fold", columns="model", values="value").abs()
     row = comparison.pairwise("calibration@60").loc[("good", "dull")]
     assert row["difference"] == pytest.approx((absolute["good"] - absolute["dull"]).mean(), rel=1e-12)
-    assert row["boot_low"] < row["difference"] < row["boot_high"]
+    assert row["boot_lower"] < row["difference"] < row["boot_upper"]
 
 
 def test_a_model_does_not_differ_from_itself(data):
@@ -183,7 +183,7 @@ def test_a_model_does_not_differ_from_itself(data):
     comparison = compare_models(models, *data, 4, horizons=60)
     for score in comparison.scores["score"].unique():
         row = comparison.pairwise(score, n_bootstrap=50).loc[("one", "two")]
-        assert row[["difference", "boot_low", "boot_high"]].tolist() == [0, 0, 0]
+        assert row[["difference", "boot_lower", "boot_upper"]].tolist() == [0, 0, 0]
         assert row[["t_p", "boot_p", "t_p_holm", "boot_p_holm"]].tolist() == [1, 1, 1, 1]
         assert row["better"] == "neither"
 
@@ -214,7 +214,7 @@ def test_a_failing_model_is_reported_and_stops_nobody(data):
     errors = comparison.fits[comparison.fits["error"] != ""].groupby("model")["error"].agg(list)
     assert errors["moody"] == ["RuntimeError: a bad day"] * 3
     assert errors["nan"] == [
-        f"ValueError: predict returned NaN or infinity for 1 patients, for example for {patient!r}"
+        f"ValueError: predict returned NaN or infinity for 1 patients, for example for {patient!r}."
         for patient in data[0].index[[test[1] for _, test in comparison.folds]]
     ]
     summary = comparison.summary().loc["harrell"]
@@ -324,7 +324,7 @@ def test_the_bootstrap_is_seeded(data):
         compare_models(models, *data, 4, scoring="harrell", random_state=s).pairwise(n_bootstrap=99) for s in (0, 0, 1)
     ]
     pd.testing.assert_frame_equal(draws[0], draws[1])
-    assert draws[0]["boot_low"].item() != draws[2]["boot_low"].item()
+    assert draws[0]["boot_lower"].item() != draws[2]["boot_lower"].item()
 
 
 def test_an_array_is_numbered(data):
@@ -364,11 +364,11 @@ def test_the_picture_shows_the_summary(cox):
 
     display = cox.plot("uno")
     np.testing.assert_allclose(display.intervals["mean"], cox.summary().loc["uno", "mean"].loc[["cox", "a", "noise"]])
-    np.testing.assert_allclose(display.intervals["high"], cox.summary().loc["uno", "high"].loc[["cox", "a", "noise"]])
+    np.testing.assert_allclose(display.intervals["upper"], cox.summary().loc["uno", "upper"].loc[["cox", "a", "noise"]])
     differences = cox.plot("uno", differences=True)
     pairs = cox.pairwise("uno", n_bootstrap=5)
     np.testing.assert_allclose(differences.intervals["p_value"], pairs["t_p"])
-    np.testing.assert_allclose(differences.intervals["low"], pairs["t_low"])
+    np.testing.assert_allclose(differences.intervals["lower"], pairs["t_lower"])
     plt.close("all")
 
 
@@ -438,7 +438,7 @@ def test_unusable_patients_are_named(data):
     nobody[nobody.dtype.names[0]] = False
     with pytest.raises(ValueError, match="None of the 80 patients has an event"):
         compare_models({"a": A}, X, nobody)
-    for wrong in [{"confidence": 95}, {"n_bootstrap": 0}]:
+    for wrong in [{"confidence_level": 95}, {"n_bootstrap": 0}]:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             comparison.pairwise(**wrong)
 

@@ -19,7 +19,9 @@ def labels(ax):
 
 
 def test_dots_are_folds_and_the_bar_is_the_corrected_interval(scores):
-    display = ComparisonDisplay.from_predictions(scores, test_ratio=1 / 3, confidence=0.9, label="Harrell's C-index")
+    display = ComparisonDisplay.from_predictions(
+        scores, test_ratio=1 / 3, confidence_level=0.9, label="Harrell's C-index"
+    )
     values = scores["value"].to_numpy()[:4]
     dots, bar, diamond = display.ax_.lines[:3]
     assert dots.get_xdata().tolist() == values.tolist()

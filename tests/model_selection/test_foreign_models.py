@@ -69,14 +69,14 @@ def test_intervals_stay_within_the_scores(patients):
     comparison = compare_models(models, X, y, folds, scoring=["harrell", "uno"], random_state=0)
     assert set(comparison.scores["value"]) == {0.0, 1.0}
     summary = comparison.summary()
-    assert (summary["low"] == 0).all()
-    assert (summary["high"] == 1).all()
+    assert (summary["lower"] == 0).all()
+    assert (summary["upper"] == 1).all()
     (row,) = comparison.pairwise("harrell").to_dict("records")
-    assert (row["t_low"], row["t_high"]) == (-1, 1)
+    assert (row["t_lower"], row["t_upper"]) == (-1, 1)
     display = comparison.plot("harrell")
-    assert display.intervals[["low", "high"]].to_numpy().tolist() == [[0, 1], [0, 1]]
+    assert display.intervals[["lower", "upper"]].to_numpy().tolist() == [[0, 1], [0, 1]]
     display = ComparisonDisplay.from_predictions(comparison.scores, score="uno", reference="mixed", differences=True)
-    assert display.intervals[["low", "high"]].to_numpy().tolist() == [[-1, 1]]
+    assert display.intervals[["lower", "upper"]].to_numpy().tolist() == [[-1, 1]]
     audit = fusion_audit(comparison, "mixed", random_state=0)
     assert audit.tests["lower"].min() >= -1
     assert audit.tests["upper"].max() <= 1
@@ -86,18 +86,18 @@ def test_a_brier_score_and_calibration_have_their_own_limits(patients):
     comparison = compare(
         {"oracle": Oracle(step)}, patients, scoring=["ibs", "brier", "calibration"], horizons=[2.0, 4.0]
     )
-    summary = comparison.summary(confidence=0.999999)
-    assert (summary.loc[["ibs", "brier@2", "brier@4"], "low"] == 0).all()
-    assert (summary.loc[["calibration@2", "calibration@4"], "low"] == -1).all()
-    assert (summary.loc[["calibration@2", "calibration@4"], "high"] == 1).all()
+    summary = comparison.summary(confidence_level=0.999999)
+    assert (summary.loc[["ibs", "brier@2", "brier@4"], "lower"] == 0).all()
+    assert (summary.loc[["calibration@2", "calibration@4"], "lower"] == -1).all()
+    assert (summary.loc[["calibration@2", "calibration@4"], "upper"] == 1).all()
 
 
 def test_limits_of_given_scores():
     scores = pd.DataFrame({"model": ["a"] * 3, "fold": range(3), "value": [1.0, 0.99, 0.7]})
-    assert ComparisonDisplay.from_predictions(scores).intervals.loc["a", "high"] == 1
+    assert ComparisonDisplay.from_predictions(scores).intervals.loc["a", "upper"] == 1
     errors = scores.assign(value=[5.0, 7.0, 1.0])
-    assert ComparisonDisplay.from_predictions(errors).intervals.loc["a", "low"] < 0
-    assert ComparisonDisplay.from_predictions(errors, limits=(0, np.inf)).intervals.loc["a", "low"] == 0
+    assert ComparisonDisplay.from_predictions(errors).intervals.loc["a", "lower"] < 0
+    assert ComparisonDisplay.from_predictions(errors, limits=(0, np.inf)).intervals.loc["a", "lower"] == 0
     with pytest.raises(ValueError, match=r"limits=\(0, 1\), but 2 values lie beyond, for example 5"):
         ComparisonDisplay.from_predictions(errors, limits=(0, 1))
 

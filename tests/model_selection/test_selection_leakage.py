@@ -41,7 +41,7 @@ def test_noise_that_was_selected_on_all_patients_predicts_them(noise):
     row = leak.pairwise().loc[("selection beforehand", "selection inside folds")]
     assert row["better"] == "selection beforehand"
     assert row["t_p"] < 0.001
-    assert row["boot_low"] > 0.1
+    assert row["boot_lower"] > 0.1
 
 
 def test_the_selector_of_this_package_leaks_too_if_it_is_misused(noise):

@@ -255,7 +255,7 @@ class TestSelection:
     def test_unfinished_paths_are_reported(self, monkeypatch):
         monkeypatch.setattr(_cox_path, "_MAX_ITER", 5)
         X, y = simulate()
-        with pytest.warns(ConvergenceWarning, match="5 of 5 paths did not converge at tol=1e-07; raise tol"):
+        with pytest.warns(ConvergenceWarning, match="5 of 5 paths did not converge at tol=1e-07. Raise tol"):
             selector().fit(X, y)
 
 
@@ -325,7 +325,7 @@ class TestPatientsWithoutGenes:
     def test_nobody_who_has_genes_has_an_event(self, gaps):
         X, y, _ = gaps
         X[y["event"]] = np.nan
-        with pytest.raises(ValueError, match="no patient who has the genes has an event"):
+        with pytest.raises(ValueError, match="No patient who has the genes has an event"):
             selector().fit(X, y)
 
 
@@ -365,43 +365,43 @@ class TestRefusals:
             selector().fit(simulate()[0], None)
 
     def test_no_gene_varies(self):
-        self.check("all 12 genes are constant", X=np.ones((80, 12)))
+        self.check("All 12 genes are constant", X=np.ones((80, 12)))
 
     def test_genes_without_signal(self):
         self.check(
-            "no gene was selected from 80 patients.*min_features=1", X=np.random.default_rng(3).normal(size=(80, 5))
+            "No gene was selected from 80 patients.*min_features=1", X=np.random.default_rng(3).normal(size=(80, 5))
         )
 
     def test_everybody_at_risk_has_the_event(self):
         y = Surv.from_arrays(np.ones(80, dtype=bool), np.ones(80))
-        self.check("at each event time, all patients still at risk have the event; check the times in y", y=y)
+        self.check("at each event time, all patients still at risk have the event. Check the times in y", y=y)
 
     def test_fewer_events_than_folds(self):
         _, y = simulate()
         y["event"] = np.arange(80) < 3
-        self.check("cv=4 folds need 4 events.* there are 3; set cv=3 or less", y=y)
+        self.check("cv=4 folds need 4 events.* there are 3. Set cv=3 or less", y=y)
         y["event"] = np.arange(80) < 1
-        self.check("there are 1; genes cannot be selected by cross-validation", y=y)
+        self.check("there are 1. Genes cannot be selected by cross-validation", y=y)
 
     def test_fold_without_events(self):
         _, y = simulate()
         y["event"] = np.arange(80) < 40
-        self.check("fold 0 of cv has no event among its 40 training patients; use fewer folds", y=y, cv=KFold(2))
-        self.check("fold 2 of cv has no event among its 20 left-out patients; use fewer folds", y=y, cv=KFold(4))
+        self.check("Fold 0 of cv has no event among its 40 training patients. Use fewer folds", y=y, cv=KFold(2))
+        self.check("Fold 2 of cv has no event among its 20 left-out patients. Use fewer folds", y=y, cv=KFold(4))
 
     def test_fold_that_cannot_be_fitted_is_named(self):
         X, _ = simulate()
         X[:40] = 0
-        self.check("fold 1 of cv cannot be fitted: all 12 genes are constant", X=X, cv=KFold(2))
+        self.check("Fold 1 of cv cannot be fitted: All 12 genes are constant", X=X, cv=KFold(2))
 
     def test_folds_that_make_no_sense(self):
-        self.check("fold 0 of cv leaves out patients that it also trains on", cv=[(range(60), range(50, 80))] * 2)
+        self.check("Fold 0 of cv leaves out patients that it also trains on", cv=[(range(60), range(50, 80))] * 2)
         self.check(
-            "fold 1 of cv must hold row numbers of X between 0 and 79", cv=[(range(60), range(60, 80)), ([80], [0])]
+            "Fold 1 of cv must hold row numbers of X between 0 and 79", cv=[(range(60), range(60, 80)), ([80], [0])]
         )
-        self.check("fold 0 of cv must hold row numbers", cv=[(np.ones(80, dtype=bool), [0])])
+        self.check("Fold 0 of cv must hold row numbers", cv=[(np.ones(80, dtype=bool), [0])])
         self.check(r"cv gave 1 split\(s\), at least 2", cv=[(range(60), range(60, 80))])
-        self.check(r"cv gave 0 split\(s\).*generator", cv=iter([]))
+        self.check(r"cv gave 0 split\(s\).*A generator", cv=iter([]))
 
     def test_limits_that_no_penalty_meets(self):
         self.check("between min_features=13 and max_features=None genes.*Widen", min_features=13)

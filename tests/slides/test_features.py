@@ -91,12 +91,12 @@ def test_the_file_is_what_readers_of_clam_and_trident_expect(make_slide, noise, 
         }
 
 
-def test_features_depend_neither_on_workers_nor_on_the_batch_size(make_slide, noise, extract):
+def test_features_depend_neither_on_threads_nor_on_the_batch_size(make_slide, noise, extract):
     path = make_slide(noise)
     reference, coords = read(extract(path)["path"].item())
     assert len(coords) == 20
-    for batch_size, workers in [(32, 1), (1, 3), (7, 2)]:
-        files = extract(path, batch_size=batch_size, workers=workers, mpp=0.5000001, overwrite=True)
+    for batch_size, n_jobs in [(32, 1), (1, 3), (7, -1), (9, None)]:
+        files = extract(path, batch_size=batch_size, n_jobs=n_jobs, mpp=0.5000001, overwrite=True)
         features, same_coords = read(files["path"].item())
         np.testing.assert_array_equal(same_coords, coords)
         np.testing.assert_allclose(features, reference, rtol=1e-5, atol=1e-6)
