@@ -10,13 +10,14 @@ from joblib import Memory
 from ..outcome._align import align_outcome
 from ..outcome._leak import warn_of_leak
 from ..outcome._outcome import Outcome, check_teaches
+from ..predictions._ask import will_predict
 from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
 from ._comparison import ModelComparison
 from ._fits import fit_all
-from ._split import SurvivalKFold
+from ._folds import check_folds
 from ._survival_scores import choose_scores
 
 RUN_CONSTRAINTS = {
@@ -56,7 +57,9 @@ def compare_models(
     ----------
     models : dict of estimator or list of (str, estimator)
         Models by name. Any estimator with scikit-survival's conventions: of this package, of scikit-survival, a
-        Pipeline or a GridSearchCV. A clone is fitted in every fold; its `random_state` remains the estimator's own.
+        Pipeline or a GridSearchCV, in any depth. A clone is fitted in every fold; its `random_state` remains the
+        estimator's own. Of a model that predicts times, such as :class:`~sksurv.linear_model.IPCRidge`, the risk is
+        minus the time.
 
     X : DataFrame or array-like of shape (n_patients, n_columns)
         One row per patient. The index of a DataFrame names the patients and must not repeat any.
@@ -193,7 +196,7 @@ def check_models(models):
             raise ValueError(f"The name of a model must be a string that is not empty, got {name!r}.")
         if isinstance(model, type):
             raise ValueError(f"models[{name!r}] is a class; make an estimator of it: {model.__name__}().")
-        if not hasattr(model, "fit") or not (hasattr(model, "predict") or hasattr(model, "estimator")):
+        if not hasattr(model, "fit") or not will_predict(model):
             raise ValueError(f"models[{name!r}] must be a survival estimator with fit and predict, got {model!r}.")
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -228,37 +231,3 @@ def check_scores(scoring, horizons):
     if wrong:
         raise ValueError(f"horizons must be positive times, got {wrong}.")
     return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
-
-
-def _as_pair(fold):
-    if not isinstance(fold, tuple | list | np.ndarray):
-        raise ValueError(f"cv must give pairs (train, test) of positions, got {fold!r}.")
-    return tuple(map(np.asarray, fold))
-
-
-def check_folds(cv, X, y):
-    """The folds as a list of positions (train, test)."""
-    if isinstance(cv, Integral):
-        cv = SurvivalKFold(int(cv))
-    folds = [_as_pair(fold) for fold in (cv.split(X, y) if hasattr(cv, "split") else cv)]
-    if not folds:
-        raise ValueError("cv gave no fold; a generator can be used only once, so pass a list.")
-    for number, fold in enumerate(folds):
-        if len(fold) != 2:
-            raise ValueError(f"Fold {number} of cv must be a pair (train, test), got {len(fold)} parts.")
-        for part, name in zip(fold, ("training", "test")):
-            if part.ndim != 1 or part.dtype.kind not in "iu" or not len(part):
-                raise ValueError(
-                    f"Fold {number} of cv must name {name} patients by their positions in X, got {part!r}."
-                )
-            if part.min() < 0 or part.max() >= len(y) or len(np.unique(part)) < len(part):
-                raise ValueError(
-                    f"Fold {number} of cv must name {name} patients by positions from 0 to {len(y) - 1}, none twice; "
-                    f"got {part!r}."
-                )
-        both = np.intersect1d(*fold)
-        if len(both):
-            raise ValueError(
-                f"Fold {number} of cv tests {len(both)} patients that it also trains on, at positions {shorten(both)}."
-            )
-    return folds
