@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sksurv.ensemble import RandomSurvivalForest
+from sksurv.functions import StepFunction
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis, IPCRidge
 from sksurv.metrics import as_concordance_index_ipcw_scorer
 from sksurv.svm import FastSurvivalSVM
@@ -65,7 +67,7 @@ def search_of_nothing(model):
 
 MODELS = {
     "network": NETWORK,
-    "late fusion": LateFusionSurvivalAnalysis([("rna", COXNET)], cv=2),
+    "late fusion": LateFusionSurvivalAnalysis([("all", COXNET, make_column_selector())], cv=2),
     "forest": RandomSurvivalForest(20, random_state=0),
     "ranking SVM": FastSurvivalSVM(random_state=0),
     "regressing SVM": FastSurvivalSVM(rank_ratio=0.5, fit_intercept=True, random_state=0),
@@ -138,10 +140,13 @@ def test_comparison_and_audit_count_as_scikit_learn_does(cohort, genes, scores, 
         assert (table.loc["ibs", "value"] < 0.25).all()  # what a curve that is 1/2 everywhere has
 
 
-def test_modality_importance_counts_as_scikit_learn_does(cohort, genes, scores, name):
-    table = modality_importance(MODELS[name], genes, cohort.y, cv=FOLDS, n_repeats=2, random_state=0).table
-    assert table.loc["rna", "c_index"] == pytest.approx(scores[name].mean())
+def test_modality_importance_counts_as_scikit_learn_does(cohort, genes, name):
+    X = genes.assign(clinical__shoe=np.random.default_rng(0).normal(size=len(genes)))
+    table = modality_importance(MODELS[name], X, cohort.y, cv=FOLDS, n_repeats=2, random_state=0).table
+    scores = cross_val_score(plain(name), X, cohort.y, cv=FOLDS)
+    assert table.loc["rna", "c_index"] == pytest.approx(scores.mean())
     assert table.loc["rna", "drop"] > 0.1
+    assert abs(table.loc["clinical", "drop"]) < 0.1
 
 
 def test_late_fusion_counts_as_the_model_does(cohort, genes, name):
@@ -182,12 +187,37 @@ def test_curves_and_risks_are_those_of_the_model_within(fitted, name):
     assert np.corrcoef(np.argsort(np.argsort(risk)), survival)[0, 1] < -0.8
 
 
-# What only a network can be asked. Its bags pass no scaler, so that a pipeline begins with something else.
+class Halved(GridSearchCV):
+    """A search with survival functions of its own."""
+
+    def predict_survival_function(self, X):
+        curves = self.best_estimator_.predict_survival_function(X)
+        return [StepFunction(curve.x, curve(curve.x) / 2) for curve in curves]
+
+
+def test_curves_are_those_of_the_outermost_that_has_them_and_of_transformed_patients(cohort, genes):
+    shifted = 2 * genes + 10
+    alone = clone(COXNET).fit(genes, cohort.y)
+    expected = [curve(curve.x) for curve in predict_curves(alone, genes)]
+    double = FunctionTransformer(lambda X: (X - 10) / 2)
+    behind = make_pipeline(double, search_of_nothing(COXNET)).fit(shifted, cohort.y)
+    np.testing.assert_allclose([curve(curve.x) for curve in predict_curves(behind, shifted)], expected, rtol=1e-9)
+    halved = make_pipeline(double, Halved(COXNET, {}, cv=2)).fit(shifted, cohort.y)
+    found = [curve(curve.x) for curve in predict_curves(halved, shifted)]
+    np.testing.assert_allclose(found, np.array(expected) / 2, rtol=1e-9)
+
+
+# What only a network can be asked. It standardises genes, so that twice the genes make the same network.
+def double(X):
+    return X.assign(**{name: 2 * X[name] for name in X.filter(like="rna__")})
+
+
+DOUBLE = FunctionTransformer(double)
 NETWORK_WRAPPERS = {
-    "Pipeline": lambda model: make_pipeline("passthrough", model),
+    "Pipeline": lambda model: make_pipeline(DOUBLE, model),
     "search": search_of_nothing,
-    "search in Pipeline": lambda model: make_pipeline("passthrough", search_of_nothing(model)),
-    "Pipeline in search": lambda model: search_of_nothing(make_pipeline("passthrough", model)),
+    "search in Pipeline": lambda model: make_pipeline(DOUBLE, search_of_nothing(model)),
+    "Pipeline in search": lambda model: search_of_nothing(make_pipeline(DOUBLE, model)),
 }
 
 
