@@ -16,7 +16,7 @@ from .outcome._align import align_outcome
 from .outcome._deal import deal, train_and_test
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
-from .predictions._checks import check_risk
+from .predictions._ask import predict_risk, will_predict
 from .predictions._survival_model import SurvivalModel
 from .utils._frames import who_has
 from .utils._modality_composition import ModalityComposition
@@ -37,8 +37,9 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
     ----------
     modalities : list of tuple
         ``(name, estimator)`` for the columns named ``<name>__<feature>``, or ``(name, estimator, columns)`` with
-        columns as in :class:`~sklearn.compose.ColumnTransformer`. An estimator is any of scikit-survival, or a
-        pipeline that ends in one, or :class:`~sksurv_mmf.FusionSurvivalAnalysis` for a modality of bags.
+        columns as in :class:`~sklearn.compose.ColumnTransformer`. An estimator is any of scikit-survival,
+        whether it predicts risks or times, or a pipeline or search of one, or
+        :class:`~sksurv_mmf.FusionSurvivalAnalysis` for a modality of bags.
     combine : {"rank", "stack"}, default="rank"
         "rank": the mean rank of the patient's risks, over the modalities that the patient has. "stack": a Cox model
         of the ranks, which learns how much each modality is to be trusted.
@@ -148,7 +149,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         UserWarning
             If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
         """
-        self._check_modalities("estimator", "that predict risk scores", lambda part: hasattr(part, "predict"))
+        self._check_modalities("estimator", "that predict risk scores", will_predict)
         self._validate_params()
         self._forget_fit()
         # The outcome is aligned with X as it came, which tells whether its patients have names.
@@ -353,14 +354,7 @@ class RankingModel:
     @classmethod
     def fit(cls, estimator, X, y):
         estimator = clone(estimator).fit(X, y)
-        return cls(estimator, _predict_risk(estimator, X))
+        return cls(estimator, predict_risk(estimator, X))
 
     def rank(self, X):
-        return relative_rank(_predict_risk(self.estimator, X), self.reference)
-
-
-def _predict_risk(estimator, X):
-    """Risk scores, also of scikit-survival's estimators that predict times, such as IPCRidge."""
-    name = f"predict of {type(estimator).__name__} returned"
-    prediction = check_risk(estimator.predict(X), len(X), name, X.index)
-    return prediction if getattr(estimator, "_predict_risk_score", True) else -prediction
+        return relative_rank(predict_risk(self.estimator, X), self.reference)

@@ -9,8 +9,8 @@ from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
+from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
-from ..predictions._models import check_model
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH, format_time
@@ -117,7 +117,7 @@ class CalibrationDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted survival estimator or Pipeline with ``predict_survival_function``.
+            Fitted survival estimator with ``predict_survival_function``, or a Pipeline or search of one.
         X : DataFrame or array-like
             Patients that the estimator was not trained on.
         y : structured array of shape (n_patients,) or DataFrame
@@ -146,13 +146,8 @@ class CalibrationDisplay:
             If a survival function ends before `time`, is no probability or rises, or if nobody in a group is followed
             up that long.
         """
-        check_model(estimator, "predict_survival_function")
-        curves = estimator.predict_survival_function(X)
-        if np.ndim(curves) != 1 or not all(map(callable, curves)):
-            raise ValueError(
-                f"predict_survival_function of {type(estimator).__name__} returned no functions, but shape "
-                f"{np.shape(curves)}. Pass the probabilities at one time to from_predictions."
-            )
+        check_model(estimator, CURVES)
+        curves = predict_curves(estimator, X)
         _, end = common_domain(curves)
         if time > end:
             raise ValueError(

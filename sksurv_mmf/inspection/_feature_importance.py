@@ -6,9 +6,10 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 
-from ..model_selection._folds import CV_OBJECT, on_test_folds, split
+from ..model_selection._folds import CV_OR_PREFIT, look_at_folds, split
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
+from ..predictions._ask import check_frame
 from ..utils._modality_names import without_modality
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH
@@ -17,7 +18,7 @@ from ._integrated_gradients import attribute
 
 @validate_params(
     {
-        "cv": CV_OBJECT,
+        "cv": CV_OR_PREFIT,
         "modality": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "n_steps": [DEPTH],
@@ -34,8 +35,8 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
 
     Parameters
     ----------
-    estimator : FusionSurvivalAnalysis or Pipeline
-        The estimator, or a Pipeline that ends with it. It is cloned and fitted in each fold, transformers included.
+    estimator : FusionSurvivalAnalysis, Pipeline or search
+        The estimator, or a Pipeline or search of it. It is cloned and fitted in each fold, transformers included.
     X : DataFrame of shape (n_patients, n_columns)
         The cohort.
     y : structured array of shape (n_patients,) or DataFrame, default=None
@@ -87,14 +88,15 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     >>> importance.table.columns.tolist()
     ['importance', 'sd', 'direction', 'top_k', 'selected']
     """
-    y = None if y is None else align_outcome(y, X)
+    X = check_frame(X)
+    y = None if y is None and isinstance(cv, str) else align_outcome(y, X)
     folds = split(cv, X, y)
     look = partial(_attribute_fold, modality=modality, n_steps=n_steps)
-    return FeatureImportance(on_test_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)
+    return FeatureImportance(look_at_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)
 
 
-def _attribute_fold(fitted, X, y, modality, n_steps):
-    return attribute(fitted, X, modality, n_steps=n_steps)
+def _attribute_fold(fold, modality, n_steps):
+    return attribute(fold.model, fold.X, modality, n_steps=n_steps)
 
 
 def share(attributions):

@@ -6,10 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
-from ..plotting._plotting import last_step
+from ..predictions._ask import check_model, innermost, unwrap
 from ..predictions._checks import as_real_numbers
 from ..survival import FusionSurvivalAnalysis
 from ..utils._frames import who_has
@@ -37,8 +35,8 @@ def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=
 
     Parameters
     ----------
-    estimator : FusionSurvivalAnalysis or Pipeline
-        Fitted estimator, or a Pipeline that ends with one. Behind a Pipeline, features are those that come out of its
+    estimator : FusionSurvivalAnalysis, Pipeline or search
+        Fitted estimator, or a Pipeline or search of one. Behind a Pipeline, features are those that come out of its
         transformers, for example the selected genes.
     X : DataFrame of shape (n_patients, n_columns)
         Patients.
@@ -104,13 +102,12 @@ def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=
 def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     """Features as the network sees them, and their attributions; frames of one shape."""
     method = import_optional("captum.attr", "explain", "Computing integrated gradients").IntegratedGradients
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    check_model(estimator)
+    last = innermost(estimator)
     if not isinstance(last, FusionSurvivalAnalysis):
-        best = " Pass its best_estimator_ if that is one." if hasattr(last, "best_estimator_") else ""
-        kind = f"the class {last.__name__}" if isinstance(last, type) else type(last).__name__
-        raise TypeError(f"Gradients need a FusionSurvivalAnalysis, or a Pipeline that ends with one, got {kind}.{best}")
-    check_is_fitted(last)
-    model, X = last_step(estimator, X)
+        kind = type(last).__name__
+        raise TypeError(f"Gradients need a FusionSurvivalAnalysis, or a Pipeline or search of one, got {kind}.")
+    model, X = unwrap(estimator, X)
     m, columns = _find_modality(model, modality)
     baseline = _check_baseline(model.net_.module_.encoders[m], baseline, len(columns))
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ..plotting._plotting import PALETTE, check_colors, import_pyplot, last_step, legend_above, make_axes, make_room
+from ..plotting._plotting import PALETTE, check_colors, import_pyplot, legend_above, make_axes, make_room
+from ..predictions._ask import check_model, predict_risk, unwrap
 from ..predictions._checks import as_real_numbers
-from ..predictions._models import check_model
 from ..utils._old_names import renamed_parameters
 
 
@@ -64,8 +64,8 @@ class ModalityAttentionDisplay:
 
         Parameters
         ----------
-        estimator : FusionSurvivalAnalysis or Pipeline
-            Fitted estimator whose fusion weighs modalities, or a Pipeline that ends with one.
+        estimator : FusionSurvivalAnalysis, Pipeline or search
+            Fitted estimator whose fusion weighs modalities, or a Pipeline or search of one.
         X : DataFrame
             Patients.
         ax : matplotlib Axes, default=None
@@ -77,9 +77,8 @@ class ModalityAttentionDisplay:
             The display, drawn.
         """
         check_model(estimator)
-        estimator, X = last_step(estimator, X)
-        check_model(estimator, "modality_attention")
-        return cls.from_predictions(estimator.modality_attention(X), estimator.predict(X), ax=ax)
+        model, X = unwrap(estimator, X, "modality_attention")
+        return cls.from_predictions(model.modality_attention(X), predict_risk(model, X), ax=ax)
 
     @classmethod
     def from_predictions(cls, attention, risk=None, *, ax=None):

@@ -11,10 +11,10 @@ from sksurv.util import check_y_survival
 
 from ..cohort._columns import columns_of
 from ..cohort._join import make_nullable
-from ..model_selection._folds import CV_OBJECT, on_test_folds, split
+from ..model_selection._folds import CV_OR_PREFIT, look_at_folds, split
 from ..outcome._align import align_outcome
 from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
-from ..predictions._models import check_frame, check_lengths
+from ..predictions._ask import check_frame, predict_risk
 from ..statistics._concordance import comparable, concordance, higher
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
 from ..utils._frames import who_has
@@ -27,7 +27,7 @@ from ..utils._validation import RESAMPLES, shorten
 @renamed_parameters(confidence="confidence_level")
 @validate_params(
     {
-        "cv": CV_OBJECT,
+        "cv": CV_OR_PREFIT,
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "n_bootstrap": [RESAMPLES],
@@ -61,7 +61,7 @@ def modality_importance(
     Parameters
     ----------
     estimator : estimator
-        Survival estimator or Pipeline that reads X. It is cloned and fitted in each fold.
+        Survival estimator that reads X, or a Pipeline or search of one. It is cloned and fitted in each fold.
     X : DataFrame of shape (n_patients, n_columns)
         The cohort, with columns named ``<modality>__<feature>``.
     y : structured array of shape (n_patients,) or DataFrame
@@ -144,7 +144,7 @@ def modality_importance(
     blocks = {name: columns_of(X, name) for name in names}
     look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(folds))
-    results = on_test_folds(look, estimator, X, y, folds, seeds=seeds, n_jobs=n_jobs, verbose=verbose)
+    results = look_at_folds(look, estimator, X, y, folds, seeds=seeds, n_jobs=n_jobs, verbose=verbose)
     table = _fold_table(results)
     if len(folds) > 1:
         ratio = np.mean([len(test) / len(train) for train, test in folds])
@@ -186,17 +186,17 @@ class Loss:
         return self.intact - self.without
 
 
-def _look(fitted, X, y, seed, blocks, lose, n_repeats):
+def _look(fold, seed, blocks, lose, n_repeats):
     """The `Loss` of each modality."""
-    check_lengths(X, y)
-    event, time = check_y_survival(y, allow_all_censored=True)
-    rng, risk = np.random.default_rng(seed), fitted.predict(X)
+    X = fold.X
+    event, time = check_y_survival(fold.y, allow_all_censored=True)
+    rng, risk = np.random.default_rng(seed), predict_risk(fold.model, X)
     losses = {}
     for name, columns in blocks.items():
         orders = 0
         for _ in range(n_repeats):
             rows, changed = lose(X, columns, rng)
-            orders = orders + higher(_predict_without(fitted, changed, name))
+            orders = orders + higher(_predict_without(fold.model, changed, name))
         pairs = comparable(event[rows], time[rows])
         if not pairs.any():
             raise ValueError(
@@ -207,14 +207,14 @@ def _look(fitted, X, y, seed, blocks, lose, n_repeats):
     return losses
 
 
-def _predict_without(fitted, X, name):
+def _predict_without(model, X, name):
     if len(X) == 0:
         raise ValueError(
             f"No test patient has another modality than {name!r}, so without it nothing is left to predict from. Use "
             "method='permute'."
         )
     try:
-        return fitted.predict(X)
+        return predict_risk(model, X)
     except ValueError as error:
         raise ValueError(f"The estimator cannot predict without modality {name!r}: {error}") from error
 

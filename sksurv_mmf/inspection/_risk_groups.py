@@ -22,8 +22,8 @@ from ..plotting._plotting import (
     make_axes,
     make_room,
 )
+from ..predictions._ask import check_model, predict_risk
 from ..predictions._checks import as_real_numbers
-from ..predictions._models import check_model
 from ..utils._old_names import renamed_parameters, warn_of_old_name
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
@@ -163,7 +163,8 @@ class RiskGroupDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted survival estimator or Pipeline with ``predict``.
+            Fitted survival estimator, or a Pipeline or search of one. If it predicts times, as
+            :class:`~sksurv.linear_model.IPCRidge` does, the risk is minus the time.
         X : DataFrame or array-like
             Patients that the estimator was not trained on.
         y : structured array of shape (n_patients,) or DataFrame
@@ -189,7 +190,7 @@ class RiskGroupDisplay:
         check_model(estimator)
         return cls.from_predictions(
             align_outcome(y, X),
-            estimator.predict(X),
+            predict_risk(estimator, X),
             n_groups=n_groups,
             thresholds=thresholds,
             confidence_level=confidence_level,

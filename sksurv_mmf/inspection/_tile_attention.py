@@ -9,9 +9,9 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from ..bags._checks import COORD_UNITS
-from ..plotting._plotting import GREY, VERMILLION, despine, import_pyplot, last_step, make_axes
+from ..plotting._plotting import GREY, VERMILLION, despine, import_pyplot, make_axes
+from ..predictions._ask import check_frame, check_hashable, check_model, unwrap
 from ..predictions._checks import as_real_numbers
-from ..predictions._models import check_frame, check_hashable, check_model
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE, level0_side
 from ..utils._sklearn import validate_params
@@ -135,8 +135,8 @@ class TileAttentionDisplay:
 
         Parameters
         ----------
-        estimator : FusionSurvivalAnalysis or Pipeline
-            Fitted estimator, or a Pipeline that ends with one.
+        estimator : FusionSurvivalAnalysis, Pipeline or search
+            Fitted estimator, or a Pipeline or search of one.
         X : DataFrame
             Patients.
         patient : object, default=None
@@ -168,9 +168,8 @@ class TileAttentionDisplay:
             check_hashable("patient", patient)
         if patient is not None and patient not in X.index:
             raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
-        estimator, X = last_step(estimator, X if patient is None else X.loc[[patient]])
-        check_model(estimator, "tile_attention")
-        table = estimator.tile_attention(X, modality)
+        model, X = unwrap(estimator, X if patient is None else X.loc[[patient]], "tile_attention")
+        table = model.tile_attention(X, modality)
         return cls.from_predictions(
             table, patient=patient, slide_name=slide_name, highlight=highlight, coord_unit=coord_unit, ax=ax
         )

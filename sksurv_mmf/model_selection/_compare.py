@@ -10,14 +10,14 @@ from joblib import Memory
 from ..outcome._align import align_outcome
 from ..outcome._leak import warn_of_leak
 from ..outcome._outcome import Outcome, check_teaches
+from ..predictions._ask import will_predict
 from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
-from ._check_folds import check_folds, check_splitter
 from ._comparison import ModelComparison
 from ._fits import fit_all
-from ._split import SurvivalKFold
+from ._folds import make_folds
 from ._survival_scores import choose_scores
 
 RUN_CONSTRAINTS = {
@@ -57,7 +57,9 @@ def compare_models(
     ----------
     models : dict of estimator or list of (str, estimator)
         Models by name. Any estimator with scikit-survival's conventions: of this package, of scikit-survival, a
-        Pipeline or a GridSearchCV. A clone is fitted in every fold; its `random_state` remains the estimator's own.
+        Pipeline or a GridSearchCV, in any depth. A clone is fitted in every fold; its `random_state` remains the
+        estimator's own. Of a model that predicts times, such as :class:`~sksurv.linear_model.IPCRidge`, the risk is
+        minus the time.
 
     X : DataFrame or array-like of shape (n_patients, n_columns)
         One row per patient. The index of a DataFrame names the patients and must not repeat any.
@@ -194,7 +196,7 @@ def check_models(models):
             raise ValueError(f"The name of a model must be a string that is not empty, got {name!r}.")
         if isinstance(model, type):
             raise ValueError(f"models[{name!r}] is a class; make an estimator of it: {model.__name__}().")
-        if not hasattr(model, "fit") or not (hasattr(model, "predict") or hasattr(model, "estimator")):
+        if not hasattr(model, "fit") or not will_predict(model):
             raise ValueError(f"models[{name!r}] must be a survival estimator with fit and predict, got {model!r}.")
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -229,12 +231,3 @@ def check_scores(scoring, horizons):
     if wrong:
         raise ValueError(f"horizons must be positive times, got {wrong}.")
     return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
-
-
-def make_folds(cv, X, y):
-    """The folds as a list of positions (train, test)."""
-    check_splitter(cv)
-    if isinstance(cv, Integral):
-        cv = SurvivalKFold(int(cv))
-    folds = cv.split(X, y) if hasattr(cv, "split") else cv
-    return check_folds(folds, len(y))

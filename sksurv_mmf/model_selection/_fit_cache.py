@@ -20,6 +20,7 @@ from ._survival_scores import FoldPrediction
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY_DO_ANYTHING = stat.S_IRWXG | stat.S_IRWXO
 _FOREIGN, _WRITABLE = "belongs to another user", "may be written to by others"
+_PREDICTIONS = 2  # raised when something else is kept of the same fit, so that no run mixes the two
 _MOVE = "Pass a folder that is yours alone, such as a new one in your home."
 
 
@@ -167,7 +168,7 @@ def keys_of_fits(models, tables, y):
     for name, model in models.items():
         try:
             files = [_contents_of(path) for path in _paths_in(model)]
-            keys[name] = joblib.hash((model, files)), data[id(tables[name])]
+            keys[name] = joblib.hash((model, files, _PREDICTIONS)), data[id(tables[name])]
         except Exception as error:
             raise ValueError(
                 f"Fits of model {name!r} cannot be kept in the cache: {error}. Replace lambdas and local functions by "

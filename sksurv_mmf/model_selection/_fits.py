@@ -1,16 +1,10 @@
 """Fits of several models on the same folds: in parallel, with progress, and kept for the next run."""
 
-import time
-
 import joblib
-import numpy as np
-from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
-from tqdm.auto import tqdm
 
-from ..predictions._checks import check_risk
+from ..predictions._ask import CURVES, has, predict_curves, predict_risk
 from ._fit_cache import FitCache, keys_of_fits, warn_of_trouble
+from ._folds import fit_and_look, run
 from ._survival_scores import FoldPrediction
 
 
@@ -42,44 +36,22 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
     kept = FitCache(cache)
     keys = keys_of_fits(models, tables, y) if kept.is_used else dict.fromkeys(models)
     fits = [(name, fold) for name in models for fold in range(len(folds))]
-    jobs = [delayed(_attempt)(kept, keys[name], models[name], tables[name], y, *folds[fold]) for name, fold in fits]
-    done = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    done = list(tqdm(done, total=len(jobs), desc="comparing models", unit="fit", disable=not verbose))
+    jobs = [(kept, keys[name], models[name], tables[name], y, *folds[fold]) for name, fold in fits]
+    done = run(_attempt, jobs, n_jobs=n_jobs, verbose=verbose, desc="comparing models", unit="fit")
     troubles = {f"{name}, fold {fold}": trouble for (name, fold), (_, trouble) in zip(fits, done) if trouble}
     warn_of_trouble(troubles, kept.folder, len(fits))
     predictions = [prediction for prediction, _ in done]
     return {name: predictions[i * len(folds) : (i + 1) * len(folds)] for i, name in enumerate(models)}
 
 
-def fit_and_predict(model, X, y, train, test):
-    """Fit a clone to the training patients and predict the test patients."""
-    start = time.perf_counter()
-    model = clone(model).fit(_rows(X, train), y[train])
-    seconds = time.perf_counter() - start
-    X_test = _rows(X, test)
-    risk = check_risk(model.predict(X_test), len(test), "predict returned", getattr(X_test, "index", None))
-    return FoldPrediction(risk, survival_functions(model, X_test), seconds)
-
-
-def survival_functions(model, X):
-    """Survival functions of patients, also from searches and pipelines; or the reason why there are none."""
-    if hasattr(model, "predict_survival_function"):
-        try:
-            curves = model.predict_survival_function(X)
-        except Exception as error:  # offered, but not after this fit: the risk is good all the same
-            return f"predict_survival_function failed: {error}"
-        if np.ndim(curves) != 1 or len(curves) != len(X) or not all(map(callable, curves)):
-            return "predict_survival_function did not return one function per patient"
-        return np.array(curves, dtype=object)
-    if hasattr(model, "best_estimator_"):
-        return survival_functions(model.best_estimator_, X)
-    if isinstance(model, Pipeline) and len(model) > 1:
-        return survival_functions(model[-1], model[:-1].transform(X))
-    return "no predict_survival_function"
-
-
-def _rows(X, positions):
-    return X.iloc[positions] if hasattr(X, "iloc") else X[positions]
+def _predict(fold):
+    """What is kept of a fitted model; a model without survival functions may be good for the scores of risks."""
+    risk = predict_risk(fold.model, fold.X)
+    try:
+        curves = predict_curves(fold.model, fold.X)
+    except Exception as error:
+        curves = f"{CURVES} failed: {error}" if has(fold.model, CURVES) else f"no {CURVES}"
+    return FoldPrediction(risk, curves, fold.seconds)
 
 
 def _attempt(kept, key, model, X, y, train, test):
@@ -93,7 +65,7 @@ def _attempt(kept, key, model, X, y, train, test):
     if prediction is not None:
         return prediction, None
     try:
-        prediction = fit_and_predict(model, X, y, train, test)
+        prediction = fit_and_look(_predict, model, X, y, train, test)
     except Exception as error:
         return f"{type(error).__name__}: {error}", None
     return prediction, kept.keep(key, prediction)

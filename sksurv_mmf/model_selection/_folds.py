@@ -1,46 +1,91 @@
-"""Look at a model fold by fold."""
+"""Fit models fold by fold and look at each with the patients that it has not seen."""
 
+import time
+from dataclasses import dataclass
 from itertools import repeat
+from numbers import Integral
 
+import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import check_cv
 from tqdm.auto import tqdm
 
-from ..predictions._models import check_frame, check_lengths, check_model
-from ..utils._frames import as_frame
+from ..predictions._ask import check_model
 from ..utils._sklearn import StrOptions
 from ._check_folds import check_folds, check_splitter
+from ._split import SurvivalKFold
 
-CV_OBJECT = ["cv_object", StrOptions({"prefit"})]
+CV_OR_PREFIT = ["cv_object", StrOptions({"prefit"})]
 """What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """A fitted model and the patients that it has not seen.
+
+    Attributes
+    ----------
+    model : estimator
+        The model, fitted to the training patients.
+    X : DataFrame or ndarray of shape (n_test, n_columns)
+        The test patients.
+    y : structured array of shape (n_test,) or None
+        Their outcome; None if it is not needed.
+    seconds : float
+        How long the model was trained; NaN if it came fitted.
+    """
+
+    model: BaseEstimator
+    X: pd.DataFrame | np.ndarray
+    y: np.ndarray | None
+    seconds: float = np.nan
+
+
+def fit_and_look(look, model, X, y, train, test, *more):
+    """Fit a clone to the training patients and return ``look(FittedFold, *more)``; without `train` it is fitted."""
+    if train is None:
+        return look(FittedFold(model, X, y), *more)
+    start = time.perf_counter()
+    fitted = clone(model).fit(_rows(X, train), y[train])
+    seconds = time.perf_counter() - start
+    return look(FittedFold(fitted, _rows(X, test), y[test], seconds), *more)
+
+
+def _rows(X, positions):
+    return X.iloc[positions] if hasattr(X, "iloc") else X[positions]
+
+
+def run(function, jobs, *, n_jobs=None, verbose=False, **bar):
+    """Results of ``function(*job)`` for each of `jobs`, in their order: in parallel, and with progress."""
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(*job) for job in jobs)
+    return list(tqdm(results, total=len(jobs), disable=not verbose, **bar))
+
+
+def look_at_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):
+    """Results of ``look(FittedFold)`` in each of `folds`, which `split` makes.
+
+    With `seeds`, one per fold, `look` gets its seed as the second argument.
+    """
+    check_model(estimator, fitted=folds[0][0] is None)
+    seeds = repeat(()) if seeds is None else zip(seeds)
+    jobs = [(look, estimator, X, y, *fold, *seed) for fold, seed in zip(folds, seeds)]
+    return run(fit_and_look, jobs, n_jobs=n_jobs, verbose=verbose, unit="fold")
 
 
 def split(cv, X, y):
     """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
-    X = check_frame(X)
     if isinstance(cv, str):
         return [(None, slice(None))]
-    check_lengths(X, y)
     check_splitter(cv)
-    return check_folds(check_cv(cv).split(X, y), len(X))
+    return make_folds(cv if hasattr(cv, "__iter__") else check_cv(cv), X, y)
 
 
-def on_test_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verbose=False):
-    """Results of ``look(fitted estimator, test patients, their outcome)`` in each of `folds`, which `split` makes.
-
-    With `seeds`, one per fold, `look` gets its seed as the fourth argument.
-    """
-    X = as_frame(X)
-    check_model(estimator, fitted=folds[0][0] is None)
-    arguments = repeat(()) if seeds is None else zip(seeds)
-    jobs = [delayed(_fit_and_look)(look, estimator, X, y, *fold, *more) for fold, more in zip(folds, arguments)]
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    return list(tqdm(results, total=len(jobs), unit="fold", disable=not verbose))
-
-
-def _fit_and_look(look, estimator, X, y, train, test, *more):
-    if train is None:
-        return look(estimator, X, y, *more)
-    fitted = clone(estimator).fit(X.iloc[train], y[train])
-    return look(fitted, X.iloc[test], y[test], *more)
+def make_folds(cv, X, y):
+    """The folds as a list of positions (train, test)."""
+    check_splitter(cv)
+    if isinstance(cv, Integral):
+        cv = SurvivalKFold(int(cv))
+    folds = cv.split(X, y) if hasattr(cv, "split") else cv
+    return check_folds(folds, len(y))

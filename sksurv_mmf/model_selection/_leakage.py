@@ -5,9 +5,10 @@ from sklearn.pipeline import Pipeline
 
 from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
-from ._compare import RUN_CONSTRAINTS, check_patients, check_scores, make_folds
+from ._compare import RUN_CONSTRAINTS, check_patients, check_scores
 from ._comparison import ModelComparison
 from ._fits import fit_all
+from ._folds import make_folds
 
 INSIDE, BEFOREHAND = "selection inside folds", "selection beforehand"
 

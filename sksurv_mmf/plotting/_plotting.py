@@ -1,9 +1,8 @@
-"""What all displays share: matplotlib on demand, axes, colours, and the way through a pipeline."""
+"""What all displays share: matplotlib on demand, axes, colours."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from ..utils._optional import import_optional
 
@@ -105,10 +104,3 @@ def format_p(p):
     if np.isnan(p):
         return "p not defined"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
-
-
-def last_step(estimator, X):
-    """Return the final estimator of a pipeline and X as that estimator sees it."""
-    if isinstance(estimator, Pipeline):
-        return estimator[-1], (estimator[:-1].transform(X) if len(estimator) > 1 else X)
-    return estimator, X
