@@ -142,6 +142,16 @@ def sample(reference):
     return sample
 
 
+def test_censored_patients_count_less_by_alpha():
+    event, time = np.array([True, True, False, False, True, True]), np.arange(1.0, 7.0)
+    for rows, share in [(event, 1.0), (~event, 0.7)]:
+        whole, played_down = (
+            one.loss(torch.full((rows.sum(), 2), 0.4), one.encode(event[rows], time[rows])).item()
+            for one in (DiscreteHazard(2, alpha=alpha).fit(event, time) for alpha in (0.0, 0.3))
+        )
+        assert played_down == pytest.approx(share * whole, rel=1e-6)
+
+
 class TestBins:
     @pytest.mark.parametrize(("name", "n_bins"), BINNINGS)
     def test_they_equal_porpoise(self, sample, name, n_bins):

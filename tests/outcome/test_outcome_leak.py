@@ -4,7 +4,10 @@ from math import exp
 import numpy as np
 import pandas as pd
 import pytest
+from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.util import Surv
 
+from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis
 from sksurv_mmf.outcome._leak import MAX_CHANCE, log_chance, warn_of_leak
 from sksurv_mmf.outcome._outcome import Outcome
 
@@ -130,3 +133,18 @@ def test_genes_do_not_hide_the_event():
     X = pd.DataFrame(rng.normal(size=(30, 3000))).add_prefix("rna__G").assign(clinical__dead=event)
     with pytest.warns(UserWarning, match=r"the event in y.*'clinical__dead'"):
         warn_of_leak(X, Outcome(event, time))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FusionSurvivalAnalysis(max_epochs=1, device="cpu", random_state=0),
+        LateFusionSurvivalAnalysis([("a", CoxPHSurvivalAnalysis(alpha=1.0))], cv=2),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_estimators_look_for_it(outcome, model):
+    event, time = outcome
+    X = pd.DataFrame({"a__age": np.random.default_rng(0).normal(size=60), "a__follow_up": time / 1000})
+    with pytest.warns(UserWarning, match="a__follow_up"):
+        model.fit(X, Surv.from_arrays(event, time))
