@@ -143,16 +143,17 @@ class _CoAttentionModule(nn.Module):
         hidden = ~present.unsqueeze(-1)
         return torch.stack(vectors, dim=-2).masked_fill(hidden, 0).flatten(-2)
 
-    def _queries(self, tokens: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of all query modalities, and which of them count: those that are not hidden."""
+    def _queries(self, tokens: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The tokens of all query modalities, and which of them count, those that are not hidden; None if all do."""
         queries, seen = torch.cat(tokens, dim=-2), present_tokens(tokens, present)
         if not queries.shape[-2]:
-            queries = self.stand_in.expand(*queries.shape[:-2], 1, -1)
-            return queries, seen.new_ones(queries.shape[:-1])
+            return self.stand_in.expand(*queries.shape[:-2], 1, -1), None
         # If all are hidden, the stand-in takes every place. Equal queries get equal answers, of which the transformer
         # and the pooling make what they make of one.
         some = seen.any(-1, keepdim=True)
-        return torch.where(some.unsqueeze(-1), queries, self.stand_in), (seen | ~some).expand(queries.shape[:-1])
+        queries = torch.where(some.unsqueeze(-1), queries, self.stand_in)
+        # The tokens of a single modality are hidden together, and then replaced together.
+        return queries, (seen | ~some).expand(queries.shape[:-1]) if len(tokens) > 1 else None
 
 
 class _Branch(nn.Module):
@@ -165,21 +166,22 @@ class _Branch(nn.Module):
         self.pool = _GatedPooling(dim, dim, dropout)
         self.rho = relu_layers([dim, dim], dropout)
 
-    def forward(self, tokens: Tensor, queries: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, queries: Tensor, seen: Tensor | None) -> Tensor:
         """(..., n_patients, n_tokens, dim), (..., n_patients, n_queries, dim) -> (..., n_patients, dim).
 
-        Queries that are not `seen`, a mask of shape (..., n_patients, n_queries), do not count; zero without tokens.
+        Only queries that are `seen`, (..., n_patients, n_queries), count, or all if that is None. Zero without tokens.
         """
         if not tokens.shape[-2]:
             return tokens.new_zeros(*tokens.shape[:-2], tokens.shape[-1])
         # torch's attention takes one axis in front of the tokens, so that all axes before it become one.
         leading, tokens = tokens.shape[:-2], tokens.flatten(0, -3)
         if self.coattention is None:
-            seen = seen.new_ones(tokens.shape[:-1])  # a modality is hidden as a whole, and its vector is zero then
+            seen = None  # a modality is hidden as a whole, and its vector is zero then
         else:
             tokens, _ = self.coattention(queries.flatten(0, -3), tokens, tokens, need_weights=False)
-            seen = seen.flatten(0, -2)
-        tokens = self.transformer(tokens.transpose(0, 1), src_key_padding_mask=~seen).transpose(0, 1)
+            seen = None if seen is None else seen.flatten(0, -2)
+        unseen = None if seen is None else ~seen
+        tokens = self.transformer(tokens.transpose(0, 1), src_key_padding_mask=unseen).transpose(0, 1)
         return self.rho(self.pool(tokens, seen)).unflatten(0, leading)
 
 
@@ -194,11 +196,12 @@ def _transformer(dim: int, n_heads: int, n_layers: int, feedforward_dim: int, dr
 
 
 class _GatedPooling(nn.Module):
-    """(..., n_tokens, n_in) -> (..., n_in): sum of the tokens that are `seen` with their gated attention weights."""
+    """(..., n_tokens, n_in) -> (..., n_in): sum of the tokens `seen`, or of all, with their gated attention weights."""
 
     def __init__(self, n_in: int, attention_dim: int, dropout: float):
         super().__init__()
         self.score = AttentionScore(n_in, attention_dim, dropout, gated=True)
 
-    def forward(self, tokens: Tensor, seen: Tensor) -> Tensor:
-        return weighted_sum(modality_softmax(self.score(tokens), seen), tokens)
+    def forward(self, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
+        scores = self.score(tokens)
+        return weighted_sum(scores.softmax(dim=-1) if seen is None else modality_softmax(scores, seen), tokens)

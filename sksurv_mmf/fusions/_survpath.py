@@ -129,7 +129,7 @@ class _TokenAttention(nn.Module):
     def _attend_omics(self, query: Tensor, key: Tensor, value: Tensor, n_omics: int, seen: Tensor) -> Tensor:
         """What the tiles see: the omics, or if these are hidden from the patient, the learnt token and themselves."""
         some = seen.any(-1, keepdim=True)
-        mask = (seen | ~some)[..., None, None, :]  # a softmax over nothing is NaN, whose gradient is NaN too
+        mask = (seen | ~some)[..., None, None, :]  # a softmax over nothing is NaN in older torch
         omics, tiles = slice(None, n_omics), slice(n_omics, None)
         attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], attn_mask=mask)
         alone = self._attend_alone(*(one[..., tiles, :] for one in (query, key, value)))
@@ -139,7 +139,7 @@ class _TokenAttention(nn.Module):
         """What each token sees of itself and of the learnt token: a softmax of two scores is a sigmoid."""
         stand_in = self.to_qkv(self.norm(self.stand_in)).unflatten(-1, (3, self.n_heads, 1, -1))
         _, other_key, other_value = stand_in.unbind(-4)
-        score = (query * (key - other_key)).sum(-1, keepdim=True) / query.shape[-1] ** 0.5
+        score = ((query * key).sum(-1, keepdim=True) - query @ other_key.mT) / query.shape[-1] ** 0.5
         return torch.lerp(other_value, value, torch.sigmoid(score))
 
 
