@@ -101,10 +101,13 @@ class AttentionMIL(Encoder):
 
 
 class TileBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that falls back on its running statistics where a step has one row only."""
+    """Batch normalisation that falls back on its running statistics where a step has one row only.
+
+    torch takes the second axis for the features, so that an axis in front of the tiles has no place here.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and len(x) == 1:
+        if self.training and x.shape[-2] == 1:
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
@@ -112,7 +115,7 @@ class TileBatchNorm(nn.BatchNorm1d):
 
 
 class TileEmbedding(nn.Sequential):
-    """(n_tiles, n_features) -> (n_tiles, hidden_dim): linear, optional batch norm, ReLU, dropout."""
+    """(..., n_tiles, n_features) -> (..., n_tiles, hidden_dim): linear, optional batch norm, ReLU, dropout."""
 
     def __init__(self, n_features: int, hidden_dim: int, dropout: float, input_dropout: float, batch_norm: bool):
         layers = [nn.Dropout(input_dropout)] if input_dropout else []
@@ -124,7 +127,7 @@ class TileEmbedding(nn.Sequential):
 
 
 class PatientVector(nn.Sequential):
-    """(n_patients, hidden_dim) -> (n_patients, embedding_dim): linear, ReLU, dropout."""
+    """(..., hidden_dim) -> (..., embedding_dim): linear, ReLU, dropout."""
 
     def __init__(self, hidden_dim: int, embedding_dim: int, dropout: float):
         super().__init__(xavier_linear(hidden_dim, embedding_dim), nn.ReLU(), nn.Dropout(dropout))
@@ -165,11 +168,12 @@ class _AttentionMILModule(nn.Module):
         )
 
     def _trains_on_cpu(self, values: Tensor) -> bool:
-        """Whether the hand-written gradient serves: on a CPU, without batch norm, no gradient wanted for tiles."""
+        """Whether the hand-written gradient serves: for the tiles of one network, on a CPU, without batch norm."""
         return (
             self.training
             and torch.is_grad_enabled()
             and values.device.type == "cpu"
+            and values.ndim == 2
             and not values.requires_grad
             and not self.embed.batch_norm
         )

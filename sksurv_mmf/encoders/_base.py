@@ -56,9 +56,9 @@ class Encoder(BaseEstimator, ABC):
     ...         self.linear = nn.Linear(n_features, embedding_dim)
     ...
     ...     def forward(self, bags):
-    ...         embedded = self.linear(bags.values).split(bags.lengths)
-    ...         tops = [tiles.topk(min(self.n_tiles, len(tiles)), dim=0).values for tiles in embedded]
-    ...         return torch.stack([top.mean(0) for top in tops])
+    ...         embedded = self.linear(bags.values).split(bags.lengths, dim=-2)
+    ...         tops = [tiles.topk(min(self.n_tiles, tiles.shape[-2]), dim=-2).values for tiles in embedded]
+    ...         return torch.stack([top.mean(dim=-2) for top in tops], dim=-2)
     >>> TopTiles().build(n_features=100, embedding_dim=16).out_dim
     16
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._packed_bags import PackedBags
+from ..layers._segments import segment_weighted_sum
 from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY, WIDTH
 from ._attention_mil import PatientVector
@@ -150,19 +151,20 @@ def draw_tiles(bags: Sequence[Tensor], max_tiles: int) -> Tensor:
 
 
 def nearest_center(tiles: Tensor, centers: Tensor) -> Tensor:
-    """Number of the centre nearest to each tile: (n_tiles,)."""
+    """Number of the centre nearest to each tile: (..., n_tiles)."""
     # Of the squared distance only a linear function of the tile differs between centres. Counted from the mean of the
     # centres it keeps its precision where features are far from zero.
-    middle = centers.mean(0)
+    middle = centers.mean(-2, keepdim=True)
     directions = centers - middle
-    offsets = (directions * (centers + middle)).sum(1) / 2
-    return (tiles @ directions.T - offsets).argmax(1)
+    offsets = (directions * (centers + middle)).sum(-1, keepdim=True) / 2
+    return (tiles @ directions.mT - offsets.mT).argmax(-1)
 
 
-def averaging_matrix(labels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Matrix that takes the mean of each cluster that occurs: (n_clusters_present, n_tiles), rows sum to one."""
-    members = (labels == labels.unique().unsqueeze(1)).to(dtype)
-    return members / members.sum(1, keepdim=True)
+def averaging_matrix(labels: Tensor, n_clusters: int, dtype: torch.dtype) -> Tensor:
+    """Matrix that takes the mean of each cluster: (..., n_clusters, n_tiles); the row of an empty cluster is zero."""
+    clusters = torch.arange(n_clusters, device=labels.device).unsqueeze(-1)
+    members = (labels.unsqueeze(-2) == clusters).to(dtype)
+    return members / members.sum(-1, keepdim=True).clamp(min=1)
 
 
 class _DeepAttnMISLModule(nn.Module):
@@ -175,22 +177,23 @@ class _DeepAttnMISLModule(nn.Module):
         self.out_dim = rho.out_dim
 
     def _clusters(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights and mean embeddings of the clusters that a bag has, and the matrix that takes the means."""
-        averages = averaging_matrix(nearest_center(tiles, self.centers), tiles.dtype)
-        means = averages @ self.embed(tiles)  # (n_clusters_present, hidden_dim)
-        return self.score(means).softmax(0), means, averages
+        """Weights and mean embeddings of the clusters, and the matrix that takes the means; empty clusters weigh 0."""
+        averages = averaging_matrix(nearest_center(tiles, self.centers), self.centers.shape[-2], tiles.dtype)
+        means = averages @ self.embed(tiles)  # (..., n_clusters, hidden_dim)
+        scores = self.score(means).masked_fill(averages.sum(-1) == 0, -torch.inf)
+        return scores.softmax(-1), means, averages
 
     def _pool(self, tiles: Tensor) -> Tensor:
         weights, means, _ = self._clusters(tiles)
-        return weights @ means
+        return segment_weighted_sum(weights, means, means.shape[-2:-1])
 
     def forward(self, bags: PackedBags) -> Tensor:
-        return self.rho(torch.stack([self._pool(tiles) for tiles in bags.values.split(bags.lengths)]))
+        return self.rho(torch.cat([self._pool(tiles) for tiles in bags.values.split(bags.lengths, dim=-2)], dim=-2))
 
     def attention(self, bags: PackedBags) -> Tensor:
         """One weight per tile, the cluster's divided evenly among its tiles; the weights of a bag sum to one."""
         shares = []
-        for tiles in bags.values.split(bags.lengths):
+        for tiles in bags.values.split(bags.lengths, dim=-2):
             weights, _, averages = self._clusters(tiles)
-            shares.append(weights @ averages)
-        return torch.cat(shares)
+            shares.append(segment_weighted_sum(weights, averages, averages.shape[-2:-1]).squeeze(-2))
+        return torch.cat(shares, dim=-1)

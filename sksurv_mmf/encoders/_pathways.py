@@ -163,7 +163,9 @@ class PathwaySNN(Encoder):
 
 
 class GeneSetLinear(nn.Module):
-    """(n_patients, n_features) -> (n_sets, n_patients, n_out): for each set a linear layer over its own columns.
+    """(..., n_patients, n_features) -> (..., n_sets, n_patients, n_out).
+
+    For each set a linear layer over its own columns.
 
     Sets of the same size share one batched product, which needs no padding. Genes, with their weights, therefore lie
     one set after the other in the order of size.
@@ -182,16 +184,17 @@ class GeneSetLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(columns), 1, n_out))
 
     def forward(self, rows: Tensor) -> Tensor:
-        genes = rows.T.index_select(0, self.columns)  # (n_genes_of_all_sets, n_patients)
+        genes = rows.mT.index_select(-2, self.columns)  # (..., n_genes_of_all_sets, n_patients)
+        genes, weights = (one.split(self.lengths, dim=-2) for one in (genes, self.weight))
         products = [
-            values.unflatten(0, (-1, size)).transpose(1, 2) @ weight.unflatten(0, (-1, size))
-            for size, values, weight in zip(self.sizes, genes.split(self.lengths), self.weight.split(self.lengths))
+            values.unflatten(-2, (-1, size)).mT @ weight.unflatten(-2, (-1, size))
+            for size, values, weight in zip(self.sizes, genes, weights)
         ]
-        return torch.cat(products).index_select(0, self.position) + self.bias
+        return torch.cat(products, dim=-3).index_select(-3, self.position) + self.bias
 
 
 class SetwiseLinear(nn.Module):
-    """(n_sets, n_patients, n_in) -> (n_sets, n_patients, n_out): a linear layer for each set."""
+    """(..., n_sets, n_patients, n_in) -> (..., n_sets, n_patients, n_out): a linear layer for each set."""
 
     def __init__(self, n_sets: int, n_in: int, n_out: int):
         super().__init__()
@@ -199,7 +202,7 @@ class SetwiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_sets, 1, n_out))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, tokens, self.weight)
+        return tokens @ self.weight + self.bias
 
 
 class _PathwaySNNModule(nn.Sequential):
@@ -210,6 +213,6 @@ class _PathwaySNNModule(nn.Sequential):
         self.out_dim = widths[-1]
 
     def forward(self, rows: Tensor) -> PackedBags:
-        tokens = super().forward(rows).transpose(0, 1)  # (n_patients, n_sets, embedding_dim)
-        n_patients, n_sets, _ = tokens.shape
-        return PackedBags(tokens.flatten(0, 1), (n_sets,) * n_patients)
+        tokens = super().forward(rows).transpose(-3, -2)  # (..., n_patients, n_sets, embedding_dim)
+        n_patients, n_sets = tokens.shape[-3:-1]
+        return PackedBags(tokens.flatten(-3, -2), (n_sets,) * n_patients)

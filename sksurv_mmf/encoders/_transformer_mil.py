@@ -101,22 +101,23 @@ class TransformerMIL(Encoder):
 
 
 def multihead_attention(query: Tensor, key: Tensor, value: Tensor, n_heads: int) -> Tensor:
-    """Scaled dot-product attention in each of `n_heads` equal parts of the columns: (n_queries, dim)."""
-    query, key, value = (split_heads(one, n_heads).unsqueeze(0) for one in (query, key, value))
-    attended = nn.functional.scaled_dot_product_attention(query, key, value)  # (1, n_heads, n_queries, dim / n_heads)
-    return attended.squeeze(0).transpose(0, 1).flatten(1)
+    """Scaled dot-product attention in each of `n_heads` equal parts of the columns: (..., n_queries, dim)."""
+    # One axis in front of the heads, even of one bag, is what torch's fast attention takes.
+    heads = (split_heads(one, n_heads) for one in (query, key, value))
+    attended = nn.functional.scaled_dot_product_attention(*(one.reshape(-1, *one.shape[-3:]) for one in heads))
+    return attended.transpose(-3, -2).reshape(query.shape)
 
 
 def multihead_weights(query: Tensor, key: Tensor, n_heads: int) -> Tensor:
-    """The weights of `multihead_attention`, averaged over the heads: (n_queries, n_keys)."""
+    """The weights of `multihead_attention`, averaged over the heads: (..., n_queries, n_keys)."""
     query, key = split_heads(query, n_heads), split_heads(key, n_heads)
-    scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
-    return scores.softmax(-1).mean(0)
+    scores = query @ key.mT / query.shape[-1] ** 0.5
+    return scores.softmax(-1).mean(-3)
 
 
 def split_heads(rows: Tensor, n_heads: int) -> Tensor:
-    """(n_rows, dim) -> (n_heads, n_rows, dim / n_heads)."""
-    return rows.unflatten(1, (n_heads, -1)).transpose(0, 1)
+    """(..., n_rows, dim) -> (..., n_heads, n_rows, dim / n_heads)."""
+    return rows.unflatten(-1, (n_heads, -1)).transpose(-3, -2)
 
 
 def learnt_rows(n_rows: int, dim: int) -> nn.Parameter:
@@ -124,8 +125,13 @@ def learnt_rows(n_rows: int, dim: int) -> nn.Parameter:
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(n_rows, dim)))
 
 
+def in_front_of(learnt: Tensor, tiles: Tensor) -> Tensor:
+    """Learnt rows with the leading axes of the tiles: (n_rows, dim), (..., n_tiles, dim) -> (..., n_rows, dim)."""
+    return learnt.expand(*tiles.shape[:-2], -1, -1)
+
+
 class AttentionBlock(nn.Module):
-    """MAB: (n_queries, dim) and a context of (n_rows, dim) -> (n_queries, dim)."""
+    """MAB: (..., n_queries, dim) and a context of (..., n_rows, dim) -> (..., n_queries, dim)."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float):
         super().__init__()
@@ -146,12 +152,12 @@ class AttentionBlock(nn.Module):
         return hidden + self.feed_forward(self.hidden_norm(hidden))
 
     def weights(self, rows: Tensor, context: Tensor) -> Tensor:
-        """How much each row attends to each row of the context: (n_queries, n_rows)."""
+        """How much each row attends to each row of the context: (..., n_queries, n_rows)."""
         return multihead_weights(self.query(self.query_norm(rows)), self.key(self.context_norm(context)), self.n_heads)
 
 
 class InducedSetAttention(nn.Module):
-    """ISAB: (n_tiles, dim) -> (n_tiles, dim), linear in the number of tiles."""
+    """ISAB: (..., n_tiles, dim) -> (..., n_tiles, dim), linear in the number of tiles."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float, n_inducing: int):
         super().__init__()
@@ -160,7 +166,7 @@ class InducedSetAttention(nn.Module):
         self.spread = AttentionBlock(dim, n_heads, dropout)
 
     def forward(self, tiles: Tensor) -> Tensor:
-        return self.spread(tiles, self.gather(self.inducing, tiles))
+        return self.spread(tiles, self.gather(in_front_of(self.inducing, tiles), tiles))
 
 
 class _TransformerMILModule(nn.Module):
@@ -178,14 +184,14 @@ class _TransformerMILModule(nn.Module):
         self.out_dim = rho.out_dim
 
     def _tokens(self, bags: PackedBags) -> list[Tensor]:
-        """The tiles of each bag in their context: one (n_tiles, hidden_dim) tensor per bag."""
+        """The tiles of each bag in their context: one (..., n_tiles, hidden_dim) tensor per bag."""
         # One bag at a time: no padding, and nothing of a bag can reach another.
-        return [self.layers(self.embed(tiles)) for tiles in bags.values.split(bags.lengths)]
+        return [self.layers(self.embed(tiles)) for tiles in bags.values.split(bags.lengths, dim=-2)]
 
     def forward(self, bags: PackedBags) -> Tensor:
-        pooled = [self.pool(self.seed, tokens) for tokens in self._tokens(bags)]
-        return self.rho(self.norm(torch.cat(pooled)))
+        pooled = [self.pool(in_front_of(self.seed, tokens), tokens) for tokens in self._tokens(bags)]
+        return self.rho(self.norm(torch.cat(pooled, dim=-2)))
 
     def attention(self, bags: PackedBags) -> Tensor:
         """One weight per tile, that of the pooling averaged over the heads; the weights of a bag sum to one."""
-        return torch.cat([self.pool.weights(self.seed, tokens).squeeze(0) for tokens in self._tokens(bags)])
+        return torch.cat([self.pool.weights(self.seed, tokens).squeeze(-2) for tokens in self._tokens(bags)], dim=-1)

@@ -58,8 +58,13 @@ class Fusion(BaseEstimator, ABC):
         no token. It returns the fused (n_patients, ``out_dim``) tensor and the weights of shape (n_patients,
         n_modalities), or None where the design has none.
 
+        Where `modality_dropout` hides a modality in training, `present` is False as if the patient lacked it, but its
+        tokens are still there, as zeros. They must have no weight: mask them wherever tokens are compared or averaged.
+
         A module may have a second method, ``penalty``, from the same arguments to a scalar that is added to the loss
         in training.
+
+        The modules of this package count axes from the end and let further ones pass in front of those named here.
 
         Parameters
         ----------
@@ -86,18 +91,18 @@ class Fusion(BaseEstimator, ABC):
 
 
 def stack_modalities(embeddings: list[Tensor]) -> Tensor:
-    """One tensor of shape (n_patients, n_modalities, embedding_dim)."""
-    return torch.stack(embeddings, dim=1)
+    """One tensor of shape (..., n_patients, n_modalities, embedding_dim)."""
+    return torch.stack(embeddings, dim=-2)
 
 
 def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
     """Softmax over the modalities a patient has; the weight of a missing one is exactly 0.
 
-    `scores` and `present` have the shape (n_patients, n_modalities).
+    `scores` and `present` have the shape (..., n_patients, n_modalities).
     """
-    return scores.masked_fill(~present, -torch.inf).softmax(dim=1)
+    return scores.masked_fill(~present, -torch.inf).softmax(dim=-1)
 
 
 def weighted_sum(weights: Tensor, stacked: Tensor) -> Tensor:
-    """Sum of the stacked modality vectors with the given (n_patients, n_modalities) weights."""
-    return (weights.unsqueeze(-1) * stacked).sum(dim=1)
+    """Sum of the stacked modality vectors with the given (..., n_patients, n_modalities) weights."""
+    return (weights.unsqueeze(-1) * stacked).sum(dim=-2)

@@ -86,8 +86,8 @@ class Bilinear(Fusion):
 
 
 def kronecker(factors: list[Tensor]) -> Tensor:
-    """Products of one element of each factor: (n_patients, product of the widths), the first factor varying slowest."""
-    return reduce(lambda one, other: (one.unsqueeze(2) * other.unsqueeze(1)).flatten(1), factors)
+    """Products of one element of each factor: (..., product of the widths), the first factor varying slowest."""
+    return reduce(lambda one, other: (one.unsqueeze(-1) * other.unsqueeze(-2)).flatten(-2), factors)
 
 
 class _Reduced(nn.Module):
@@ -121,8 +121,8 @@ class _LowRank(nn.Module):
 
     def forward(self, factors: list[Tensor]) -> Tensor:
         forms = (form(factor) for form, factor in zip(self.forms, factors))
-        product = reduce(torch.mul, forms).view(len(factors[0]), len(self.weights), -1)  # (patient, rank, out_dim)
-        return torch.einsum("pro,r->po", product, self.weights) + self.bias
+        product = reduce(torch.mul, forms).unflatten(-1, (len(self.weights), -1))  # (..., n_patients, rank, out_dim)
+        return torch.einsum("...ro,r->...o", product, self.weights) + self.bias
 
 
 class _FullRank(nn.Module):
@@ -156,10 +156,10 @@ class _BilinearModule(nn.Module):
         self.out_dim = hidden_dim
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, None]:
-        everything = torch.cat(embeddings, dim=1)
-        present = present.to(everything.dtype).split(1, dim=1)
+        everything = torch.cat(embeddings, dim=-1)
+        present = present.to(everything.dtype).split(1, dim=-1)
         factors = [one(vector, everything, has_it) for one, vector, has_it in zip(self.reduced, embeddings, present)]
         hidden = self.dropout(torch.relu(self.product(factors)))
         if self.skip:
-            hidden = torch.cat([hidden, everything], dim=1)
+            hidden = torch.cat([hidden, everything], dim=-1)
         return self.dropout(torch.relu(self.last(hidden))), None

@@ -9,8 +9,8 @@ from ..layers._attention_score import AttentionScore
 from ..layers._packed_bags import PackedBags
 from ..layers._relu_layers import relu_layers
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH, shorten
-from ._base import Fusion, weighted_sum
-from ._tokens import map_layouts
+from ._base import Fusion, modality_softmax, weighted_sum
+from ._tokens import map_layouts, present_tokens
 
 
 class CoAttention(Fusion):
@@ -49,9 +49,10 @@ class CoAttention(Fusion):
     pooling, and a linear layer with ReLU, each modality through its own. The resulting modality vectors are
     concatenated for two layers with ReLU ([1]_).
 
-    Missing modalities are not part of [1]_. Here their vector is zero; a learnt token queries the others if a patient
-    lacks all query modalities. Queries cost memory in proportion to the number of tiles, and self-attention of the
-    query modalities in proportion to the square of their number of tokens, so bags of tiles should not be queries.
+    Missing modalities are not part of [1]_. Here their vector is zero, and tokens that are hidden in training have no
+    weight; a learnt token queries the others if a patient lacks all query modalities. Queries cost memory in proportion
+    to the number of tiles, and self-attention of the query modalities in proportion to the square of their number of
+    tokens, so bags of tiles should not be queries.
 
     References
     ----------
@@ -130,14 +131,27 @@ class _CoAttentionModule(nn.Module):
         self.out_dim = hidden_dim
 
     def forward(self, embeddings: list[PackedBags], present: Tensor) -> tuple[Tensor, None]:
-        return self.last(map_layouts(self._vectors, embeddings)), None
+        return self.last(map_layouts(self._vectors, embeddings, present)), None
 
-    def _vectors(self, tokens: list[Tensor]) -> Tensor:
-        """One vector per modality, side by side: (n_patients, n_modalities * dim)."""
-        queries = torch.cat([one for one, branch in zip(tokens, self.branches) if branch.coattention is None], dim=1)
-        if not queries.shape[1]:
-            queries = self.stand_in.expand(len(queries), 1, -1)
-        return torch.cat([branch(one, queries) for one, branch in zip(tokens, self.branches)], dim=1)
+    def _vectors(self, tokens: list[Tensor], present: Tensor) -> Tensor:
+        """One vector per modality, side by side: (..., n_patients, n_modalities * dim)."""
+        asking = [m for m, branch in enumerate(self.branches) if branch.coattention is None]
+        queries, seen = self._queries([tokens[m] for m in asking], present[..., asking])
+        vectors = [branch(one, queries, seen) for one, branch in zip(tokens, self.branches)]
+        hidden = ~present.unsqueeze(-1)
+        return torch.stack(vectors, dim=-2).masked_fill(hidden, 0).flatten(-2)
+
+    def _queries(self, tokens: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The tokens of all query modalities, and which of them count, those that are not hidden; None if all do."""
+        queries, seen = torch.cat(tokens, dim=-2), present_tokens(tokens, present)
+        if not queries.shape[-2]:
+            return self.stand_in.expand(*queries.shape[:-2], 1, -1), None
+        # If all are hidden, the stand-in takes every place. Equal queries get equal answers, of which the transformer
+        # and the pooling make what they make of one.
+        some = seen.any(-1, keepdim=True)
+        queries = torch.where(some.unsqueeze(-1), queries, self.stand_in)
+        # The tokens of a single modality are hidden together, and then replaced together.
+        return queries, (seen | ~some).expand(queries.shape[:-1]) if len(tokens) > 1 else None
 
 
 class _Branch(nn.Module):
@@ -150,13 +164,23 @@ class _Branch(nn.Module):
         self.pool = _GatedPooling(dim, dim, dropout)
         self.rho = relu_layers([dim, dim], dropout)
 
-    def forward(self, tokens: Tensor, queries: Tensor) -> Tensor:
-        """(n_patients, n_tokens, dim), (n_patients, n_queries, dim) -> (n_patients, dim); zero without tokens."""
-        if not tokens.shape[1]:
-            return tokens.new_zeros(len(tokens), tokens.shape[2])
-        if self.coattention is not None:
-            tokens, _ = self.coattention(queries, tokens, tokens, need_weights=False)
-        return self.rho(self.pool(self.transformer(tokens.transpose(0, 1)).transpose(0, 1)))
+    def forward(self, tokens: Tensor, queries: Tensor, seen: Tensor | None) -> Tensor:
+        """(..., n_patients, n_tokens, dim), (..., n_patients, n_queries, dim) -> (..., n_patients, dim).
+
+        Only queries that are `seen`, (..., n_patients, n_queries), count, or all if that is None. Zero without tokens.
+        """
+        if not tokens.shape[-2]:
+            return tokens.new_zeros(*tokens.shape[:-2], tokens.shape[-1])
+        # torch's attention takes one axis in front of the tokens, so that all axes before it become one.
+        leading, tokens = tokens.shape[:-2], tokens.flatten(0, -3)
+        if self.coattention is None:
+            seen = None  # a modality is hidden as a whole, and its vector is zero then
+        else:
+            tokens, _ = self.coattention(queries.flatten(0, -3), tokens, tokens, need_weights=False)
+            seen = None if seen is None else seen.flatten(0, -2)
+        unseen = None if seen is None else ~seen
+        tokens = self.transformer(tokens.transpose(0, 1), src_key_padding_mask=unseen).transpose(0, 1)
+        return self.rho(self.pool(tokens, seen)).unflatten(0, leading)
 
 
 def _transformer(dim: int, n_heads: int, n_layers: int, feedforward_dim: int, dropout: float) -> nn.TransformerEncoder:
@@ -170,12 +194,12 @@ def _transformer(dim: int, n_heads: int, n_layers: int, feedforward_dim: int, dr
 
 
 class _GatedPooling(nn.Module):
-    """(n_patients, n_tokens, n_in) -> (n_patients, n_in): sum of the tokens with their gated attention weights."""
+    """(..., n_tokens, n_in) -> (..., n_in): sum of the tokens `seen`, or of all, with their gated attention weights."""
 
     def __init__(self, n_in: int, attention_dim: int, dropout: float):
         super().__init__()
         self.score = AttentionScore(n_in, attention_dim, dropout, gated=True)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        weights = self.score(tokens.flatten(0, 1)).view(tokens.shape[:2]).softmax(dim=1)
-        return weighted_sum(weights, tokens)
+    def forward(self, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
+        scores = self.score(tokens)
+        return weighted_sum(scores.softmax(dim=-1) if seen is None else modality_softmax(scores, seen), tokens)

@@ -61,4 +61,4 @@ class _ConcatModule(nn.Module):
         self.out_dim = widths[-1]
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, None]:
-        return self.layers(torch.cat(embeddings, dim=1)), None
+        return self.layers(torch.cat(embeddings, dim=-1)), None

@@ -104,10 +104,10 @@ class _CrossModalAttentionModule(nn.Module):
         if len(self.scorers) == 1:
             return self.scorers[0](stacked)
         scores = [scorer(embedding) for scorer, embedding in zip(self.scorers, embeddings)]
-        return torch.stack(scores, dim=1)
+        return torch.stack(scores, dim=-1)
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-        stacked = stack_modalities(embeddings)  # (n_patients, n_modalities, embedding_dim)
+        stacked = stack_modalities(embeddings)  # (..., n_patients, n_modalities, embedding_dim)
         scores = self._scores(embeddings, stacked)
         weights = modality_softmax(scores, present) if self.normalize else scores * present
         return weighted_sum(weights, stacked), weights

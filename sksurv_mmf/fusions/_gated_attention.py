@@ -63,6 +63,6 @@ class _GatedAttentionModule(nn.Module):
         self.out_dim = dim
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-        stacked = stack_modalities(embeddings)  # (n_patients, n_modalities, embedding_dim)
-        weights = modality_softmax(self.score(stacked.flatten(0, 1)).view(present.shape), present)
+        stacked = stack_modalities(embeddings)  # (..., n_patients, n_modalities, embedding_dim)
+        weights = modality_softmax(self.score(stacked), present)
         return weighted_sum(weights, stacked), weights

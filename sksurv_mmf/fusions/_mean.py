@@ -61,15 +61,15 @@ class Mean(Fusion):
 
 
 def mean_of_present(stacked: Tensor, present: Tensor) -> Tensor:
-    """Mean over the modalities that a patient has: (n_patients, embedding_dim)."""
-    return (stacked * present.unsqueeze(-1)).sum(dim=1) / present.sum(dim=1, keepdim=True)
+    """Mean over the modalities that a patient has: (..., n_patients, embedding_dim)."""
+    return (stacked * present.unsqueeze(-1)).sum(dim=-2) / present.sum(dim=-1, keepdim=True)
 
 
 def dissimilarity(stacked: Tensor, present: Tensor) -> Tensor:
-    """Share of the variance of a patient's vectors that is between the modalities, shape (n_patients,)."""
+    """Share of the variance of a patient's vectors that is between the modalities, shape (..., n_patients)."""
     mean = mean_of_present(stacked, present)
-    within = mean_of_present((stacked - mean.unsqueeze(1)) ** 2, present).mean(dim=1)
-    overall = mean_of_present((stacked - mean.mean(dim=1)[:, None, None]) ** 2, present).mean(dim=1)
+    within = mean_of_present((stacked - mean.unsqueeze(-2)) ** 2, present).mean(dim=-1)
+    overall = mean_of_present((stacked - mean.mean(dim=-1)[..., None, None]) ** 2, present).mean(dim=-1)
     return within / torch.where(overall > 0, overall, 1)
 
 
@@ -88,6 +88,6 @@ class _SimilarMeanModule(_MeanModule):
         self.similarity = similarity
 
     def penalty(self, embeddings: list[Tensor], present: Tensor) -> Tensor:
-        """The weighted dissimilarity of the modalities, a scalar."""
+        """The weighted dissimilarity of the modalities, averaged over the patients."""
         ratio = dissimilarity(stack_modalities(embeddings), present)
-        return self.similarity * ratio.clamp(*SIMILARITY_RANGE).mean()
+        return self.similarity * ratio.clamp(*SIMILARITY_RANGE).mean(dim=-1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..layers._packed_bags import PackedBags
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Fusion
-from ._tokens import map_layouts
+from ._tokens import map_layouts, present_tokens
 
 
 class SurvPath(Fusion):
@@ -49,9 +49,9 @@ class SurvPath(Fusion):
     If there is a single omics token, :math:`o_i` of every tile is that token's value, and the tiles act through the
     omics queries alone.
 
-    Missing modalities are not part of [1]_. Here they have no tokens and the mean zero. The tiles of a patient without
-    omics have no key; each then attends to a learnt token and to itself. The same holds for all patients if all
-    modalities are bags. If none is, every token attends to all.
+    Missing modalities are not part of [1]_. Here they have no tokens, or in training hidden ones that nothing looks at,
+    and the mean zero. The tiles of a patient without omics have no key; each then attends to a learnt token and to
+    itself. The same holds for all patients if all modalities are bags. If none is, every token attends to all.
 
     References
     ----------
@@ -108,22 +108,37 @@ class _TokenAttention(nn.Module):
         self.stand_in = nn.Parameter(torch.randn(dim))
         self.n_heads = n_heads
 
-    def forward(self, tokens: Tensor, n_omics: int) -> Tensor:
-        """(n_patients, n_tokens, dim), the omics first -> (n_patients, n_tokens, n_heads * head_dim)."""
-        if n_omics:
-            return self._attend(tokens, n_omics)
-        alone = tokens.flatten(0, 1)
-        pairs = torch.stack([self.stand_in.expand_as(alone), alone], dim=1)
-        return self._attend(pairs, 2)[:, 1].unflatten(0, tokens.shape[:2])
+    def forward(self, tokens: Tensor, n_omics: int, seen: Tensor) -> Tensor:
+        """(..., n_patients, n_tokens, dim), the omics first -> (..., n_patients, n_tokens, n_heads * head_dim).
 
-    def _attend(self, tokens: Tensor, n_omics: int) -> Tensor:
-        projected = self.to_qkv(self.norm(tokens)).unflatten(2, (3, self.n_heads, -1))
-        query, key, value = projected.permute(2, 0, 3, 1, 4)  # each (n_patients, n_heads, n_tokens, head_dim)
-        out = attend(query[:, :, :n_omics], key, value)
-        if n_omics < tokens.shape[1]:
-            of_tiles = attend(query[:, :, n_omics:], key[:, :, :n_omics], value[:, :, :n_omics])
-            out = torch.cat([out, of_tiles], dim=2)
-        return out.transpose(1, 2).flatten(2)
+        Nothing looks at tokens that are not `seen`, a mask of shape (..., n_patients, n_tokens).
+        """
+        projected = self.to_qkv(self.norm(tokens)).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = projected.movedim(-3, 0).transpose(-3, -2)  # each (..., n_heads, n_tokens, head_dim)
+        if not n_omics:
+            out = self._attend_alone(query, key, value)
+        else:
+            out = attend(query[..., :n_omics, :], key, value, attn_mask=seen[..., None, None, :])
+            if n_omics < tokens.shape[-2]:
+                of_tiles = self._attend_omics(query, key, value, n_omics, seen[..., :n_omics])
+                out = torch.cat([out, of_tiles], dim=-2)
+        return out.transpose(-3, -2).flatten(-2)
+
+    def _attend_omics(self, query: Tensor, key: Tensor, value: Tensor, n_omics: int, seen: Tensor) -> Tensor:
+        """What the tiles see: the omics, or if these are hidden from the patient, the learnt token and themselves."""
+        some = seen.any(-1, keepdim=True)
+        mask = (seen | ~some)[..., None, None, :]  # a softmax over nothing is NaN in older torch
+        omics, tiles = slice(None, n_omics), slice(n_omics, None)
+        attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], attn_mask=mask)
+        alone = self._attend_alone(*(one[..., tiles, :] for one in (query, key, value)))
+        return torch.where(some[..., None, None], attended, alone)
+
+    def _attend_alone(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What each token sees of itself and of the learnt token: a softmax of two scores is a sigmoid."""
+        stand_in = self.to_qkv(self.norm(self.stand_in)).unflatten(-1, (3, self.n_heads, 1, -1))
+        _, other_key, other_value = stand_in.unbind(-4)
+        score = ((query * key).sum(-1, keepdim=True) - query @ other_key.mT) / query.shape[-1] ** 0.5
+        return torch.lerp(other_value, value, torch.sigmoid(score))
 
 
 class _FeedForward(nn.Sequential):
@@ -148,18 +163,21 @@ class _SurvPathModule(nn.Module):
         self.out_dim = hidden_dim
 
     def forward(self, embeddings: list[PackedBags], present: Tensor) -> tuple[Tensor, None]:
-        return torch.relu(self.last(map_layouts(self._means, embeddings))), None
+        return torch.relu(self.last(map_layouts(self._means, embeddings, present))), None
 
-    def _means(self, tokens: list[Tensor]) -> Tensor:
-        """Mean of each modality's tokens behind the block, side by side: (n_patients, n_modalities * width)."""
-        ordered = [tokens[m] for m in self.omics_first]
-        n_omics = sum(one.shape[1] for one in ordered[: self.n_omics_modalities])
-        out = self.norm(self.feed_forward(self.attention(torch.cat(ordered, dim=1), n_omics)))
-        parts = out.split([one.shape[1] for one in ordered], dim=1)
-        means = dict(zip(self.omics_first, map(mean_or_zero, parts)))
-        return torch.cat([means[m] for m in range(len(tokens))], dim=1)
+    def _means(self, tokens: list[Tensor], present: Tensor) -> Tensor:
+        """Mean of each modality's tokens behind the block, side by side: (..., n_patients, n_modalities * width)."""
+        ordered, present = [tokens[m] for m in self.omics_first], present[..., self.omics_first]
+        lengths = [one.shape[-2] for one in ordered]
+        n_omics = sum(lengths[: self.n_omics_modalities])
+        seen = present_tokens(ordered, present)
+        out = self.norm(self.feed_forward(self.attention(torch.cat(ordered, dim=-2), n_omics, seen)))
+        parts = zip(out.split(lengths, dim=-2), present.unbind(-1))
+        means = dict(zip(self.omics_first, (mean_or_zero(*part) for part in parts)))
+        return torch.cat([means[m] for m in range(len(tokens))], dim=-1)
 
 
-def mean_or_zero(tokens: Tensor) -> Tensor:
-    """Mean over the tokens, (n_patients, n_tokens, width) -> (n_patients, width); zero where there are none."""
-    return tokens.mean(dim=1) if tokens.shape[1] else tokens.sum(dim=1)
+def mean_or_zero(tokens: Tensor, present: Tensor) -> Tensor:
+    """Mean over the tokens, (..., n_tokens, width) -> (..., width); zero where there are none or they are hidden."""
+    mean = tokens.mean(dim=-2) if tokens.shape[-2] else tokens.sum(dim=-2)
+    return mean.masked_fill(~present.unsqueeze(-1), 0)

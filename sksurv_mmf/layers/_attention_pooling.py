@@ -3,6 +3,9 @@
 Automatic differentiation runs over all tiles once per operation, so that on a CPU more time goes into moving
 activations through memory and drawing dropout masks than the matrix products leave room for. Here a chunk of
 tiles passes through all operations while it is in the cache.
+
+All this is for the tiles and weights of one network: leading axes, which other layers let through, have no place in
+matrix products that write where they are told. Who has such axes takes the operations of `_segments`.
 """
 
 from functools import cache
@@ -61,7 +64,7 @@ def tanh_and_sigmoid(values: Tensor, dim: int) -> None:
     Torch's sigmoid is several times faster on a CPU than its tanh, which is ``2 sigmoid(2 z) - 1``, in float32 with an
     absolute error of 1e-7.
     """
-    first = values[:, :dim].mul_(2)
+    first = values[..., :dim].mul_(2)
     values.sigmoid_()
     first.mul_(2).sub_(1)
 
@@ -76,20 +79,20 @@ def score_gradients(z: Tensor, ds: Tensor, w: Tensor, gated: bool) -> tuple[Tens
     # Of y = tanh(u) the derivative is 1 - y^2, of y = sigmoid(u) it is y (1 - y): what was saved is enough for both.
     # A dropped value is an exact zero in what was saved, and its gradient is zero.
     if not gated:
-        dz = torch.addcmul(w, z * w, z, value=-1).mul_(ds.unsqueeze(1))
+        dz = torch.addcmul(w, z * w, z, value=-1).mul_(ds.unsqueeze(-1))
         return dz.masked_fill_(z == 0, 0), ds @ z
-    tanh, gate = z.split(len(w), 1)
+    tanh, gate = z.split(len(w), -1)
     product = tanh * gate
     of_tanh = torch.addcmul(gate, product, tanh, value=-1)
     of_gate = torch.addcmul(product, product, gate, value=-1)
-    return torch.cat([of_tanh, of_gate], 1).mul_(torch.outer(ds, torch.cat([w, w]))), ds @ product
+    return torch.cat([of_tanh, of_gate], -1).mul_(torch.outer(ds, torch.cat([w, w]))), ds @ product
 
 
 def pooling_gradients(grad: Tensor, weights: Tensor, tiles: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Gradients with respect to the tiles, by way of the weighted sum alone, and to the scores."""
     # Of sum_i weights_i tiles_i: weights_i grad for a tile, and tiles_i . grad for a weight, then through the softmax.
     if len(lengths) == 1:
-        return weights.unsqueeze(1) * grad, softmax_backward(tiles @ grad[0], weights, 0, weights.dtype)
+        return weights.unsqueeze(-1) * grad, softmax_backward(tiles @ grad[0], weights, -1, weights.dtype)
     bags = zip(grad.split(1), weights.split(lengths), tiles.split(lengths), ((length,) for length in lengths))
     return tuple(map(torch.cat, zip(*(pooling_gradients(*bag) for bag in bags))))
 
@@ -124,7 +127,7 @@ class AttentionPooling(torch.autograd.Function):
                 drop(h, keep)
             torch.addmm(v, h, V.T, out=z)
             tanh_and_sigmoid(z, dim)
-            product, last = z[:, :dim], z[:, -dim:]
+            product, last = z[..., :dim], z[..., -dim:]
             if dropout:
                 drop(last, keep_score)
             if gated:

@@ -13,7 +13,7 @@ def xavier_linear(n_in: int, n_out: int) -> nn.Linear:
 
 
 class AttentionScore(nn.Module):
-    """(n_tiles, n_in) -> (n_tiles,): the score of each row before the softmax."""
+    """(..., n_in) -> (...): the score of each row before the softmax."""
 
     def __init__(self, n_in: int, attention_dim: int, dropout: float, gated: bool):
         super().__init__()
@@ -29,7 +29,7 @@ class AttentionScore(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.gated:
-            value, gate = self.hidden(rows).chunk(2, dim=1)
+            value, gate = self.hidden(rows).chunk(2, dim=-1)
             hidden = self.dropout(torch.tanh(value)) * self.dropout(torch.sigmoid(gate))
         else:
             hidden = self.dropout(torch.tanh(self.hidden(rows)))

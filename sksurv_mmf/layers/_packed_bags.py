@@ -20,7 +20,7 @@ class PackedBags:
 
     Parameters
     ----------
-    values : Tensor of shape (n_tiles_total, n_features)
+    values : Tensor of shape (..., n_tiles_total, n_features)
         All tiles.
     lengths : tuple of int
         Number of tiles of each bag; their sum is ``n_tiles_total``.
@@ -60,7 +60,7 @@ class PackedBags:
 
         Parameters
         ----------
-        values : Tensor of shape (n_tiles_total, n_features)
+        values : Tensor of shape (..., n_tiles_total, n_features)
             The features.
 
         Returns

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers._packed_bags import PackedBags
-from ._embeddings import Embedding
+from ._embeddings import Embedding, n_patients_of, rows_of
 
 
 class Standardize(nn.Module):
@@ -14,15 +14,15 @@ class Standardize(nn.Module):
 
     def __init__(self, values: Tensor):
         super().__init__()
-        scale, mean = values.std(dim=0, correction=0), values.mean(dim=0)
+        scale, mean = values.std(dim=-2, correction=0), values.mean(dim=-2)
         # Sums and squares may go beyond float32. A meta tensor, of a network that is loaded, has no values to look at.
         if not values.is_meta and not torch.isfinite(scale + mean).all():
             exact = values.double()
-            scale, mean = exact.std(dim=0, correction=0).float(), exact.mean(dim=0).float()
+            scale, mean = exact.std(dim=-2, correction=0).float(), exact.mean(dim=-2).float()
         # Rounding leaves a constant feature a tiny deviation, by which other patients must not be divided.
-        varies = (values.amax(dim=0) > values.amin(dim=0)) & (scale > 0)
+        varies = (values.amax(dim=-2) > values.amin(dim=-2)) & (scale > 0)
         # Of a constant feature the value itself, for the mean of large numbers is a little off.
-        self.register_buffer("mean", torch.where(varies, mean, values[0]))
+        self.register_buffer("mean", torch.where(varies, mean, values[..., 0, :]))
         self.register_buffer("scale", torch.where(varies, scale, 1))
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class ModalityEncoder(nn.Module):
 
     def forward(self, inputs: Tensor | PackedBags) -> Embedding:
         embedding = self.encoder(self.rescale(inputs))
-        check_embedding(self.encoder, embedding, len(inputs))
+        check_embedding(self.encoder, embedding, rows_of(inputs).shape[:-2], n_patients_of(inputs))
         return embedding
 
     def attention(self, bags: PackedBags) -> Tensor:
@@ -85,12 +85,16 @@ class ModalityEncoder(nn.Module):
 
 
 # Tensors of other shapes would be broadcast further on, and a model would learn from them without a word.
-def check_embedding(module: nn.Module, embedding: Embedding, n_patients: int) -> None:
-    """Refuse what an encoder's module returns if it is not one vector, or tokens, of its width for each patient."""
+def check_embedding(module: nn.Module, embedding: Embedding, leading: tuple[int, ...], n_patients: int) -> None:
+    """Refuse what an encoder's module returns if it is not one vector, or tokens, of its width for each patient.
+
+    `leading` is the shape in front of the patients or tiles.
+    """
     packed = isinstance(embedding, PackedBags)
-    values = embedding.values if packed else embedding
-    is_table = isinstance(values, Tensor) and values.ndim == 2 and values.shape[1] == module.out_dim
-    if not is_table or len(embedding) != n_patients:
+    values = rows_of(embedding)
+    is_table = isinstance(values, Tensor) and values.ndim > 1
+    is_table = is_table and (*values.shape[:-2], values.shape[-1]) == (*leading, module.out_dim)
+    if not is_table or n_patients_of(embedding) != n_patients:
         raise ValueError(
             f"The encoder's module {type(module).__name__} was given {n_patients} patients and returned "
             f"{shape_of(values)}{f' for {len(embedding)} patients' if packed else ''}. Expected is a tensor of shape "

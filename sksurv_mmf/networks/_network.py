@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..patients._batch import Batch
 from ..utils._validation import shorten
-from ._embeddings import READERS, Embedding, drop_modalities, hide, normalize, spoil_overflow, spread
+from ._embeddings import READERS, Embedding, drop_modalities, hide, normalize, rows_of, spoil_overflow, spread
 from ._modality_encoder import add_noise, shape_of, width_of
 
 
@@ -24,10 +24,13 @@ def noise_scales(input_noise: float | dict[str, float], names: list[str]) -> lis
     return [input_noise.get(name, 0.0) for name in names]
 
 
-def check_fused(module: nn.Module, fused, n_patients: int) -> None:
-    """Refuse what a fusion's module returns if it is not a pair with one vector of its width for each patient."""
+def check_fused(module: nn.Module, fused, leading: tuple[int, ...], n_patients: int) -> None:
+    """Refuse what a fusion's module returns if it is not a pair with one vector of its width for each patient.
+
+    `leading` is the shape in front of the patients.
+    """
     is_pair = isinstance(fused, tuple | list) and len(fused) == 2
-    if not is_pair or getattr(fused[0], "shape", None) != (n_patients, module.out_dim):
+    if not is_pair or getattr(fused[0], "shape", None) != (*leading, n_patients, module.out_dim):
         raise ValueError(
             f"The fusion's module {type(module).__name__} was given {n_patients} patients and returned "
             f"{shape_of(fused[0]) + ' first' if is_pair else shape_of(fused)}. Expected is a pair: a tensor of shape "
@@ -83,12 +86,12 @@ class FusionNetwork(nn.Module):
         self.modality_dropout = modality_dropout
 
     def embed(self, batch: Batch) -> tuple[list[Embedding], Tensor]:
-        """What the fusion is given: one embedding per modality, and who has what."""
+        """What the fusion is given: one embedding per modality, and who has what that is not hidden."""
         embeddings = normalize(self.normalization, [self._embed_one(m, batch) for m in range(len(self.encoders))])
         present = batch.present
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
-            embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.T)]
+            embeddings = [hide(one, kept) for one, kept in zip(embeddings, present.unbind(-1))]
         return embeddings, present
 
     def embed_one(self, m: int, batch: Batch) -> Embedding:
@@ -113,7 +116,7 @@ class FusionNetwork(nn.Module):
 
     def _fuse(self, embeddings, present):
         fused = self.fusion(embeddings, present)
-        check_fused(self.fusion, fused, len(present))
+        check_fused(self.fusion, fused, rows_of(embeddings[0]).shape[:-2], present.shape[-2])
         return fused
 
     def forward(self, batch: Batch) -> Tensor:

@@ -30,6 +30,9 @@ class Objective(BaseEstimator, ABC):
     `fit` learns from the training patients what the loss needs (bin edges, say); an estimator fits a clone, so
     the object that a user passes stays as it was. After training, `fit_baseline` may learn from the outputs.
 
+    The objectives of this package count the axes of outputs from the end: where further ones stand in front of the
+    patients, there is one loss, and one risk and curve of each patient, for every entry of theirs.
+
     Attributes
     ----------
     decomposes : bool
@@ -62,10 +65,10 @@ class Objective(BaseEstimator, ABC):
     ...
     ...     def loss(self, outputs, target):
     ...         event, time = target
-    ...         return (outputs[:, 0].exp() * time - outputs[:, 0] * event).mean()
+    ...         return (outputs[..., 0].exp() * time - outputs[..., 0] * event).mean(dim=-1)
     ...
     ...     def risk(self, outputs):
-    ...         return outputs[:, 0]
+    ...         return outputs[..., 0]
     ...
     ...     def cumulative_hazard(self, outputs):
     ...         return outputs.exp() * torch.as_tensor(self.unique_times_)

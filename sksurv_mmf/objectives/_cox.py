@@ -11,30 +11,31 @@ from ._base import Objective, check_times_differ, never_falling
 def cox_partial_likelihood(log_hazard: Tensor, event: Tensor, time: Tensor, ties: str = "efron") -> Tensor:
     """Negative logarithm of the partial likelihood, a scalar.
 
-    All arguments have the shape (n_patients,), `event` is bool. `ties` is "efron" or "breslow". Exact and with a
-    useful gradient at any log-hazard, because all sums are of ratios within a risk set, none of which exceeds one.
+    All arguments have the shape (n_patients,), `event` is bool. With further axes in front of `log_hazard` there is one
+    number for each of these. `ties` is "efron" or "breslow". Exact and with a useful gradient at any log-hazard,
+    because all sums are of ratios within a risk set, none of which exceeds one.
     """
     order = torch.argsort(time, descending=True, stable=True)
-    log_hazard, event = log_hazard[order], event[order]
+    log_hazard, event = log_hazard[..., order], event[order]
     _, group, size = torch.unique_consecutive(time[order], return_inverse=True, return_counts=True)
     # The patients at risk at a time are all from the first down to the last who has that time.
-    log_risk_set = log_hazard.logcumsumexp(0)[size.cumsum(0) - 1]
-    log_ratio = (log_hazard - log_risk_set[group])[event]
+    log_risk_set = log_hazard.logcumsumexp(-1)[..., size.cumsum(0) - 1]
+    log_ratio = (log_hazard - log_risk_set[..., group])[..., event]
     if ties == "breslow":
-        return -log_ratio.sum()
+        return -log_ratio.sum(-1)
     # Efron: the j-th of d tied events (j = 0, ..., d - 1) finds j / d of their hazards gone from the risk set.
     group = group[event]
     d = torch.bincount(group, minlength=len(size))
     j = torch.arange(len(group), device=group.device) - (d.cumsum(0) - d)[group]
-    tied_ratio = log_hazard.new_zeros(len(size)).index_add(0, group, log_ratio.exp())
-    return torch.log1p(-tied_ratio[group] * j / d[group]).sum() - log_ratio.sum()
+    tied_ratio = log_hazard.new_zeros(*log_hazard.shape[:-1], len(size)).index_add(-1, group, log_ratio.exp())
+    return torch.log1p(-tied_ratio[..., group] * j / d[group]).sum(-1) - log_ratio.sum(-1)
 
 
 def log_breslow_baseline(log_hazard: Tensor, event: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     """Distinct times, increasing, and there the logarithm of Breslow's cumulative hazard of a log-hazard of 0.
 
     sksurv's BreslowEstimator computes the same by subtracting hazards from their sum, which at log-hazards far apart
-    leaves nothing of the small ones.
+    leaves nothing of the small ones. All arguments have the shape (n_patients,), for a network has its own baseline.
     """
     unique_times, group = torch.unique(time, return_inverse=True)
     order = torch.argsort(group, descending=True, stable=True)
@@ -132,7 +133,7 @@ class CoxPH(Objective):
     def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
         # One number per patient: the CPU has float64 everywhere and adds in a fixed order.
         event, time = (one.cpu() for one in target)
-        return cox_partial_likelihood(outputs[:, 0].cpu().double(), event, time, self.ties) / len(outputs)
+        return cox_partial_likelihood(outputs[..., 0].cpu().double(), event, time, self.ties) / len(time)
 
     def fit_baseline(self, predict, event: np.ndarray, time: np.ndarray) -> "CoxPH":
         outputs = predict().cpu()
@@ -144,8 +145,8 @@ class CoxPH(Objective):
         return self
 
     def risk(self, outputs: Tensor) -> Tensor:
-        return outputs[:, 0] - self.mean_output_
+        return outputs[..., 0] - self.mean_output_
 
     def cumulative_hazard(self, outputs: Tensor) -> Tensor:
         baseline = torch.as_tensor(self.log_baseline_hazard_, dtype=outputs.dtype, device=outputs.device)
-        return never_falling(torch.exp(self.risk(outputs).unsqueeze(1) + baseline))
+        return never_falling(torch.exp(self.risk(outputs).unsqueeze(-1) + baseline))

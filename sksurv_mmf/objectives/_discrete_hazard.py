@@ -32,8 +32,8 @@ def survival_bin_edges(event: np.ndarray, time: np.ndarray, n_bins: int) -> np.n
 
 
 def cumulative_hazards(logits: Tensor) -> Tensor:
-    """``-log S_k`` after each bin, shape (n_patients, n_bins), with ``log(1 - h) = -softplus(logit)``."""
-    return softplus(logits).cumsum(dim=1)
+    """``-log S_k`` after each bin, shape (..., n_bins), with ``log(1 - h) = -softplus(logit)``."""
+    return softplus(logits).cumsum(dim=-1)
 
 
 def bins_as_questions(bin_index: Tensor, event: Tensor, n_bins: int, alpha: float) -> tuple[Tensor, Tensor]:
@@ -42,18 +42,19 @@ def bins_as_questions(bin_index: Tensor, event: Tensor, n_bins: int, alpha: floa
     `bin_index` (int64) and `event` (bool) have the shape (n_patients,). Bins that the patient did not enter do not
     count; those of a censored patient count ``1 - alpha``.
     """
-    bins, last, event = torch.arange(n_bins), bin_index.unsqueeze(1), event.unsqueeze(1)
+    bins, last, event = torch.arange(n_bins), bin_index.unsqueeze(-1), event.unsqueeze(-1)
     return ((bins == last) & event).double(), (bins <= last) * (1 - alpha * (~event).double())
 
 
 def discrete_hazard_nll(logits: Tensor, happens: Tensor, counts: Tensor) -> Tensor:
-    """Negative log-likelihood of each patient, shape (n_patients,), from logits of shape (n_patients, n_bins).
+    """Negative log-likelihood of each patient, shape (..., n_patients), from logits of shape (..., n_patients, n_bins).
 
-    `happens` and `counts` are what `bins_as_questions` returns. It is the cross-entropy of one yes-or-no
-    question per bin, whether the event happens there, over the bins that the patient entered; exact and with a useful
-    gradient at any logit, because no probability is ever formed.
+    `happens` and `counts`, of shape (n_patients, n_bins), are what `bins_as_questions` returns. It is the cross-entropy
+    of one yes-or-no question per bin, whether the event happens there, over the bins that the patient entered; exact
+    and with a useful gradient at any logit, because no probability is ever formed.
     """
-    return binary_cross_entropy_with_logits(logits, happens, counts, reduction="none").sum(dim=1)
+    happens = happens.expand_as(logits)  # of which torch does not see by itself that it fits
+    return binary_cross_entropy_with_logits(logits, happens, counts, reduction="none").sum(dim=-1)
 
 
 # How much of a bin's cumulative hazard has accrued after a fraction of the bin.
@@ -64,13 +65,13 @@ INTERPOLATIONS = {
 
 
 def interpolate(at_edges: Tensor, edges: np.ndarray, times: np.ndarray, accrued) -> Tensor:
-    """Cumulative hazards at `times`, shape (n_patients, n_times), from those at the edges of bins.
+    """Cumulative hazards at `times`, shape (..., n_times), from those at the edges of bins.
 
-    `at_edges` has the shape (n_patients, n_bins + 1), `edges` increases, and all times lie between them.
+    `at_edges` has the shape (..., n_bins + 1), `edges` increases, and all times lie between them.
     """
     k = np.searchsorted(edges[1:-1], times, side="left")
     fraction = torch.as_tensor((times - edges[k]) / (edges[k + 1] - edges[k])).to(at_edges)
-    before, after = at_edges[:, k], at_edges[:, k + 1]
+    before, after = at_edges[..., k], at_edges[..., k + 1]
     # At the edge itself a linear curve may reach a survival of 0, whose logarithm has no gradient.
     inside = torch.where(fraction < 1, fraction, 0)
     return torch.where(fraction < 1, before + accrued(after - before, inside), after)
@@ -189,14 +190,14 @@ class DiscreteHazard(Objective):
         return 2 * self._bin_index(time) + ~event
 
     def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        return discrete_hazard_nll(outputs, *target).mean()
+        return discrete_hazard_nll(outputs, *target).mean(dim=-1)
 
     def risk(self, outputs: Tensor) -> Tensor:
-        return -torch.exp(-cumulative_hazards(outputs)).sum(dim=1)
+        return -torch.exp(-cumulative_hazards(outputs)).sum(dim=-1)
 
     def cumulative_hazard(self, outputs: Tensor) -> Tensor:
         after = cumulative_hazards(outputs)
-        at_edges = torch.cat([torch.zeros_like(after[:, :1]), after], dim=1)
+        at_edges = torch.cat([torch.zeros_like(after[..., :1]), after], dim=-1)
         if self.interpolation == "step":
             return never_falling(at_edges)
         accrued = INTERPOLATIONS[self.interpolation]

@@ -31,7 +31,7 @@ class Batch:
     ends_step: bool = True
 
     def __len__(self) -> int:
-        return len(self.present)
+        return self.present.shape[-2]
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to `device`; bags are float32 there."""

@@ -65,7 +65,7 @@ class TestReference:
         clusters = [torch.as_tensor(arrays[f"in/cluster{k}"])[0].permute(1, 2, 0) for k in range(self.N_CLUSTERS)]
         labels = torch.arange(self.N_CLUSTERS).repeat_interleave(torch.tensor([one.shape[1] for one in clusters]))
         scales = torch.cat(clusters, dim=1)  # (n_scales, n_tiles, n_features)
-        return [averaging_matrix(labels, scales.dtype) @ module.embed(tiles) for tiles in scales]
+        return [averaging_matrix(labels, len(module.centers), scales.dtype) @ module.embed(tiles) for tiles in scales]
 
     def test_clusters_joined_across_scales_equal_cs_mil(self, reference):
         arrays = reference("csmil_tiny")

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 import torch
-from token_batches import fuse, patient, random_tokens
+from token_batches import all_present, fuse, has_tokens, hide, leave_out, patient, random_tokens
 from torch import nn
 from torch.testing import assert_close
 
@@ -98,9 +98,8 @@ def test_tiles_are_queried_by_the_tokens_of_all_query_modalities():
     rna, wsi, clinical = (torch.randn(1, n, 16, dtype=torch.float64) for n in (3, 5, 1))
     seen = []
     module.branches[1].coattention.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
-    module._vectors([rna, wsi, clinical])
-    module._vectors([rna[:, :0], wsi, clinical])
-    module._vectors([rna[:, :0], wsi, clinical[:, :0]])
+    for tokens in ([rna, wsi, clinical], [rna[:, :0], wsi, clinical], [rna[:, :0], wsi, clinical[:, :0]]):
+        module._vectors(tokens, all_present(*tokens))
     for (queries, keys, values), expected in zip(
         seen, (torch.cat([rna, clinical], 1), clinical, module.stand_in[None, None])
     ):
@@ -131,7 +130,7 @@ def test_any_modality_may_be_missing(bags):
     batch = [random_tokens(*lengths) for lengths in zip(*has)]
     for one in batch:
         one.values.requires_grad_()
-    vectors = map_layouts(module._vectors, batch).unflatten(1, (3, -1))
+    vectors = map_layouts(module._vectors, batch, has_tokens(batch)).unflatten(1, (3, -1))
     missing = torch.tensor(has) == 0
     assert (vectors[missing] == 0).all()
     assert (vectors[~missing].abs().amax(1) > 0).all()
@@ -142,8 +141,24 @@ def test_any_modality_may_be_missing(bags):
         for m in range(3):
             other = patient(batch, i)
             other[m] = random_tokens(one[m])
-            change = (map_layouts(module._vectors, other) - vectors[i].flatten()).abs().max()
+            change = (map_layouts(module._vectors, other, has_tokens(other)) - vectors[i].flatten()).abs().max()
             assert (change > 1e-6) if one[m] else (change < 1e-12)
+
+
+@pytest.mark.parametrize("bags", [(), ("b",), ("a", "c"), ("a", "b", "c")])
+def test_hidden_tokens_are_as_if_they_were_not_there(bags):
+    module = build(dict.fromkeys("abc", 16), bags)
+    masks = torch.tensor([one for one in product([True, False], repeat=3) if any(one)])
+    batch = [random_tokens(*[n] * len(masks)) for n in (2, 4, 3)]
+    for one in batch:
+        one.values.requires_grad_()
+    hidden, left_out = module(hide(batch, masks), masks)[0], fuse(module, *leave_out(batch, masks))
+    assert_close(hidden, left_out, rtol=1e-10, atol=1e-12)
+    wanted = [one.values for one in batch] + list(module.parameters())
+    gradients = [torch.autograd.grad(out.square().sum(), wanted, allow_unused=True) for out in (hidden, left_out)]
+    for ours, expected in zip(*gradients):
+        if expected is not None:
+            assert_close(ours, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_patients_are_independent():

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 import torch
-from token_batches import fuse, patient, random_tokens
+from token_batches import all_present, fuse, has_tokens, hide, leave_out, patient, random_tokens
 from torch.testing import assert_close
 
 from sksurv_mmf.bags import PackedBags
@@ -45,6 +45,16 @@ def build(dims=DIMS, bags=("wsi",), **params):
     return SurvPath(**params).build(dims, bags).double().eval()
 
 
+def attend(module, tokens, n_omics):
+    """The attention of tokens none of which is hidden."""
+    return module.attention(tokens, n_omics, torch.ones(tokens.shape[:2], dtype=torch.bool))
+
+
+def means(module, tokens):
+    """The means of dense tokens none of which is hidden."""
+    return module._means(tokens, all_present(*tokens))
+
+
 @pytest.mark.parametrize(
     ("variant", "n_tiles", "params"),
     [("h1", 1, {}), ("h1", 7, {}), ("h1", 50, {}), ("h2", 7, {"n_heads": 2, "head_dim": 6})],
@@ -58,11 +68,11 @@ def test_block_equals_the_authors(reference, variant, n_tiles, params):
         for name in ("attn_out", "ln_out", "pooled")
     }
     n_pathways = tokens.shape[1] - n_tiles
-    out = module.attention(tokens, n_pathways)
+    out = attend(module, tokens, n_pathways)
     assert_close(out, expected["attn_out"], rtol=1e-10, atol=1e-12)
     assert_close(module.norm(module.feed_forward(out)), expected["ln_out"], rtol=1e-10, atol=1e-12)
-    means = module._means([tokens[:, :n_pathways], tokens[:, n_pathways:]])
-    assert_close(means, expected["pooled"], rtol=1e-10, atol=1e-12)
+    pooled = means(module, [tokens[:, :n_pathways], tokens[:, n_pathways:]])
+    assert_close(pooled, expected["pooled"], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_heads", [1, 2])
@@ -81,7 +91,7 @@ def test_scores_of_the_authors_give_their_attention(reference, n_heads):
     of_pathways = torch.cat([scores["path_path"], scores["path_tile"]], dim=2).softmax(2) @ value
     of_tiles = scores["tile_path"].softmax(2) @ value[:, :n]
     expected = torch.cat([of_pathways, of_tiles], dim=1).transpose(0, 1).flatten(1)
-    assert_close(module.attention(tokens, n)[0], expected, rtol=1e-10, atol=1e-12)
+    assert_close(attend(module, tokens, n)[0], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_tiles", [1, 7, 50])
@@ -89,8 +99,12 @@ def test_model_equals_the_authors(reference, n_tiles):
     arrays = reference("survpath_model_tiny")
     module = load(build(), arrays, "sd/", MODEL)
     tokens = torch.as_tensor(arrays[f"f64/wsi{n_tiles}/tokens"])[0]
-    means = map_layouts(module._means, [PackedBags(tokens[:3], (3,)), PackedBags(tokens[3:], (n_tiles,))])
-    assert_close(means, torch.as_tensor(arrays[f"f64/wsi{n_tiles}/embedding"]), rtol=1e-10, atol=1e-12)
+    assert_close(
+        means(module, [tokens[None, :3], tokens[None, 3:]]),
+        torch.as_tensor(arrays[f"f64/wsi{n_tiles}/embedding"]),
+        rtol=1e-10,
+        atol=1e-12,
+    )
     fused = fuse(module, PackedBags(tokens[:3], (3,)), PackedBags(tokens[3:], (n_tiles,)))
     weight, bias = (torch.as_tensor(arrays[f"sd/to_logits.2.{kind}"]).double() for kind in ("weight", "bias"))
     logits = fused @ weight.T + bias
@@ -109,7 +123,7 @@ def test_absent_tokens_are_left_out_where_the_authors_keep_zeros(reference):
     pathways = keep & (torch.arange(12) < 5)
     assert_close((weights @ value)[pathways], theirs[pathways], rtol=1e-10, atol=1e-12)
     n_pathways = int(pathways.sum())
-    ours = module.attention(tokens[:, keep], n_pathways)[0]
+    ours = attend(module, tokens[:, keep], n_pathways)[0]
     renormalized = (weights / weights.sum(1, keepdim=True)) @ value
     assert not keep.all()
     assert_close(ours[:n_pathways], renormalized[pathways], rtol=1e-10, atol=1e-12)
@@ -121,7 +135,7 @@ def test_a_tile_does_not_see_other_tiles(n_omics):
     module, tokens = build(), torch.randn(1, n_omics + 5, 16, dtype=torch.float64)
     changed = tokens.clone()
     changed[:, -1] = torch.randn(16)
-    before, after = (module.attention(one, n_omics)[0] for one in (tokens, changed))
+    before, after = (attend(module, one, n_omics)[0] for one in (tokens, changed))
     assert_close(after[n_omics:-1], before[n_omics:-1], rtol=1e-12, atol=1e-14)
     if n_omics:
         assert ((after[:n_omics] - before[:n_omics]).abs().amax(1) > 1e-6).all()
@@ -133,7 +147,7 @@ def test_without_omics_a_tile_attends_to_the_stand_in_and_itself():
     query, key, value = attention.to_qkv(attention.norm(tiles)).chunk(3, dim=2)
     _, other_key, other_value = attention.to_qkv(attention.norm(attention.stand_in)).chunk(3)
     weight = torch.sigmoid((query * (key - other_key)).sum(2, keepdim=True) / 8**0.5)
-    assert_close(attention(tiles, 0), weight * value + (1 - weight) * other_value, rtol=1e-10, atol=1e-12)
+    assert_close(attend(module, tiles, 0), weight * value + (1 - weight) * other_value, rtol=1e-10, atol=1e-12)
 
 
 def test_without_bags_every_token_attends_to_all():
@@ -141,14 +155,14 @@ def test_without_bags_every_token_attends_to_all():
     query, key, value = module.attention.to_qkv(module.attention.norm(tokens[0])).chunk(3, dim=1)
     out = module.norm(module.feed_forward((query @ key.T / 8**0.5).softmax(1) @ value))
     expected = torch.cat([out[:2].mean(0), out[2:].mean(0)])
-    assert_close(module._means([tokens[:, :2], tokens[:, 2:]])[0], expected, rtol=1e-10, atol=1e-12)
+    assert_close(means(module, [tokens[:, :2], tokens[:, 2:]])[0], expected, rtol=1e-10, atol=1e-12)
 
 
 def test_means_are_in_the_order_of_the_modalities():
     swapped = build({"wsi": 16, "rna": 16})
     rna, wsi = random_tokens(2, 3), random_tokens(4, 5)
-    one, other = map_layouts(build()._means, [rna, wsi]).chunk(2, dim=1)
-    assert_close(map_layouts(swapped._means, [wsi, rna]), torch.cat([other, one], dim=1))
+    one, other = map_layouts(build()._means, [rna, wsi], has_tokens([rna, wsi])).chunk(2, dim=1)
+    assert_close(map_layouts(swapped._means, [wsi, rna], has_tokens([wsi, rna])), torch.cat([other, one], dim=1))
 
 
 @pytest.mark.parametrize("bags", [(), ("b",), ("a", "c"), ("a", "b", "c")])
@@ -158,7 +172,7 @@ def test_any_modality_may_be_missing(bags):
     batch = [random_tokens(*lengths) for lengths in zip(*has)]
     for one in batch:
         one.values.requires_grad_()
-    means = map_layouts(module._means, batch).unflatten(1, (3, -1))
+    means = map_layouts(module._means, batch, has_tokens(batch)).unflatten(1, (3, -1))
     missing = torch.tensor(has) == 0
     assert (means[missing] == 0).all()
     assert (means[~missing].abs().amax(1) > 0).all()
@@ -168,7 +182,23 @@ def test_any_modality_may_be_missing(bags):
     for i, one in enumerate(has):  # whatever a patient lacks, and with one modality alone, its tokens matter
         values = [torch.randn_like(single.values) for single in patient(batch, i)]
         other = [PackedBags(value, (n,)) for value, n in zip(values, one)]
-        assert (map_layouts(module._means, other) - means[i].flatten()).abs().max() > 1e-6
+        assert (map_layouts(module._means, other, has_tokens(other)) - means[i].flatten()).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("bags", [(), ("b",), ("a", "c"), ("a", "b", "c")])
+def test_hidden_tokens_are_as_if_they_were_not_there(bags):
+    module = build(dict.fromkeys("abc", 16), bags)
+    masks = torch.tensor([one for one in product([True, False], repeat=3) if any(one)])
+    batch = [random_tokens(*[n] * len(masks)) for n in (2, 4, 3)]
+    for one in batch:
+        one.values.requires_grad_()
+    hidden, left_out = module(hide(batch, masks), masks)[0], fuse(module, *leave_out(batch, masks))
+    assert_close(hidden, left_out, rtol=1e-10, atol=1e-12)
+    wanted = [one.values for one in batch] + list(module.parameters())
+    gradients = [torch.autograd.grad(out.square().sum(), wanted, allow_unused=True) for out in (hidden, left_out)]
+    for ours, expected in zip(*gradients):
+        if expected is not None:
+            assert_close(ours, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_patients_are_independent():
