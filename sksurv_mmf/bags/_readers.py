@@ -1,7 +1,6 @@
 """From feature files to one bag per patient."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -10,6 +9,7 @@ from pandas.api.types import is_list_like
 from tqdm.auto import tqdm
 
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._array import BagArray
 from ._bag import Bag
 from ._checks import MAX_RATIO, describe_widths
@@ -200,7 +200,9 @@ def read_bags(
     check_choice(slides)
     table = _find_slides(source, patient, format)
     add_barcodes(table)
-    select(table, slides, names_slides=_is_table(source) or _is_table(patient))
+    if slides == "auto":
+        slides = "all" if _is_table(source) or _is_table(patient) else "tumor"
+    select(table, slides)
     matched = table["status"] == READ
     if not matched.any():
         raise ValueError(_nothing_matches(table))
@@ -418,12 +420,11 @@ def _warn_sides(files):
             names_of.setdefault(known, []).append(file.path)
     if len(names_of) > 1:
         groups = "; ".join(f"{len(own)} with {side:g}: {shorten(own, 2)}" for side, own in names_of.items())
-        warnings.warn(
+        warn(
             f"Files have tiles of several sizes in pixels of level 0: {groups}. They do not say how large these pixels "
             "are; the tiles are of one size only if the slides were scanned at magnifications that make up for it. If "
             "they are, say so with tiling=Tiling(tile_size=..., mpp=...), with Tiling of sksurv_mmf.bags.",
             UserWarning,
-            stacklevel=3,
         )
 
 

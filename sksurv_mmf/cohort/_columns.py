@@ -1,7 +1,5 @@
 """What the columns of X are: which form a modality, and which encoder may read it."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
@@ -12,6 +10,7 @@ from ..patients._modality import Modality
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import check_feature_names, check_n_features, get_column_indices
 from ..utils._validation import SEPARATOR, belongs_to, feature_of, shorten, subject
+from ..utils._warnings import warn
 
 
 def check_table(estimator, X, reset):
@@ -33,10 +32,9 @@ def check_table(estimator, X, reset):
     check_n_features(estimator, X, reset=reset)
     repeated = X.index[X.index.duplicated()].unique()
     if reset and len(repeated):
-        warnings.warn(
+        warn(
             f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
             "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
-            stacklevel=3,
         )
     return X
 

@@ -1,6 +1,5 @@
 """One table of a cohort from the tables of its modalities."""
 
-import warnings
 from collections.abc import Mapping
 
 import pandas as pd
@@ -12,6 +11,7 @@ from ..utils._frames import check_one_level
 from ..utils._identifiers import better_match, is_row_number
 from ..utils._real_numbers import as_real
 from ..utils._validation import SEPARATOR, shorten, subject
+from ..utils._warnings import warn
 from ._overlap import check_overlap
 
 
@@ -114,10 +114,9 @@ def _with_outcome(X, outcome, event, time):
                 f"None of the {len(X)} patients has an outcome. Patients are {shorten(X.index, 2)}, those of the "
                 f"outcome {shorten(outcome.index, 2)}.{hint}"
             )
-        warnings.warn(
+        warn(
             f"{len(unknown)} of {len(X)} patients have no outcome and are left out: {shorten(unknown, 2)}.{hint} Add "
             "event and time of these patients, or drop them from the modalities.",
-            stacklevel=3,
         )
     return X.loc[known.index], make_outcome(known)
 

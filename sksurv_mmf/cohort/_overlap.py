@@ -1,12 +1,12 @@
 """Who is in which modality, and what keeps patients from being matched."""
 
-import warnings
 from itertools import combinations
 
 import pandas as pd
 
 from ..utils._identifiers import better_match
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 
 INNER, OUTER = 2 / 3, 1 / 2
 """Shares of patients of the smaller table: if fewer are matched, it may be a mistake."""
@@ -35,11 +35,10 @@ def check_overlap(tables, how):
     if how == "outer" and not (has.sum(axis=1) > 1).any():
         raise ValueError(f"No patient has two modalities: {_count(has)}{remedies} Make the identifiers agree.")
     if remedies or _is_small(has, how):
-        warnings.warn(
+        warn(
             f"{'More patients might match' if remedies else 'The modalities share few patients'}: {_count(has)}"
             f"{remedies} Make the identifiers agree{' or use how=' + repr('outer') if how == 'inner' else ''}; if they "
             "are right, select the patients that you mean beforehand.",
-            stacklevel=3,
         )
 
 

@@ -1,6 +1,5 @@
 """What came out of a comparison of models."""
 
-import warnings
 from itertools import combinations
 from numbers import Integral, Real
 
@@ -19,6 +18,7 @@ from ..statistics._paired_tests import (
 )
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._comparison_display import ComparisonDisplay
 from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
@@ -315,7 +315,7 @@ class ModelComparison:
         for score, rows in self._missing().groupby("score", sort=False):
             if "@" in score and self._table(score).isna().all(axis=None):
                 # the caller of the function that makes the comparison, which scikit-learn's validation wraps
-                warnings.warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.", stacklevel=5)
+                warn(f"The score {score!r} exists in no fold: {rows['reason'].iloc[0]}.")
 
     def _succeeded(self, model):
         """Yield (fold, test patients, prediction) of the fits that did not fail."""

@@ -1,7 +1,5 @@
 """The outcome of each patient, checked and in the order of the patients."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sksurv.util import Surv
@@ -9,6 +7,7 @@ from sksurv.util import Surv
 from ..utils._identifiers import better_match, is_row_number
 from ..utils._sklearn import num_samples
 from ..utils._validation import shorten, subject
+from ..utils._warnings import warn
 from ._table import advise_event, advise_time, read_outcome
 
 HOW = (
@@ -60,7 +59,7 @@ def align_outcome(y, X=None):
         masked = np.any([np.ma.getmaskarray(y[name]) for name in y.dtype.names], axis=0)
         _refuse(patients[masked], "no event or no time (masked)", "Drop such patients from X and y")
         y = y.data
-    _check_times(*(y[name] for name in y.dtype.names), patients)
+    _check_times(y[y.dtype.names[1]], patients)
     return y
 
 
@@ -79,7 +78,7 @@ def make_outcome(outcome):
     unknown = outcome.isna().any(axis=1)
     _refuse(outcome.index[unknown], "no event or no time (NaN)", "Drop such patients from X and y")
     event, time = outcome["event"].to_numpy() == 1, outcome["time"].to_numpy()
-    _check_times(event, time, outcome.index)
+    _check_times(time, outcome.index)
     return Surv.from_arrays(event, time)
 
 
@@ -107,10 +106,9 @@ def _align(outcome, patients, n_patients):
         )
     extra = index.difference(patients, sort=False)
     if len(extra):
-        warnings.warn(
+        warn(
             f"{subject(extra, 'Patient', 'is', 'are')} in y but not in X, and {'is' if len(extra) == 1 else 'are'} "
             f"left out: {len(patients)} of {len(index)} outcomes are used. If that is meant, pass y.loc[X.index].",
-            stacklevel=4,
         )
     return outcome.iloc[position]
 
@@ -122,11 +120,10 @@ def _by_position(outcome, patients, n_patients):
             "DataFrame whose index is the patient, or y of the same patients in the same order."
         )
     if patients is None and not is_row_number(outcome.index):
-        warnings.warn(
+        warn(
             "y names its patients, but X does not, so rows are paired by position. Pass X as a DataFrame whose index "
             "is the patient; in a Pipeline, transformers keep it after set_output(transform='pandas'). If the order is "
             "the same, a structured array, made by sksurv.util.Surv, says so.",
-            stacklevel=5,
         )
     return outcome
 
@@ -171,14 +168,9 @@ def _describe(y):
     return f"a {type(y).__name__}"
 
 
-def _check_times(event, time, patients):
+def _check_times(time, patients):
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         _refuse(patients[bad], f"a time that is {what}", "Correct or drop such times")
-    if len(time) > 2 and event.all() and set(np.unique(time)) == {0, 1}:
-        raise ValueError(
-            f"All {len(time)} patients have the event, at times 0 or 1, as if event and time were swapped. The event "
-            "comes first, as True or False, then the time."
-        )
 
 
 def _refuse(patients, what, way_out):

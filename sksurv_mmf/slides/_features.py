@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import warnings
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from ..files._writing import check_target, remove_leftovers
 from ..utils._device import resolve_device
 from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._encoder import MEAN, STD, imagenet_resnet50
 from ._feature_file import count_tiles, describe_source, import_h5py, is_source, read_settings, write_features
 from ._slide import Slide, import_openslide
@@ -193,7 +193,7 @@ def extract_features(
                 else:
                     message = f"No features of slide {source.stem!r}: {error}"
                     status[source.stem] = "failed"
-                warnings.warn(message, stacklevel=2)
+                warn(message)
     return summarize(targets, status)
 
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
+from sksurv_mmf import LateFusionSurvivalAnalysis
 from sksurv_mmf.outcome._align import align_outcome, check_same_rows
 
 PATIENTS = pd.Index(["Ann", "Bea", "Cleo", "Dora"], name="patient")
@@ -183,7 +185,6 @@ class TestArrays:
         ("event", "time", "message"),
         [
             (TIME, EVENT, r"first field is the event.*y\['a'\] has dtype float64\. Event and time are swapped"),
-            (TIME.astype(bool), EVENT.astype(int), "All 4 patients have the event, at times 0 or 1, as if .* swapped"),
             (EVENT + 1, TIME, r"If 2 is the event, as in R, pass y\['a'\] == 2"),
             (EVENT + 0, TIME, r"If 1 is the event, pass y\['a'\] == 1"),
             (np.where(EVENT, 1, -1), TIME, r"If 1 is the event, pass y\['a'\] == 1"),
@@ -219,3 +220,14 @@ class TestSameRows:
         check_same_rows(table, X)
         with pytest.raises(ValueError, match=r"another order.*y\.loc\[X\.index\]"):
             check_same_rows(table.iloc[::-1], X)
+
+
+def test_swapped_event_and_time_are_refused_in_fit_and_not_in_score(cohort):
+    X = cohort.X.filter(like="rna")
+    model = CoxPHSurvivalAnalysis(alpha=1).fit(X, cohort.y)
+    late = LateFusionSurvivalAnalysis([("rna", model)], cv=2).fit(X, cohort.y)
+    few = Surv.from_arrays([True, True, True], [0, 1, 1])
+    assert 0 <= late.score(X[:3], few) <= 1
+    swapped = Surv.from_arrays(np.ones(len(X), dtype=bool), cohort.y["event"])
+    with pytest.raises(ValueError, match=f"All {len(X)} patients have the event, at times 0 or 1, as if .* swapped"):
+        late.fit(X, swapped)
