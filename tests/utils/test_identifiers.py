@@ -100,3 +100,11 @@ def test_row_numbers_have_no_name():
     assert is_row_number(pd.Index([4, 2]))
     assert not is_row_number(pd.RangeIndex(3, name="patient"))
     assert not is_row_number(pd.Index(["4", "2"]))
+
+
+@pytest.mark.parametrize("n_common", [3000, 300])
+def test_large_tables_are_compared_as_well(n_common):
+    patients = [f"P{i:06d}" for i in range(30_000)]
+    found = match(patients, [f"{one}-T" for one in patients[:: 30_000 // n_common]])
+    assert found.n_common == n_common
+    assert better_match(pd.Index([f"ENSG{i:011d}" for i in range(30_000)]), pd.Index(BARCODES)) is None
