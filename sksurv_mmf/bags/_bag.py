@@ -356,7 +356,8 @@ def _as_features(features):
     check_numbers(features.dtype)
     check_features(features.shape)
     dtype = np.float16 if features.dtype.type is np.float16 else np.float32
-    return _read_only(features.astype(dtype, copy=False))
+    with np.errstate(over="ignore"):  # becomes infinite, which estimators refuse with the patient
+        return _read_only(features.astype(dtype, copy=False))
 
 
 def _as_coords(coords, n_tiles):

@@ -169,7 +169,8 @@ class SlideFiles:
 
 def _narrow(features):
     """Convert the types that a bag converts, slide by slide rather than all of them at once."""
-    return features if features.dtype.type in (np.float16, np.float32) else features.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return features if features.dtype.type in (np.float16, np.float32) else features.astype(np.float32)
 
 
 def open_feature_file(path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None):

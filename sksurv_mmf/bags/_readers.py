@@ -21,6 +21,7 @@ from ._selection import (
     READ,
     add_barcodes,
     check_choice,
+    hint_of_names,
     select,
     warn_left_out,
     warn_mixed,
@@ -205,7 +206,7 @@ def read_bags(
     select(table, slides)
     matched = table["status"] == READ
     if not matched.any():
-        raise ValueError(_nothing_matches(table))
+        raise ValueError(_nothing_matches(table, source))
     _check_repeated(table[matched])
     keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
     keys |= {"tiling": tiling, "max_ratio": max_ratio}
@@ -299,9 +300,11 @@ def _table(table, *keys):
     slides = list(table.index)
     strange = [one for one in slides if not isinstance(one, str | os.PathLike)]
     if strange:
+        are_paths = len(table) and all(isinstance(one, str | os.PathLike) and _format_by_name(one) for one in table)
         raise ValueError(
             f"The table of patients needs the {keys[0]} as index or, in a DataFrame, as column {keys[0]!r}; got the "
             f"index {shorten(strange)}."
+            + (" Its values are paths: pass them as a list, source.tolist(), with patient." if are_paths else "")
         )
     return slides, [None if pd.isna(patient) else patient for patient in table]
 
@@ -352,11 +355,23 @@ def _match_table(slides, names, table):
     return pd.concat([slides, pd.DataFrame(rows).astype(object)], ignore_index=True).astype(slides.dtypes)
 
 
-def _nothing_matches(slides):
+def _folders_with_files(source):
+    """Names of the sub-folders of a folder that have feature files; none if it is something else."""
+    if not isinstance(source, str | os.PathLike):
+        return []
+    with os.scandir(source) as entries:
+        folders = sorted(entry.name for entry in entries if entry.is_dir() and not _format_by_name(entry.name))
+    return [name for name in folders if any(map(_format_by_name, os.listdir(os.path.join(source, name))))]
+
+
+def _nothing_matches(slides, source):
     counts = ", ".join(f"{n} {status}" for status, n in slides["status"].value_counts().items()) or "no file at all"
+    folders = _folders_with_files(source)
+    hint = f" Sub-folders have feature files; pass one of them: {shorten(folders, 3)}." if folders else ""
     return (
-        f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}. Check "
-        "the folder, whose sub-folders are not searched, patient and slides: slides='all' takes them all."
+        f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}."
+        f"{hint}{hint_of_names(slides)} Check the folder, whose sub-folders are not searched, patient and slides: "
+        "slides='all' takes them all."
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 from pandas.api.types import is_list_like
 
+from ..utils._identifiers import better_match
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._tcga import DIAGNOSTIC, FIRST_OF_NORMAL, FROZEN, SAMPLE_TYPES, read_barcode
@@ -124,7 +125,15 @@ def warn_left_out(slides):
         if len(own)
     ]
     if parts:
-        warn("; ".join(parts) + ". return_report=True returns all of them.", UserWarning)
+        said = f"{'; '.join(parts)}.{hint_of_names(slides)}"
+        warn(f"{said} return_report=True returns all of them.")
+
+
+def hint_of_names(slides):
+    """How slides of a table and files without a patient would match, as a sentence; nothing if they would not."""
+    listed, files = (pd.Index(slides["slide"][slides["status"] == one].unique()) for one in (NO_FILE, NO_PATIENT))
+    match = better_match(listed, files) if len(listed) and len(files) else None
+    return "" if match is None else f" With names of table and files {match.how}, {match.n_common} would match."
 
 
 def _count(names):

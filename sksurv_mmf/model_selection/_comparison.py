@@ -120,6 +120,7 @@ class ModelComparison:
         self.scores = pd.DataFrame(self._scores(), columns=["model", "fold", "score", "value", "reason"])
         self.risks = self._risks()
         self.survival = {model: self._survival(model) for model in self.models}
+        self._warn_of_failed_fits()
         self._warn_of_missing_horizons()
 
     @validate_params({"confidence": LEVEL}, prefer_skip_nested_validation=True)
@@ -310,6 +311,18 @@ class ModelComparison:
         """Rows of `scores` that do not exist although the model was fitted."""
         scores = self.scores.merge(self.fits)
         return scores[(scores["error"] == "") & (scores["reason"] != "")]
+
+    def _warn_of_failed_fits(self):
+        failed = self.fits[self.fits["error"] != ""]
+        if len(failed):
+            counts = [f"{model!r} in {len(own)} of {len(self.folds)} folds" for model, own in failed.groupby("model")]
+            more = f" and {len(counts) - 2} more models" if len(counts) > 2 else ""
+            first = failed.iloc[0]
+            warn(
+                f"{len(failed)} of {len(self.fits)} fits failed, and take no part in means and tests: "
+                f"{', '.join(counts[:2])}{more}. The first, {first['model']!r} in fold {first['fold']}: "
+                f"{first['error'].rstrip('.')}. All are in the attribute fits."
+            )
 
     def _warn_of_missing_horizons(self):
         for score, rows in self._missing().groupby("score", sort=False):

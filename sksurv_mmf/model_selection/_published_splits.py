@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, check_cv
 
 from ..files._writing import writing_into
+from ..utils._identifiers import better_match
 from ..utils._sklearn import StrOptions, validate_params
 from ..utils._validation import shorten
 from ..utils._warnings import warn
@@ -243,7 +244,7 @@ def mismatches(train, test, third, known, file):
     if strangers:
         yield (
             f"{file} names {len(strangers)} of {len(used)} patients who are not in the cohort: {shorten(strangers)}."
-            f"{hint_of_slides(strangers, known)}"
+            f"{hint_of_slides(strangers, known) or hint_of_spelling(strangers, known)}"
         )
     if left_out:
         yield f"{file} does not name {len(left_out)} of the {len(known)} patients of the cohort: {shorten(left_out)}."
@@ -270,6 +271,12 @@ def hint_of_slides(strangers, known):
     if not n_found:
         return ""
     return f" {n_found} begin as patients of the cohort do: pass patient_of=lambda slide: slide[:{length}]."
+
+
+def hint_of_spelling(strangers, known):
+    """How names of a file would match patients, as a sentence; nothing if they would not."""
+    match = better_match(pd.Index(strangers), pd.Index(list(known)))
+    return "" if match is None else f" Of file and cohort, {match}: undo it by patient_of, or in X."
 
 
 def report(sentences, on_mismatch):

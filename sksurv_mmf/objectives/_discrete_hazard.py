@@ -164,7 +164,10 @@ class DiscreteHazard(Objective):
         self.n_outputs_ = len(self.bin_edges_) - 1
         if self.n_outputs_ < self.n_bins:
             warn(
-                f"The {event.sum()} event times have tied quantiles: {self.n_outputs_} time bins are used instead "
+                f"One patient of {len(event)} has an event, so that there is one time bin instead of "
+                f"n_bins={self.n_bins}, and nothing to learn of when events happen."
+                if event.sum() == 1
+                else f"The {event.sum()} event times have tied quantiles: {self.n_outputs_} time bins are used instead "
                 f"of n_bins={self.n_bins}.",
             )
         self.initial_outputs_ = marginal_logits(self._bin_index(time), event, self.n_outputs_)

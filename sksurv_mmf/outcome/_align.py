@@ -1,9 +1,11 @@
 """The outcome of each patient, checked and in the order of the patients."""
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sksurv.util import Surv
 
+from ..utils._frames import as_frame
 from ..utils._identifiers import better_match, is_row_number
 from ..utils._sklearn import num_samples
 from ..utils._validation import shorten, subject
@@ -22,7 +24,8 @@ def align_outcome(y, X=None):
     Parameters
     ----------
     y : structured array of shape (n_patients,) or DataFrame
-        Event and time. The two columns of a frame are told apart by what they hold and how they are called.
+        Event and time. The two columns of a frame are told apart by what they hold and how they are called. A table of
+        polars has no index, and goes with rows without names.
     X : DataFrame, Series, Index or array-like, default=None
         The patients. None if nothing is known of them. Rows without names go with y by position.
 
@@ -43,6 +46,13 @@ def align_outcome(y, X=None):
     """
     patients = X if isinstance(X, pd.Index) else getattr(X, "index", None)
     patients = patients if isinstance(patients, pd.Index) else None
+    if nw.dependencies.is_into_dataframe(y) and not isinstance(y, pd.DataFrame):
+        if patients is not None and not is_row_number(patients):
+            raise ValueError(
+                "y is a table without an index, so that only its order tells whose outcome is whose. Name the patients "
+                "by y.to_pandas().set_index('patient'); or, if the order is that of X, y.to_pandas().set_axis(X.index)."
+            )
+        y = as_frame(y)
     if isinstance(y, pd.DataFrame):
         outcome = read_outcome(y)
         if X is not None:
@@ -150,7 +160,8 @@ def _check_structured(y):
         raise ValueError(f"The fields of y must hold one value each, but its dtype is {y.dtype}. {HOW}")
     if event.dtype.kind != "b":
         swapped = time.dtype.kind == "b"
-        advice = "Event and time are swapped." if swapped else advise_event(pd.unique(event), names[0])
+        which = f"pandas.Series({names[0]})"
+        advice = "Event and time are swapped." if swapped else advise_event(pd.unique(event), which)
         raise ValueError(
             f"y must be a structured array whose first field is the event, True or False, but {names[0]} has dtype "
             f"{event.dtype}. {advice} {HOW}"

@@ -167,7 +167,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
 
     def _start_fit(self, X, y):
         self._validate_params()
-        y = align_outcome(y, X) if isinstance(y, pd.DataFrame) else y
+        y = align_outcome(y, X) if isinstance(as_frame(y), pd.DataFrame) else y
         X = self._check_X(X, reset=True)
         if y is not None:
             check_consistent_length(X, y)

@@ -142,9 +142,9 @@ def extract_features(
     ``patch_size_level0``, ``level0_magnification``, ``target_magnification``, ``overlap``, ``name``; and ``level0_mpp``
     and ``mpp``. The attribute ``settings`` of the file says how it was made. It knows the encoder by its class and a
     hash of its weights, but `tissue` and `transform` by name or representation only: after a change of these, pass
-    another folder. The attribute ``source`` has the size and a checksum of parts of the slide, by which one that was replaced
-    under its name is noticed; a copy with the same contents is the same slide. (Files without this attribute, of
-    earlier versions, are taken to belong to the slide.)
+    another folder. The attribute ``source`` has the size and a checksum of parts of the slide, by which one that was
+    replaced under its name is noticed; a copy with the same contents is the same slide. (Files without this attribute,
+    of earlier versions, are taken to belong to the slide.)
 
     Recent versions of CLAM shrink tiles to 224 pixels before they encode them. To do so, pass a `transform` that does.
 

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from numbers import Real
 
+import numpy as np
+
 from ._sklearn import Interval
 
 SEPARATOR = "__"
@@ -32,9 +34,14 @@ def columns_by_modality(columns):
     return found
 
 
+def as_plain(value):
+    """A number or text of numpy as one of Python, which prints as itself alone."""
+    return value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufcUS" else value
+
+
 def shorten(names, most=5):
     """List `names` for a message, the first few of them."""
-    names = [repr(name) for name in names]
+    names = [repr(as_plain(name)) for name in names]
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 

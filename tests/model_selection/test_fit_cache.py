@@ -157,6 +157,7 @@ class TestFullDisk:
         fill_up(monkeypatch, OSError(errno.EROFS, "Read-only file system"))
         assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
 
+    @pytest.mark.filterwarnings("ignore:2 of 2 fits failed")
     def test_a_fit_that_fails_with_the_same_error_is_a_failed_fit(self, data, tmp_path):
         error = OSError(errno.ENOSPC, "No space left on device")
         comparison = run(Weighted(error=error), *data, tmp_path / "cache")

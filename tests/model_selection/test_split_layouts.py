@@ -183,3 +183,9 @@ def test_one_fold_in_two_files(tmp_path):
         (tmp_path / name).write_text("train,val\nA,B\n")
     with pytest.raises(ValueError, match=r"has fold 0 twice: splits_0\.csv and splits_00\.csv"):
         read_survival_splits(tmp_path, ["A", "B"])
+
+
+def test_patients_that_are_written_otherwise_are_recognised(tmp_path):
+    (tmp_path / "splits_0.csv").write_text("train,val\nA_1,B_2\n")
+    with pytest.raises(ValueError, match=r"Of file and cohort, .* 2 patients would match: undo it by patient_of"):
+        read_survival_splits(tmp_path, ["a-1", "b-2"])
