@@ -57,8 +57,8 @@ def join_modalities(modalities, how="inner", *, outcome=None, event=None, time=N
         If more patients would match were their identifiers written alike, cut to the same part, or looked for in the
         columns of a table; if an inner join keeps less than two thirds of the patients of the smallest modality; if
         less than half of a modality's patients have another one in an outer join (of two modalities the smaller one
-        counts); if patients are left out for want of an outcome; and if the name of the event's column may mean the reverse. It
-        counts who has which modalities.
+        counts); if patients are left out for want of an outcome; and if the name of the event's column may mean the
+        reverse. It counts who has which modalities.
 
     Examples
     --------
