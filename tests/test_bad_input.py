@@ -6,7 +6,7 @@ import pytest
 import torch
 from sksurv.util import Surv
 
-from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis, join_modalities
+from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis, join_modalities, read_bags
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL, Identity, MaxMIL, MeanMIL
 from sksurv_mmf.fusions import Concat, Mean
 from sksurv_mmf.objectives import DiscreteHazard
@@ -111,14 +111,22 @@ class TestBags:
         X["wsi__tiles"] = BagArray([np.ones((2, 9))] * len(X))
         refused(r"modality 'wsi' have 9 features, but the model was fitted on 5", fitted.predict, X)
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_tiles_that_are_not_finite(self, fitted, X, y, value):
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [(np.nan, r"NaN in tile.*BagTransformer\(SimpleImputer"), (np.inf, r"infinite or beyond.*Repair the file")],
+    )
+    def test_tiles_that_are_not_finite(self, fitted, X, y, value, message):
         tiles = X["wsi__tiles"].iloc[4].features.copy()
         tiles[0, 1] = value
         X.iloc[[4], 0] = BagArray([tiles])
-        message = r"patient 'P004' in modality 'wsi' has NaN or infinite tile.*BagTransformer\(SimpleImputer\(\)\)"
+        message = rf"patient 'P004' in modality 'wsi' has .*{message}"
         refused(message, make_model().fit, X, y)
         refused(message, fitted.predict, X)
+
+    def test_numbers_beyond_float32_are_told_by_their_size(self, fitted, X, tmp_path):
+        np.save(tmp_path / "slide7.npy", np.full((2, 5), 1e300))
+        X.iloc[[4], 0] = read_bags([tmp_path / "slide7.npy"], "slide").array
+        refused(r"patient 'P004' .*tile features that are infinite or beyond 3\.4e\+38", fitted.predict, X)
 
     def test_truncated_file_is_named(self, fitted, X, tmp_path):
         path = tmp_path / "slide7.npy"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
@@ -129,8 +129,14 @@ def test_a_callback_that_monitors_validation_needs_validation_patients(callback,
         fit(cohort, callbacks=[callback])
 
 
+class RecordsOwnScore(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("valid_auc", 0.5)
+
+
 def test_callbacks_that_can_work_do(cohort):
     silent = {"sink": lambda text: None}
+    fit(cohort, callbacks=[RecordsOwnScore(), EarlyStopping("valid_auc", **silent)])
     assert "valid_loss" in fit(cohort, callbacks=[EarlyStopping(**silent)], early_stopping=True).history_
     fit(cohort, callbacks=[EarlyStopping("train_loss", **silent)])
 

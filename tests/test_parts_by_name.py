@@ -92,8 +92,9 @@ def test_default_parts_are_made_when_a_parameter_of_theirs_is_set():
         ({"wsi__hiden_dim": 3}, r"encoder of modality 'wsi' cannot.*'hiden_dim' for estimator AttentionMIL\(\)"),
         ({"wsi": SNN()}, "'wsi' is a bag column, but SNN reads numeric columns"),
         ({"wsi__hidden_dim": 0}, "'hidden_dim' parameter of AttentionMIL"),
-        ({"encoders": {"wsi": "mean"}}, r"encoders\['wsi'\] must be an encoder .* or a dict of parameters, got 'mean'"),
-        ({"encoders": {"wsi": MeanMIL}}, "must be an encoder"),
+        ({"encoders": {"wsi": "mean"}}, r"encoders\['wsi'\] must be an object .*got 'mean'. Write .*=MeanMIL\(\)"),
+        ({"encoders": {"wsi": MeanMIL}}, r"must be an object .*Write .*=MeanMIL\(\)"),
+        ({"encoders": {"wsi": 3}}, r"encoders\['wsi'\] must be an encoder .* or a dict of parameters, got 3"),
         ({"encoders": [MeanMIL()]}, "'encoders' parameter"),
         (
             {"encoders": {"rna": {}}, "modalities": [("wsi", MeanMIL()), ("rna", SNN())]},

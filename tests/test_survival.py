@@ -676,3 +676,12 @@ class TestScikitLearn:
         with torch.no_grad():
             expected = model.net_.module_.fusion([torch.as_tensor(standardised)], None)[0]
         assert_allclose(model.transform(X.iloc[:, 1:]), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_name_of_an_encoder_is_no_encoder(shared_cohort):
+    with pytest.raises(ValueError, match=r"'rna' is no parameter of .*Write rna=MLP\(\)"):
+        FusionSurvivalAnalysis().set_params(rna="MLP")
+    with pytest.raises(ValueError, match=r"Write encoders\['rna'\]=MLP\(\)"):
+        FusionSurvivalAnalysis(encoders={"rna": "MLP"}).fit(shared_cohort.X, shared_cohort.y)
+    with pytest.raises(ValueError, match="Invalid parameter 'optimiser'"):
+        FusionSurvivalAnalysis().set_params(optimiser="adam")

@@ -1,11 +1,11 @@
 """What the arrays of a bag must look like, whether they come from memory or from a header."""
 
 import math
-import warnings
 
 import numpy as np
 
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 
 FEATURES = ("features", "feats")
 """Names that CLAM and TRIDENT, or STAMP, give to the features of a file."""
@@ -37,7 +37,9 @@ def check_numbers(dtype):
 
 def narrow(features):
     """Features in the types that a bag has: float16 as it is, all other numbers as float32."""
-    return features.astype(np.float16 if features.dtype.type is np.float16 else np.float32, copy=False)
+    dtype = np.float16 if features.dtype.type is np.float16 else np.float32
+    with np.errstate(over="ignore"):  # becomes infinite, which estimators refuse with the patient
+        return features.astype(dtype, copy=False)
 
 
 def check_features(shape):
@@ -85,11 +87,10 @@ def warn_if_unfilled(values, fill_value, path, key):
     # As far back as a writer would lag behind; more would be read for nothing.
     tail = np.all(values[-_LONGEST_TAIL:] == fill_value, axis=tuple(range(1, values.ndim)))
     n_tiles = len(tail) if tail.all() else int(np.argmin(tail[::-1]))
-    warnings.warn(
+    warn(
         f"The last {n_tiles}{' or more' if n_tiles == _LONGEST_TAIL else ''} of {len(values)} tiles of {path!r}"
         f"{'' if key is None else f', array {key!r},'} are all {fill_value}, the value that stands where nothing was "
         "written: the file may be incomplete. Make it again, or leave these tiles out.",
-        stacklevel=2,
     )
 
 

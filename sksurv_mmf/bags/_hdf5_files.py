@@ -8,7 +8,6 @@ from itertools import product
 from ..utils._optional import import_optional
 from ._checks import (
     COORD_UNITS,
-    COORDS,
     check_announced,
     check_numbers,
     choose_coords,
@@ -31,6 +30,7 @@ class Hdf5Array:
 
     key: str
     shape: tuple
+    is_places: bool = False
     unit: str | None = None
     tiling: Tiling = UNKNOWN
     side: float | None = None
@@ -45,7 +45,7 @@ class Hdf5Array:
         with _open(path) as file, _naming_damage(self.key):
             dataset = file[self.key]
             values = dataset[()].reshape(self.shape)
-            if self.key.rpartition("/")[2] != COORDS:  # a place may be (0, 0)
+            if not self.is_places:  # one may be (0, 0)
                 warn_if_unfilled(values, dataset.fillvalue, path, self.key)
             return values
 
@@ -57,7 +57,8 @@ def read_hdf5_headers(path, size, max_ratio, features_key, coords_key):
         features = choose_features(_with_path(names, features_key, file), features_key)
         coords = choose_coords(_with_path(names, coords_key, file), coords_key)
         described = [None if name is None else _describe(file, name, size, max_ratio) for name in (features, coords)]
-        return [_with_tiling(described[0], file, coords), described[1]]
+        places = described[1] and replace(described[1], is_places=True)
+        return [_with_tiling(described[0], file, coords), places]
 
 
 def _with_tiling(features, file, coords):
@@ -107,7 +108,7 @@ def _describe(file, key, size, max_ratio):
         check_announced(dataset.chunks, dataset.dtype.itemsize, size, max_ratio)
     _check_written(dataset, key)
     shape = dataset.shape
-    return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape, _unit_of(file))
+    return Hdf5Array(key, shape[1:] if len(shape) == 3 and shape[0] == 1 else shape, unit=_unit_of(file))
 
 
 def _filters(dataset):

@@ -1,7 +1,6 @@
 """From feature files to one bag per patient."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -10,6 +9,7 @@ from pandas.api.types import is_list_like
 from tqdm.auto import tqdm
 
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._array import BagArray
 from ._bag import Bag
 from ._checks import MAX_RATIO, describe_widths
@@ -21,6 +21,7 @@ from ._selection import (
     READ,
     add_barcodes,
     check_choice,
+    hint_of_names,
     select,
     warn_left_out,
     warn_mixed,
@@ -200,10 +201,12 @@ def read_bags(
     check_choice(slides)
     table = _find_slides(source, patient, format)
     add_barcodes(table)
-    select(table, slides, names_slides=_is_table(source) or _is_table(patient))
+    if slides == "auto":
+        slides = "all" if _is_table(source) or _is_table(patient) else "tumor"
+    select(table, slides)
     matched = table["status"] == READ
     if not matched.any():
-        raise ValueError(_nothing_matches(table))
+        raise ValueError(_nothing_matches(table, source))
     _check_repeated(table[matched])
     keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
     keys |= {"tiling": tiling, "max_ratio": max_ratio}
@@ -297,9 +300,11 @@ def _table(table, *keys):
     slides = list(table.index)
     strange = [one for one in slides if not isinstance(one, str | os.PathLike)]
     if strange:
+        are_paths = len(table) and all(isinstance(one, str | os.PathLike) and _format_by_name(one) for one in table)
+        way_out = " Its values are paths: pass them as a list, source.tolist(), with patient." if are_paths else ""
         raise ValueError(
             f"The table of patients needs the {keys[0]} as index or, in a DataFrame, as column {keys[0]!r}; got the "
-            f"index {shorten(strange)}."
+            f"index {shorten(strange)}.{way_out}"
         )
     return slides, [None if pd.isna(patient) else patient for patient in table]
 
@@ -350,11 +355,23 @@ def _match_table(slides, names, table):
     return pd.concat([slides, pd.DataFrame(rows).astype(object)], ignore_index=True).astype(slides.dtypes)
 
 
-def _nothing_matches(slides):
+def _folders_with_files(source):
+    """Names of the sub-folders of a folder that have feature files; none if it is something else."""
+    if not isinstance(source, str | os.PathLike):
+        return []
+    with os.scandir(source) as entries:
+        folders = sorted(entry.name for entry in entries if entry.is_dir() and not _format_by_name(entry.name))
+    return [name for name in folders if any(map(_format_by_name, os.listdir(os.path.join(source, name))))]
+
+
+def _nothing_matches(slides, source):
     counts = ", ".join(f"{n} {status}" for status, n in slides["status"].value_counts().items()) or "no file at all"
+    folders = _folders_with_files(source)
+    hint = f" Sub-folders have feature files; pass one of them: {shorten(folders, 3)}." if folders else ""
     return (
-        f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}. Check "
-        "the folder, whose sub-folders are not searched, patient and slides: slides='all' takes them all."
+        f"No slide belongs to a patient ({counts}). Files found: {shorten(slides['path'].dropna()) or 'none'}."
+        f"{hint}{hint_of_names(slides)} Check the folder, whose sub-folders are not searched, patient and slides: "
+        "slides='all' takes them all."
     )
 
 
@@ -418,12 +435,11 @@ def _warn_sides(files):
             names_of.setdefault(known, []).append(file.path)
     if len(names_of) > 1:
         groups = "; ".join(f"{len(own)} with {side:g}: {shorten(own, 2)}" for side, own in names_of.items())
-        warnings.warn(
+        warn(
             f"Files have tiles of several sizes in pixels of level 0: {groups}. They do not say how large these pixels "
             "are; the tiles are of one size only if the slides were scanned at magnifications that make up for it. If "
             "they are, say so with tiling=Tiling(tile_size=..., mpp=...), with Tiling of sksurv_mmf.bags.",
             UserWarning,
-            stacklevel=3,
         )
 
 

@@ -1,12 +1,13 @@
 """Which slides of a cohort become bags, as far as their barcodes tell, and what is said about those that do."""
 
-import warnings
 from collections.abc import Callable
 
 import pandas as pd
 from pandas.api.types import is_list_like
 
+from ..utils._identifiers import better_match
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._tcga import DIAGNOSTIC, FIRST_OF_NORMAL, FROZEN, SAMPLE_TYPES, read_barcode
 
 READ, NO_PATIENT, NO_FILE, OTHER_FILE = "read", "no patient", "no file", "other file"
@@ -38,7 +39,7 @@ def add_barcodes(slides):
         slides[column] = pd.Series(values, index=slides.index, dtype=object)
 
 
-def select(slides, choice, names_slides):
+def select(slides, choice):
     """Set the status of slides that were found, but are not to become bags.
 
     Parameters
@@ -46,9 +47,7 @@ def select(slides, choice, names_slides):
     slides : DataFrame
         The table of slides with their barcodes.
     choice : str or callable
-        What the user asks for.
-    names_slides : bool
-        Whether the user named the slides one by one, so that "auto" takes all of them.
+        What the user asks for; not "auto".
     """
     found = slides["status"] == READ
     is_normal = slides["sample_type"].map(_is_normal).astype(bool)
@@ -60,7 +59,7 @@ def select(slides, choice, names_slides):
         slides.loc[(slides["status"] == READ) & is_normal, "status"] = NORMAL
     elif choice == "normal":
         slides.loc[found & ~is_normal, "status"] = NOT_SELECTED
-    elif choice == "tumor" or (choice == "auto" and not names_slides):
+    elif choice == "tumor":
         slides.loc[found & is_normal, "status"] = NORMAL
 
 
@@ -97,11 +96,10 @@ def _warn_groups(groups, what, way_out):
     groups = [(own, label) for own, label in groups if len(own)]
     if len(groups) > 1:
         found = "; ".join(f"{_count(own)} {label}: {shorten(own, 2)}" for own, label in groups)
-        warnings.warn(
+        warn(
             f"The cohort mixes slides of several {what}: {found}. {way_out}; slides='all' takes all of them without "
             "this warning.",
             UserWarning,
-            stacklevel=4,
         )
 
 
@@ -127,7 +125,15 @@ def warn_left_out(slides):
         if len(own)
     ]
     if parts:
-        warnings.warn("; ".join(parts) + ". return_report=True returns all of them.", UserWarning, stacklevel=3)
+        said = f"{'; '.join(parts)}.{hint_of_names(slides)}"
+        warn(f"{said} return_report=True returns all of them.")
+
+
+def hint_of_names(slides):
+    """How slides of a table and files without a patient would match, as a sentence; nothing if they would not."""
+    listed, files = (pd.Index(slides["slide"][slides["status"] == one].unique()) for one in (NO_FILE, NO_PATIENT))
+    match = better_match(listed, files) if len(listed) and len(files) else None
+    return "" if match is None else f" With names of table and files {match.how}, {match.n_common} would match."
 
 
 def _count(names):

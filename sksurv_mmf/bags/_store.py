@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ..files._regular_file import check_regular_file
 from ..files._writing import writing
 from ..utils._validation import shorten, subject
+from ..utils._warnings import warn
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._checks import COORD_UNITS, check_numbers
@@ -116,6 +117,11 @@ def pack_bags(bags, path, dtype="float32"):
     ValueError
         If patients are missing or repeated, no patient has a bag, a feature is beyond the range of float16, or
         coordinates have different units.
+
+    Warns
+    -----
+    UserWarning
+        If tiles have NaN.
 
     See Also
     --------
@@ -267,10 +273,11 @@ def _write_store(folder, bags, ids, dtype):
         coords = stack.enter_context(_MatrixWriter(folder, "coords", (n_tiles, 2), np.dtype("<f8")))
         bar = stack.enter_context(tqdm(ids.tolist(), desc="packing", unit="bag", disable=None))
         written = [
-            (False, 0) if bag is pd.NA else _write_bag(bag, patient, features, coords)
+            (False, 0, False) if bag is pd.NA else _write_bag(bag, patient, features, coords)
             for patient, bag in zip(bar, bags)
         ]
-    has_coords, checksums = zip(*written)
+    has_coords, checksums, has_nan = zip(*written)
+    _warn_of_nan(ids[np.array(has_nan)].tolist(), len(ids))
     small |= {"has_coords": np.array(has_coords), "bag_crc32": np.array(checksums, dtype="<u4")}
     files = {"features": features.entry}
     if any(has_coords):
@@ -282,6 +289,15 @@ def _write_store(folder, bags, ids, dtype):
             writer.write(array)
         files[name] = writer.entry
     _write_manifest(folder, files, _unit_of(bags[np.array(has_coords)]), bags.tiling)
+
+
+def _warn_of_nan(ids, n_patients):
+    if ids:
+        warn(
+            f"The bags of {len(ids)} of {n_patients} patients have NaN in their tiles, so that their files may be "
+            f"damaged: {shorten(ids, 2)}. Make these files again, or fill the tiles with "
+            "BagTransformer(SimpleImputer()); estimators refuse them."
+        )
 
 
 def _unit_of(bags):
@@ -306,7 +322,7 @@ def _sides_of(bag):
 
 
 def _write_bag(bag, patient, features, coords):
-    """Append a bag; return whether it has coordinates, and the checksum of its features."""
+    """Append a bag; return whether it has coordinates, the checksum of its features, and whether they have NaN."""
     values, places = bag.features, bag.coords
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(values, dtype=features.dtype)
@@ -317,7 +333,7 @@ def _write_bag(bag, patient, features, coords):
         )
     features.write(rows)
     coords.write(np.ascontiguousarray(np.zeros((len(rows), 2)) if places is None else places, dtype=coords.dtype))
-    return places is not None, _crc32(rows)
+    return places is not None, _crc32(rows), bool(np.isnan(rows).any())
 
 
 class _MatrixWriter:

@@ -183,7 +183,9 @@ def same_length(one, other):
 
 
 def _same(one, other):
-    return one == other if isinstance(one, str | Integral) else same_length(one, other)
+    if isinstance(one, str):
+        return one.casefold() == other.casefold()
+    return one == other if isinstance(one, Integral) else same_length(one, other)
 
 
 def _is_number(value, kind):

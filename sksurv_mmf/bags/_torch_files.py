@@ -25,8 +25,8 @@ _NAMES |= {("torch", name) for name in dir(torch) if isinstance(getattr(torch, n
 _NAMES |= {("torch", name) for name in dir(torch) if name.endswith("Storage")}
 _REFERENCES = {"GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}
 
-# In bytes; that of a tensor has 150.
-_LONGEST_PICKLE = 1 << 20
+# In bytes; that of a tensor has 150, and names of tiles take some 70 each. A pickle may need fifty times its bytes.
+_HARMLESS_PICKLE, _LONGEST_PICKLE = 1 << 20, 1 << 25
 
 _MORE_THAN_TENSORS = (
     "it holds more than tensors, and pickled objects are never loaded from a feature file. Save the tensor alone, with "
@@ -82,7 +82,7 @@ def _check_archive(path, size):
         _check_members(archive.infolist(), size)
     # As torch reads it: the archive may say something else to another reader.
     archive = torch._C.PyTorchFileReader(path)
-    _check_pickle(archive.get_record("data.pkl"))
+    _check_pickle(archive.get_record("data.pkl"), size)
     # Asked for shapes alone, torch swaps the bytes of storages that it has not read, which ends the process.
     if archive.has_record("byteorder") and archive.get_record("byteorder") != sys.byteorder.encode():
         raise ValueError(f"its numbers are not in the order of bytes of this machine, {sys.byteorder}-endian.")
@@ -97,10 +97,15 @@ def _check_members(members, size):
         raise ValueError("its members announce more bytes than the file has; it is truncated or damaged.")
 
 
-def _check_pickle(data):
+def _check_pickle(data, size):
     """Refuse a pickle that refers to more than dense tensors need, without loading it."""
-    if len(data) > _LONGEST_PICKLE:
-        raise ValueError(f"its pickle has {len(data)} bytes; it holds far more than features.")
+    most = max(_HARMLESS_PICKLE, min(size // 2, _LONGEST_PICKLE))
+    if len(data) > most:
+        raise ValueError(
+            f"its pickle has {len(data)} of its {size} bytes, more than the {most} that names beside features may "
+            "take. If you trust it, load it and save the tensors alone: torch.save({'features': ..., 'coords': ...}, "
+            "path)."
+        )
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in _REFERENCES and tuple(str(argument).split(" ")) not in _NAMES:
             raise ValueError(_MORE_THAN_TENSORS)

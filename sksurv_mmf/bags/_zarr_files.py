@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..utils._optional import import_optional
 from ._checks import check_announced, check_numbers, choose_coords, choose_features, warn_if_unfilled
@@ -19,6 +19,7 @@ class ZarrArray:
 
     key: str | None
     shape: tuple
+    is_places: bool = False
 
     def verify(self, path):
         """Refuse damaged chunks, which zarr may decode to anything."""
@@ -31,7 +32,8 @@ class ZarrArray:
             values = array[...]
         except Exception as error:  # whatever the codec raises
             raise ValueError(f"a chunk is truncated or damaged: {error}. Copy it again.") from error
-        warn_if_unfilled(values, array.fill_value, path, self.key)
+        if not self.is_places:  # one may be (0, 0)
+            warn_if_unfilled(values, array.fill_value, path, self.key)
         return values
 
 
@@ -45,7 +47,8 @@ def read_zarr_headers(path, size, max_ratio, features_key, coords_key):
         return _describe(path, None, store, size, max_ratio), None
     arrays = dict(store.arrays())
     keys = choose_features(arrays, features_key), choose_coords(arrays, coords_key)
-    return [None if key is None else _describe(path, key, arrays[key], size, max_ratio) for key in keys]
+    features, places = [key and _describe(path, key, arrays[key], size, max_ratio) for key in keys]
+    return features, places and replace(places, is_places=True)
 
 
 def _check_metadata(path):

@@ -1,7 +1,5 @@
 """What the columns of X are: which form a modality, and which encoder may read it."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
@@ -13,6 +11,7 @@ from ..utils._frames import as_frame, check_is_table
 from ..utils._modality_names import belongs_to, column_name, feature_of, prefixes
 from ..utils._sklearn import check_feature_names, check_n_features, get_column_indices
 from ..utils._validation import shorten, subject
+from ..utils._warnings import warn
 
 
 def check_table(estimator, X, reset):
@@ -34,10 +33,9 @@ def check_table(estimator, X, reset):
     check_n_features(estimator, X, reset=reset)
     repeated = X.index[X.index.duplicated()].unique()
     if reset and len(repeated):
-        warnings.warn(
+        warn(
             f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
             "one row per patient or, if patients were drawn repeatedly on purpose, pass X.reset_index(drop=True).",
-            stacklevel=3,
         )
     return X
 
@@ -64,10 +62,9 @@ def _warn_of_spellings(names):
         spellings.setdefault(name.strip().casefold(), []).append(name)
     alike = [shorten(some, 2) for some in spellings.values() if len(some) > 1]
     if alike:
-        warnings.warn(
+        warn(
             f"Of {len(names)} modalities of X, {'; '.join(alike[:2])} differ by upper case or spaces alone, and each "
-            "is encoded by itself. If one is meant, rename its columns; if not, list the modalities.",
-            stacklevel=6,
+            "is encoded by itself. If one is meant, rename its columns; if not, list the modalities."
         )
 
 

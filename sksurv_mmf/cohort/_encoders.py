@@ -8,7 +8,7 @@ from sklearn.base import clone
 from ..encoders._attention_mil import AttentionMIL
 from ..encoders._base import Encoder
 from ..encoders._snn import SNN
-from ..utils._validation import shorten
+from ..utils._validation import check_part, shorten
 
 
 def check_encoders(encoders, modalities):
@@ -19,6 +19,7 @@ def check_encoders(encoders, modalities):
             "them with their encoders. Leave one of the two out."
         )
     for name, part in (encoders or {}).items():
+        check_part(f"encoders[{name!r}]", part, Encoder)
         is_params = isinstance(part, Mapping) and all(isinstance(key, str) for key in part)
         if not (is_params or isinstance(part, Encoder)):
             raise ValueError(

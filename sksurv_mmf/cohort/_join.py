@@ -1,6 +1,5 @@
 """One table of a cohort from the tables of its modalities."""
 
-import warnings
 from collections.abc import Mapping
 
 import pandas as pd
@@ -13,6 +12,7 @@ from ..utils._identifiers import better_match, is_row_number
 from ..utils._modality_names import SEPARATOR, column_name
 from ..utils._real_numbers import as_real
 from ..utils._validation import shorten, subject
+from ..utils._warnings import warn
 from ._overlap import check_overlap
 
 
@@ -58,7 +58,8 @@ def join_modalities(modalities, how="inner", *, outcome=None, event=None, time=N
         If more patients would match were their identifiers written alike, cut to the same part, or looked for in the
         columns of a table; if an inner join keeps less than two thirds of the patients of the smallest modality; if
         less than half of a modality's patients have another one in an outer join (of two modalities the smaller one
-        counts); and if patients are left out for want of an outcome. It counts who has which modalities.
+        counts); if patients are left out for want of an outcome; and if the name of the event's column may mean the
+        reverse. It counts who has which modalities.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def _with_outcome(X, outcome, event, time):
     if not isinstance(outcome, pd.DataFrame):
         raise TypeError(
             f"outcome must be a DataFrame whose index is the patient, with the columns event and time, got a "
-            f"{type(outcome).__name__}."
+            f"{type(outcome).__name__}.{_convert(outcome)}"
         )
     _check_patients(outcome, "the outcome")
     known = read_outcome(outcome, event, time, name="outcome").reindex(X.index).dropna()
@@ -115,10 +116,9 @@ def _with_outcome(X, outcome, event, time):
                 f"None of the {len(X)} patients has an outcome. Patients are {shorten(X.index, 2)}, those of the "
                 f"outcome {shorten(outcome.index, 2)}.{hint}"
             )
-        warnings.warn(
+        warn(
             f"{len(unknown)} of {len(X)} patients have no outcome and are left out: {shorten(unknown, 2)}.{hint} Add "
             "event and time of these patients, or drop them from the modalities.",
-            stacklevel=3,
         )
     return X.loc[known.index], make_outcome(known)
 
@@ -136,14 +136,17 @@ def _checked(name, table):
         default = "tiles" if isinstance(table.dtype, BagDtype) else "value"
         table = table.to_frame(default if default == "tiles" or table.name is None else table.name)
     if not isinstance(table, pd.DataFrame):
-        way_out = " Convert it: table.to_pandas().set_index('patient')." if hasattr(table, "to_pandas") else ""
         raise TypeError(
             f"Modality {name!r} is a {type(table).__name__} without patients to match by. Pass a DataFrame or Series "
-            f"whose index is the patient.{way_out}"
+            f"whose index is the patient.{_convert(table)}"
         )
     check_one_level(table.columns)
     _check_patients(table, f"modality {name!r}")
     return as_real(table)
+
+
+def _convert(table):
+    return " Convert it: table.to_pandas().set_index('patient')." if hasattr(table, "to_pandas") else ""
 
 
 def _check_patients(table, name):

@@ -1,13 +1,13 @@
 """Modalities that a pipeline was given, and that its steps have merged by losing names of columns."""
 
 import sys
-import warnings
 from traceback import walk_stack
 
 from sklearn.pipeline import Pipeline
 
 from ..utils._frames import column_names
 from ..utils._modality_names import SEPARATOR, belongs_to, columns_by_modality, feature_of
+from ..utils._warnings import warn
 
 
 def warn_of_merged_modalities(X, read, modalities):
@@ -85,11 +85,10 @@ def _warn(name, n_columns, merged):
     )
     kind = "modality" if len(merged) == 1 else "modalities"
     more = f" and {len(merged) - 2} more" if len(merged) > 2 else ""
-    warnings.warn(
+    warn(
         f"The pipeline was given the {kind} {several}{more}, but its steps lost their names: its last step is "
         f"given {n_columns} columns that count as one modality, {name!r}. Prepare modalities by "
         "make_modality_transformer, or keep names with pipeline.set_output(transform='pandas') and, in a "
         "ColumnTransformer, verbose_feature_names_out=False. If one modality is meant, say so with a name that is not "
         "in X: modalities=[('features', SNN())].",
-        stacklevel=4,
     )

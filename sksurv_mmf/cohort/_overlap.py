@@ -1,12 +1,12 @@
 """Who is in which modality, and what keeps patients from being matched."""
 
-import warnings
 from itertools import combinations
 
 import pandas as pd
 
 from ..utils._identifiers import better_match
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 
 INNER, OUTER = 2 / 3, 1 / 2
 """Shares of patients of the smaller table: if fewer are matched, it may be a mistake."""
@@ -38,10 +38,9 @@ def check_overlap(tables, how):
     if remedies or _is_small(has, how):
         trouble = "More patients might match" if remedies else "The modalities share few patients"
         or_outer = " or use how='outer'" if how == "inner" else ""
-        warnings.warn(
+        warn(
             f"{trouble}: {_count(has)}{remedies} Make the identifiers agree{or_outer}; if they are right, select the "
-            "patients that you mean beforehand.",
-            stacklevel=3,
+            "patients that you mean beforehand."
         )
 
 

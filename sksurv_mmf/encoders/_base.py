@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from inspect import isabstract
 
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from ..utils._validation import public_subclasses
 
 
 class Encoder(BaseEstimator, ABC):
@@ -113,10 +114,7 @@ class Encoder(BaseEstimator, ABC):
 
 def encoders_that(**attributes) -> list[str]:
     """Names of all encoders, those that users wrote included, whose class attributes have these values."""
-    found, classes = set(), [Encoder]
-    while classes:
-        classes += (cls := classes.pop()).__subclasses__()
-        if not isabstract(cls) and not cls.__name__.startswith("_"):
-            if all(getattr(cls, name, None) == value for name, value in attributes.items()):
-                found.add(cls.__name__)
-    return sorted(found)
+    classes = public_subclasses(Encoder)
+    for name, value in attributes.items():
+        classes = [cls for cls in classes if getattr(cls, name, None) == value]
+    return sorted({cls.__name__ for cls in classes})

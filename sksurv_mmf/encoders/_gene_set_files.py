@@ -2,13 +2,13 @@
 
 import csv
 import re
-import warnings
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from ..files._text_files import read_lines
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 
 # What stands where nothing is known, or where a column has ended.
 _NOTHING = {"", "na", "nan", "n/a", "none", "null", "-", "."}
@@ -170,7 +170,7 @@ def _find_genes(sets, path):
     examples = [second for second, is_one in zip(seconds, found) if is_one]
     if not examples:
         return []
-    warnings.warn(
+    warn(
         f"{path}: {len(examples)} of {len(sets)} second fields, such as {shorten(examples, 2)}, "
         + (
             "look like genes and are read as genes, as if there were no descriptions. Pass descriptions=False to "
@@ -179,7 +179,6 @@ def _find_genes(sets, path):
             else "are genes of other sets, but most are not, so that they are left out as descriptions. Pass "
             "descriptions=True to read_gene_sets if that is right, and False if it is not."
         ),
-        stacklevel=5,
     )
     return [one for one, is_one in zip(sets, found) if is_one] if are_genes else []
 

@@ -1,7 +1,6 @@
 """Gene sets such as pathways, and which columns of a table belong to them."""
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Collection
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..utils._modality_names import SEPARATOR, without_modality
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._gene_set_files import read_file
 
 
@@ -114,11 +114,10 @@ def warn_of_genes_as_names(names: Collection[str], descriptions: Collection[str]
     columns = set(feature_names)
     for what, texts in [("names", names), ("descriptions", descriptions)]:
         if found := [text for text in texts if text in columns]:
-            warnings.warn(
+            warn(
                 f"{len(found)} of {len(texts)} {what} of gene sets are columns too, such as {shorten(found, 2)}, and "
                 "are not read as genes. Look whether sets are the lines or the columns of their file, and whether it "
                 "has descriptions (see read_gene_sets); if sets are named after genes, rename them.",
-                stacklevel=3,
             )
 
 

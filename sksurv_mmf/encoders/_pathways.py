@@ -1,6 +1,5 @@
 """One token per gene set, from a self-normalising network of its own."""
 
-import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ..layers._packed_bags import PackedBags
 from ..utils._sklearn import Interval, StrOptions
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH, shorten
+from ..utils._warnings import warn
 from ._base import Encoder
 from ._gene_set_files import read_file
 from ._gene_sets import check_gene_sets, describe_mismatch, find_columns, warn_of_genes_as_names
@@ -143,10 +143,9 @@ class PathwaySNN(Encoder):
                 f"{describe_mismatch(gene_sets, feature_names)}"
             )
         if too_small:
-            warnings.warn(
+            warn(
                 f"{len(too_small)} of {len(columns)} gene sets have fewer than min_genes={self.min_genes} measured "
                 f"genes and are left out: {shorten(too_small)}.",
-                stacklevel=2,
             )
         warn_of_genes_as_names(gene_sets, list(descriptions.values()), feature_names)
         self.columns_ = {name: np.array(found) for name, found in columns.items() if len(found) >= self.min_genes}

@@ -66,7 +66,7 @@ def writing_into(folder, *, replaced=()):
     folder : str or path-like
         The target, which is made if it is not there. What else is in it stays.
     replaced : iterable of Path, default=()
-        Files of an earlier set, which are removed first.
+        Files of an earlier set, which are moved away first, and back if the new set cannot be placed.
 
     Yields
     ------
@@ -85,11 +85,12 @@ def writing_into(folder, *, replaced=()):
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with _private_folder(folder, folder.name) as unfinished:
-            made = unfinished / "files"
+            made, aside = unfinished / "files", unfinished / "replaced"
             made.mkdir()
+            aside.mkdir()
             yield made
             with _one_at_a_time(folder):
-                _replace_all(replaced, sorted(made.iterdir(), reverse=True), folder)
+                _replace_all(replaced, sorted(made.iterdir(), reverse=True), folder, aside)
     except BaseException:
         if is_new:
             with suppress(OSError):
@@ -120,7 +121,8 @@ def remove_leftovers(folder):
     A writer holds a lock, which the operating system takes away with the process. So a number of a process that was
     given anew deceives nobody, and what is being written stays. A lock may not be seen from another machine that
     shares the file system. Therefore leftovers stay whose machine, known by its running kernel or by its name, is not
-    this one, as do leftovers of other users.
+    this one, as do leftovers of other users. Where both kernels have a name, that of the machine does not count, for
+    another one may have it, too; so what was left before a restart stays.
     """
     if fcntl is None:
         return
@@ -138,18 +140,25 @@ def _remove_if_dead(folder):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Written once the lock is held: a folder without it may have been made a moment ago.
-        if set(os.read(lock, 1000).decode().split()) & set(_this_machine()):
+        if _is_this_machine(os.read(lock, 1000).decode()):
             shutil.rmtree(folder)
     finally:
         os.close(lock)
 
 
 def _this_machine():
-    """Names of this machine, one of which is enough: that of its running kernel, and its own, which outlives it."""
-    names = [f"host={socket.gethostname()}"]
+    """Names of this machine: its own, which another one may have too, and that of its running kernel."""
+    names = {"host": socket.gethostname()}
     with suppress(OSError):
-        names.append(f"boot={_BOOT_ID.read_text().strip()}")
+        names["boot"] = _BOOT_ID.read_text().strip()
     return names
+
+
+def _is_this_machine(written):
+    """Whether names in a lock are those of this machine; that of the kernel decides where both have one."""
+    ours, theirs = _this_machine(), dict(name.partition("=")[::2] for name in written.split())
+    key = "boot" if "boot" in ours and "boot" in theirs else "host"
+    return key in theirs and ours[key] == theirs[key]
 
 
 @contextmanager
@@ -168,7 +177,7 @@ def _private_folder(parent, name):
             with suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                    os.write(lock, " ".join(_this_machine()).encode())
+                    os.write(lock, " ".join(map("=".join, _this_machine().items())).encode())
             yield Path(folder)
         finally:
             os.close(lock)
@@ -191,24 +200,27 @@ def _one_at_a_time(folder):
         os.close(handle)
 
 
-def _replace_all(old, files, folder):
-    """Move files into a folder, all of them or none, after removing old ones."""
+def _replace_all(old, files, folder, aside):
+    """Move files into a folder, all of them or none, after moving old ones aside."""
     old = sorted(map(Path, old))
     for path in old:
         check_target(path, overwrite=True)
     for file in files:
         if folder / file.name not in old:
             check_target(folder / file.name, overwrite=False)
-    for path in old:
-        path.unlink(missing_ok=True)
     placed = []
     try:
+        for path in filter(os.path.lexists, old):
+            os.replace(path, aside / path.name)
         for file in files:
             _place(file, folder / file.name, overwrite=False)
             placed.append(folder / file.name)
     except BaseException:
         for path in placed:
             path.unlink(missing_ok=True)
+        for path in old:
+            with suppress(FileNotFoundError):
+                os.replace(aside / path.name, path)
         raise
 
 

@@ -54,7 +54,7 @@ class CalibrationDisplay:
     time : float
         The time, in the unit of y.
     time_unit : str, default=None
-        Unit of time for the axis labels.
+        Unit of time for the axis labels. It is a word alone; nothing is converted.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class CalibrationDisplay:
         confidence_level : float, default=0.95
             Level of the confidence intervals (log-log transformed).
         time_unit : str, default=None
-            Unit of time for the axis labels, such as "days".
+            Unit of time for the axis labels, such as "days". It is a word alone; nothing is converted.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -187,7 +187,7 @@ class CalibrationDisplay:
         confidence_level : float, default=0.95
             Level of the confidence intervals (log-log transformed).
         time_unit : str, default=None
-            Unit of time for the axis labels, such as "days".
+            Unit of time for the axis labels, such as "days". It is a word alone; nothing is converted.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -199,12 +199,14 @@ class CalibrationDisplay:
         Raises
         ------
         ValueError
-            If the probabilities do not fit y or are none, or nobody in a group is followed up to `time`.
+            If the probabilities do not fit y or are none, if `time` is before the first event or after the last
+            patient has left, or if nobody in a group is followed up that long.
         """
         import_pyplot()
         patients = survival_probability if isinstance(survival_probability, pd.Series) else None
         event, times = check_y_survival(align_outcome(y, patients), allow_all_censored=True)
         predicted = _check_probability(survival_probability, len(times))
+        _check_time(time, event, times)
         thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))
         _, group = np.unique(assign_groups(predicted, thresholds), return_inverse=True)
         rows = []
@@ -276,6 +278,16 @@ def _check_probability(probability, n_patients):
             f"{probability[outside][0]:g}. Pass values of survival functions, not risks."
         )
     return probability
+
+
+def _check_time(time, event, times):
+    if not event.any() or not times[event].min() <= time <= times.max():
+        first = f"the first event is at {format_time(times[event].min())}" if event.any() else "nobody has an event"
+        raise ValueError(
+            f"time={format_time(time)} is not within the follow-up of the {len(times)} patients: {first}, and the last "
+            f"leaves at {format_time(times.max())}. Choose a time in between, in the unit of y; time_unit is only the "
+            "word for it."
+        )
 
 
 def _check_follow_up(table, time, times):

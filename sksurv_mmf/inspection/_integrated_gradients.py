@@ -1,6 +1,5 @@
 """How much each feature of a modality adds to a patient's risk score."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..utils._optional import import_optional
 from ..utils._sklearn import validate_params
 from ..utils._torch_state import usual_settings
 from ..utils._validation import DEPTH, shorten
+from ..utils._warnings import warn
 
 TOLERANCE = 0.05  # share of the change of risk that the sums of attributions may miss
 
@@ -173,8 +173,7 @@ def _check_baseline(encoder, baseline, n_features):
 def _check_completeness(attributions, change, n_steps):
     missed, scale = np.abs(attributions.sum(axis=1) - change).mean(), np.abs(change).mean()
     if missed > TOLERANCE * scale:
-        warnings.warn(
+        warn(
             f"With n_steps={n_steps}, the sum of attributions misses the change of risk by {missed:.2g} on average, "
             f"while the change itself is {scale:.2g}. Use more steps.",
-            stacklevel=3,
         )

@@ -15,6 +15,7 @@ from ..predictions._checks import as_real_numbers
 from ..utils._frames import as_frame, check_is_table
 from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._comparison import ModelComparison
 from ._fits import fit_all
 from ._folds import make_folds
@@ -113,7 +114,10 @@ def compare_models(
     Warns
     -----
     UserWarning
-        If fits cannot be kept in the cache, for example because the disk is full. The comparison is complete.
+        If models fail in folds, with counts and the first reason.
+    UserWarning
+        If fits cannot be kept in the cache, for example because the disk is full; the comparison is complete. And if
+        there is a cache, but folds are others in each run, because the splitter shuffles without a seed.
     UserWarning
         If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
 
@@ -178,6 +182,8 @@ def compare_models(
     scores = check_scores(scoring, horizons)
     if reference is not None and reference not in models:
         raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
+    if cache is not None:
+        warn_of_new_folds(cv)
     folds = make_folds(cv, X, y)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
     return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
@@ -231,3 +237,12 @@ def check_scores(scoring, horizons):
     if wrong:
         raise ValueError(f"horizons must be positive times, got {wrong}.")
     return choose_scores([scoring] if isinstance(scoring, str) else scoring, horizons)
+
+
+def warn_of_new_folds(cv):
+    """Warn of a splitter that shuffles without a seed: of other folds nothing is kept."""
+    if getattr(cv, "random_state", 0) is None and getattr(cv, "shuffle", True):
+        warn(
+            f"{cv!r} shuffles patients anew in each run, so that no fit of one run is found in the cache by the next. "
+            "Give it a random_state."
+        )

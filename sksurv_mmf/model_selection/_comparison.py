@@ -1,6 +1,5 @@
 """What came out of a comparison of models."""
 
-import warnings
 from itertools import combinations
 from numbers import Real
 
@@ -20,6 +19,7 @@ from ..statistics._paired_tests import (
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, shorten
+from ..utils._warnings import warn
 from ._comparison_display import ComparisonDisplay
 from ._report import write_report
 from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
@@ -121,6 +121,7 @@ class ModelComparison:
         self.scores = pd.DataFrame(self._scores(), columns=["model", "fold", "score", "value", "reason"])
         self.risks = self._risks()
         self.survival = {model: self._survival(model) for model in self.models}
+        self._warn_of_failed_fits()
         self._warn_of_missing_horizons()
 
     @renamed_parameters(confidence="confidence_level")
@@ -315,12 +316,24 @@ class ModelComparison:
         scores = self.scores.merge(self.fits)
         return scores[(scores["error"] == "") & (scores["reason"] != "")]
 
+    def _warn_of_failed_fits(self):
+        failed = self.fits[self.fits["error"] != ""]
+        if len(failed):
+            counts = [f"{model!r} in {len(own)} of {len(self.folds)} folds" for model, own in failed.groupby("model")]
+            more = f" and {len(counts) - 2} more models" if len(counts) > 2 else ""
+            first = failed.iloc[0]
+            warn(
+                f"{len(failed)} of {len(self.fits)} fits failed, and take no part in means and tests: "
+                f"{', '.join(counts[:2])}{more}. The first, {first['model']!r} in fold {first['fold']}: "
+                f"{first['error'].rstrip('.')}. All are in the attribute fits."
+            )
+
     def _warn_of_missing_horizons(self):
         for score, rows in self._missing().groupby("score", sort=False):
             if "@" in score and self._table(score).isna().all(axis=None):
                 # the caller of the function that makes the comparison, which scikit-learn's validation wraps
                 reason = rows["reason"].iloc[0].rstrip(".")
-                warnings.warn(f"The score {score!r} exists in no fold: {reason}.", stacklevel=5)
+                warn(f"The score {score!r} exists in no fold: {reason}.")
 
     def _succeeded(self, model):
         """Yield (fold, test patients, prediction) of the fits that did not fail."""

@@ -3,18 +3,20 @@
 import os
 import pickle
 import stat
-import threading
-import warnings
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 
 import joblib
 from joblib import Memory
+from joblib._store_backends import FileSystemStoreBackend
 
 from ..bags._files import FORMAT_OF_SUFFIX
 from ..bags._store import MANIFEST
 from ..files._checksum import checksum, sample_checksum
+from ..files._writing import writing
 from ..training._net import Callback
+from ..utils._warnings import warn
 from ._survival_scores import FoldPrediction
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -44,14 +46,14 @@ class FitCache:
         try:
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                close_if_empty(self.folder)
                 check_is_private(self.folder)
             if self.is_used:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", message="Unable to write .*gitignore")
-                    memory = cache if isinstance(cache, Memory) else Memory(type(cache)(self.folder), verbose=0)
-                    self._kept = memory.cache(_keep, ignore=["prediction"])
+                memory = copy(_memory_of(cache, self.folder))
+                memory.store_backend = _Store.like(memory.store_backend)
+                self._kept = memory.cache(_keep, ignore=["prediction"])
         except OSError as error:
-            self._trouble = _say(error)
+            self._trouble = f"{type(error).__name__}: {error}"
 
     def find(self, key):
         """The prediction that is kept under a key, or None. A damaged one is none."""
@@ -69,22 +71,43 @@ class FitCache:
         if self._kept is None:
             return self._trouble
         try:
-            with warnings.catch_warnings():
-                # joblib warns of each prediction that it cannot write, from whichever process that is in.
-                warnings.filterwarnings("error", message="Unable to cache to disk")
-                self._kept.call(key, prediction)
-        except BaseException as error:
-            self._remove_half_written()
-            if not isinstance(error, Exception):
-                raise
-            return _say(error)
+            self._kept.call(key, prediction)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
         return None
 
-    def _remove_half_written(self):
-        """Remove the file that joblib was writing, which it calls by process and thread, and does not remove."""
-        if self.folder is not None:
-            for path in self.folder.rglob(f"*-{os.getpid()}-{id(threading.current_thread())}"):
-                path.unlink(missing_ok=True)
+
+class _Store(FileSystemStoreBackend):
+    """joblib's files, of which one that cannot be written is an error, and leaves nothing.
+
+    joblib warns of it, and warnings can be caught by one thread at a time only.
+    """
+
+    @classmethod
+    def like(cls, store):
+        """A store of the same files; what is no folder of files stays as it is."""
+        if type(store) is not FileSystemStoreBackend:
+            return store
+        own = cls()
+        vars(own).update(vars(store))
+        return own
+
+    def dump_item(self, call_id, item, verbose=1):
+        """Write an item."""
+        path = Path(self.location, *call_id, "output.pkl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path, overwrite=True) as made, open(made, "wb") as file:
+            joblib.dump(item, file, compress=self.compress)
+
+
+def _memory_of(cache, folder):
+    """Joblib's memory of a folder."""
+    if isinstance(cache, Memory):
+        return cache
+    ignored = folder / ".gitignore"  # which joblib would write, and warn of a full disk
+    if not ignored.exists():
+        ignored.write_text("*\n")
+    return Memory(type(cache)(folder), verbose=0)
 
 
 def _keep(key, prediction=None):
@@ -92,12 +115,6 @@ def _keep(key, prediction=None):
     if prediction is None:
         raise LookupError(f"Nothing is kept under {key}.")
     return prediction
-
-
-def _say(error):
-    """What happened; joblib's warning ends with it."""
-    _, told, reason = str(error).rpartition("Exception: ")
-    return reason.rstrip(".") if told else f"{type(error).__name__}: {error}"
 
 
 def _folder_of(cache):
@@ -110,6 +127,23 @@ def _folder_of(cache):
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"cache={os.fspath(cache)!r} is no folder. Name one, or leave cache out.")
     return folder
+
+
+def close_if_empty(folder):
+    """Close an empty folder of one's own to which its group may write, as it is made under a mask of 002.
+
+    It is closed altogether, as a new one would be, because under this mask the group may write to all that comes in.
+    """
+    status = folder.stat()
+    group_alone = status.st_mode & _OTHERS_MAY_WRITE == stat.S_IWGRP
+    if os.name == "posix" and group_alone and status.st_uid == os.geteuid() and _is_empty(folder):
+        folder.chmod(status.st_mode & ~_OTHERS_MAY_DO_ANYTHING)
+        if not _is_empty(folder):  # somebody was faster
+            folder.chmod(status.st_mode)
+
+
+def _is_empty(folder):
+    return not set(os.listdir(folder)) - {".gitignore"}
 
 
 def check_is_private(folder):
@@ -178,7 +212,10 @@ def keys_of_fits(models, tables, y):
 
 
 class _FoundTexts(pickle.Pickler):
-    """Collects the texts and paths in an object, however deep. Callbacks are left out: their files are results."""
+    """Collects what may name files in an object, however deep. Callbacks are left out: their files are results.
+
+    A text counts if it has a separator or a suffix: a modality may be called as a file in the working directory.
+    """
 
     def __init__(self):
         super().__init__(self)
@@ -188,7 +225,7 @@ class _FoundTexts(pickle.Pickler):
         """Forget the pickle."""
 
     def persistent_id(self, obj):
-        if isinstance(obj, str | os.PathLike):
+        if isinstance(obj, os.PathLike) or (isinstance(obj, str) and (os.sep in obj or os.path.splitext(obj)[1])):
             self.texts.add(os.fspath(obj))
         return "callback" if isinstance(obj, Callback) else None
 
@@ -229,8 +266,7 @@ def warn_of_trouble(troubles, folder, n_fits):
     """Say once which fits could not be kept; `troubles` has the reason for each."""
     if troubles:
         examples = "; ".join(f"{fit}: {reason}" for fit, reason in list(troubles.items())[:2])
-        warnings.warn(
+        warn(
             f"The cache {str(folder)!r} could not keep {len(troubles)} of {n_fits} fits, for example {examples}. The "
             "comparison is complete, but another run will make these fits again. Free space, or pass another folder.",
-            stacklevel=5,
         )

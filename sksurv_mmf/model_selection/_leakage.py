@@ -5,7 +5,7 @@ from sklearn.pipeline import Pipeline
 
 from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
-from ._compare import RUN_CONSTRAINTS, check_patients, check_scores
+from ._compare import RUN_CONSTRAINTS, check_patients, check_scores, warn_of_new_folds
 from ._comparison import ModelComparison
 from ._fits import fit_all
 from ._folds import make_folds
@@ -117,6 +117,8 @@ def selection_leakage(
     _check_pipeline(pipeline)
     X, y, patients = check_patients(X, y)
     scores = check_scores(scoring, horizons)
+    if cache is not None:
+        warn_of_new_folds(cv)
     folds = make_folds(cv, X, y)
     n_steps = _steps_until(pipeline, step)
     selected = clone(pipeline[:n_steps]).fit(X, y).transform(X)

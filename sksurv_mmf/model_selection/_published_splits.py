@@ -1,7 +1,6 @@
 """Folds that others have published, in files."""
 
 import re
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator, check_cv
 
 from ..files._writing import writing_into
+from ..utils._identifiers import better_match
 from ..utils._sklearn import StrOptions, validate_params
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._split_files import SIDES, find_folds, read_sides
 
 FILE_NAME = re.compile(r"splits_(\d+)\.csv")
@@ -149,8 +150,8 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
         Makes the patient from an entry, where the files name slides: ``lambda slide: slide[:12]`` for TCGA. In the
         layout of MMP it is given the column ``slide_id``.
     on_mismatch : {"raise", "warn"}, default="raise"
-        What to do if a file names patients who are not in the cohort, leaves out some who are, or has some on a third
-        side, neither trained nor tested on: refuse, or warn and leave them out of that fold.
+        What to do if a file names patients who are not in the cohort, or leaves out some who are: refuse, or warn and
+        leave them out of that fold.
 
     Returns
     -------
@@ -164,6 +165,12 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
     ValueError
         If a file is empty, no text or no table, lacks a column, trains and tests on the same patient, repeats one, or,
         unless told to warn, does not match the cohort.
+
+    Warns
+    -----
+    UserWarning
+        If files have patients on a third side, who are neither trained nor tested on; and of what does not match the
+        cohort, if told to.
 
     See Also
     --------
@@ -186,7 +193,7 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
     if len(known) < len(cohort):
         repeated = cohort[cohort.astype(str).duplicated()].unique()
         raise ValueError(f"patients are repeated: {shorten(repeated)}.")
-    folds = []
+    folds, unused = [], []
     for place in find_folds(Path(path)):
         sides, is_repeated = read_sides(place, by_slide=patient_of is not None)
         sides = {side: unique_patients(names, place, patient_of, is_repeated) for side, names in sides.items()}
@@ -196,11 +203,13 @@ def read_survival_splits(path, patients, *, train="train", test="auto", patient_
         check_overlap(train_on, test_on, place)
         used = {*train_on, *test_on}
         third = {side: names for side, names in sides.items() if side in SIDES and not used.issuperset(names)}
+        unused += [(place, side, names) for side, names in third.items()]
         report(mismatches(train_on, test_on, third, known, place), on_mismatch)
         fold = tuple([known[name] for name in names if name in known] for names in (train_on, test_on))
         folds.append(fold)
         if not all(fold):
             raise ValueError(f"{place} leaves nobody of the cohort to train on or to test on.")
+    warn_of_unused(unused)
     return PublishedSplits(folds, list(cohort))
 
 
@@ -239,21 +248,27 @@ def check_overlap(train, test, file):
 
 def mismatches(train, test, third, known, file):
     """Yield sentences that say in whom a file and the cohort differ."""
-    for side, names in third.items():
-        yield (
-            f"{file} has {len(names)} patients under {side!r}, who are neither trained nor tested on: "
-            f"{shorten(names, 2)}; pass train=['train', {side!r}] to train on them."
-        )
     used = {*train, *test}
     named = used.union(*third.values())
     strangers, left_out = sorted(used - known.keys()), [name for name in known if name not in named]
     if strangers:
         yield (
             f"{file} names {len(strangers)} of {len(used)} patients who are not in the cohort: {shorten(strangers)}."
-            f"{hint_of_slides(strangers, known)}"
+            f"{hint_of_slides(strangers, known) or hint_of_spelling(strangers, known)}"
         )
     if left_out:
         yield f"{file} does not name {len(left_out)} of the {len(known)} patients of the cohort: {shorten(left_out)}."
+
+
+def warn_of_unused(unused):
+    """Say once who is on a side that is not used; `unused` has the file, side and patients of each."""
+    if unused:
+        file, side, names = unused[0]
+        others = f" (likewise in {len(unused) - 1} other places)" if len(unused) > 1 else ""
+        warn(
+            f"{file} has {len(names)} patients under {side!r}, who are neither trained nor tested on: "
+            f"{shorten(names, 2)}{others}. Pass train=['train', {side!r}] to train on them.",
+        )
 
 
 def hint_of_slides(strangers, known):
@@ -268,13 +283,19 @@ def hint_of_slides(strangers, known):
     return f" {n_found} begin as patients of the cohort do: pass patient_of=lambda slide: slide[:{length}]."
 
 
+def hint_of_spelling(strangers, known):
+    """How names of a file would match patients, as a sentence; nothing if they would not."""
+    match = better_match(pd.Index(strangers), pd.Index(list(known)))
+    return "" if match is None else f" Of file and cohort, {match}: undo it by patient_of, or in X."
+
+
 def report(sentences, on_mismatch):
     """Refuse or warn."""
     sentences = list(sentences)
     if sentences and on_mismatch == "raise":
         raise ValueError(f"{' '.join(sentences)} Pass on_mismatch='warn' to leave them out.")
     for sentence in sentences:
-        warnings.warn(f"{sentence} They are left out of this fold.", stacklevel=4)
+        warn(f"{sentence} They are left out of this fold.")
 
 
 @validate_params(

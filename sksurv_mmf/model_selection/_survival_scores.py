@@ -1,6 +1,5 @@
 """Scores of a test fold: each has a value, or a reason why it does not exist."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -21,6 +20,7 @@ from ..statistics._concordance import comparable, higher
 from ..statistics._kaplan_meier import kaplan_meier
 from ..statistics._paired_tests import divide_or_nan, ratio_of_sums
 from ..utils._validation import format_time, shorten
+from ..utils._warnings import warn
 
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
 MOST_TIMES = 100  # of an integral over time
@@ -372,9 +372,8 @@ def _warn_of_repeats(argument, values):
     twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
         # the caller of the function that compares models, which scikit-learn's validation wraps
-        warnings.warn(
+        warn(
             f"{argument} names {shorten(twice, 2)} more than once; each counts once. Leave out the others.",
-            stacklevel=6,
         )
 
 

@@ -10,6 +10,7 @@ from ..layers._packed_bags import PackedBags
 from ..patients._columns import BagColumn, all_finite
 from ..patients._patients import Patients
 from ..utils._validation import shorten
+from ._modality_encoder import Standardize
 
 ORDINARY = 1e3  # inputs and weights up to here are not what makes numbers overflow
 
@@ -23,9 +24,16 @@ def is_finite(result) -> bool:
     return not torch.is_tensor(result) or all_finite(result)
 
 
-def not_finite_tensors(named) -> list[str]:
-    """Names of those tensors, of pairs of name and tensor, in which a number is NaN or infinite."""
-    return [name for name, one in named if one.is_floating_point() and not all_finite(one.detach())]
+def wrong_weights(network: nn.Module) -> list[str]:
+    """Names of the parameters of a network that are NaN or infinite, and of its buffers that are NaN.
+
+    -inf in a buffer is the usual mask of attention; only means and standard deviations must be finite, too.
+    """
+    scales = {id(one) for part in network.modules() if isinstance(part, Standardize) for one in part.buffers()}
+    buffers = [(name, one) for name, one in network.named_buffers() if one.is_floating_point()]
+    finite = [*network.named_parameters(), *((name, one) for name, one in buffers if id(one) in scales)]
+    wrong = {name for name, one in finite if not all_finite(one.detach())}
+    return sorted(wrong.union(name for name, one in buffers if one.isnan().any()))
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def _most_extreme_value(encoder, column, rows):
 
 def why_not_finite(network: nn.Module, patients: Patients, rows: np.ndarray, compute) -> str:
     """Say why the result for the patients `rows` is not finite; ``compute(rows)`` gives that of some of them."""
-    weights = not_finite_tensors([*network.named_parameters(), *network.named_buffers()])
+    weights = wrong_weights(network)
     if weights:
         return (
             f"The network has weights that are NaN or infinite, {shorten(weights, 2)}, so that it cannot predict. Its "

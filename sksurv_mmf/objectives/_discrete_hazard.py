@@ -1,6 +1,5 @@
 """Discrete-time hazards and their negative log-likelihood."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ..utils._sklearn import Interval, StrOptions
+from ..utils._warnings import warn
 from ._base import Objective, check_times_differ, never_falling
 
 # How far the outer edges lie outside the observed times, as a share of the last one. The published code has 1e-6 in
@@ -164,10 +164,12 @@ class DiscreteHazard(Objective):
         self.bin_edges_ = survival_bin_edges(event, time, self.n_bins)
         self.n_outputs_ = len(self.bin_edges_) - 1
         if self.n_outputs_ < self.n_bins:
-            warnings.warn(
-                f"The {event.sum()} event times have tied quantiles: {self.n_outputs_} time bins are used instead "
+            warn(
+                f"One patient of {len(event)} has an event, so that there is one time bin instead of "
+                f"n_bins={self.n_bins}, and nothing to learn of when events happen."
+                if event.sum() == 1
+                else f"The {event.sum()} event times have tied quantiles: {self.n_outputs_} time bins are used instead "
                 f"of n_bins={self.n_bins}.",
-                stacklevel=2,
             )
         self.initial_outputs_ = marginal_logits(self._bin_index(time), event, self.n_outputs_)
         self.unique_times_ = self._right_edges()

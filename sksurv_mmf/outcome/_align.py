@@ -1,14 +1,15 @@
 """The outcome of each patient, checked and in the order of the patients."""
 
-import warnings
-
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sksurv.util import Surv
 
+from ..utils._frames import as_frame
 from ..utils._identifiers import better_match, is_row_number
 from ..utils._sklearn import num_samples
 from ..utils._validation import shorten, subject
+from ..utils._warnings import warn
 from ._table import advise_event, advise_time, read_outcome
 
 HOW = (
@@ -23,7 +24,8 @@ def align_outcome(y, X=None):
     Parameters
     ----------
     y : structured array of shape (n_patients,) or DataFrame
-        Event and time. The two columns of a frame are told apart by what they hold and how they are called.
+        Event and time. The two columns of a frame are told apart by what they hold and how they are called. A table of
+        polars has no index, and goes with rows without names.
     X : DataFrame, Series, Index or array-like, default=None
         The patients. None if nothing is known of them. Rows without names go with y by position.
 
@@ -44,6 +46,13 @@ def align_outcome(y, X=None):
     """
     patients = X if isinstance(X, pd.Index) else getattr(X, "index", None)
     patients = patients if isinstance(patients, pd.Index) else None
+    if nw.dependencies.is_into_dataframe(y) and not isinstance(y, pd.DataFrame):
+        if patients is not None and not is_row_number(patients):
+            raise ValueError(
+                "y is a table without an index, so that only its order tells whose outcome is whose. Name the patients "
+                "by y.to_pandas().set_index('patient'); or, if the order is that of X, y.to_pandas().set_axis(X.index)."
+            )
+        y = as_frame(y)
     if isinstance(y, pd.DataFrame):
         outcome = read_outcome(y)
         if X is not None:
@@ -60,7 +69,7 @@ def align_outcome(y, X=None):
         masked = np.any([np.ma.getmaskarray(y[name]) for name in y.dtype.names], axis=0)
         _refuse(patients[masked], "no event or no time (masked)", "Drop such patients from X and y")
         y = y.data
-    _check_times(*(y[name] for name in y.dtype.names), patients)
+    _check_times(y[y.dtype.names[1]], patients)
     return y
 
 
@@ -79,7 +88,7 @@ def make_outcome(outcome):
     unknown = outcome.isna().any(axis=1)
     _refuse(outcome.index[unknown], "no event or no time (NaN)", "Drop such patients from X and y")
     event, time = outcome["event"].to_numpy() == 1, outcome["time"].to_numpy()
-    _check_times(event, time, outcome.index)
+    _check_times(time, outcome.index)
     return Surv.from_arrays(event, time)
 
 
@@ -107,10 +116,9 @@ def _align(outcome, patients, n_patients):
         )
     extra = index.difference(patients, sort=False)
     if len(extra):
-        warnings.warn(
+        warn(
             f"{subject(extra, 'Patient', 'is', 'are')} in y but not in X, and {'is' if len(extra) == 1 else 'are'} "
             f"left out: {len(patients)} of {len(index)} outcomes are used. If that is meant, pass y.loc[X.index].",
-            stacklevel=4,
         )
     return outcome.iloc[position]
 
@@ -122,11 +130,10 @@ def _by_position(outcome, patients, n_patients):
             "DataFrame whose index is the patient, or y of the same patients in the same order."
         )
     if patients is None and not is_row_number(outcome.index):
-        warnings.warn(
+        warn(
             "y names its patients, but X does not, so rows are paired by position. Pass X as a DataFrame whose index "
             "is the patient; in a Pipeline, transformers keep it after set_output(transform='pandas'). If the order is "
             "the same, a structured array, made by sksurv.util.Surv, says so.",
-            stacklevel=5,
         )
     return outcome
 
@@ -153,7 +160,8 @@ def _check_structured(y):
         raise ValueError(f"The fields of y must hold one value each, but its dtype is {y.dtype}. {HOW}")
     if event.dtype.kind != "b":
         swapped = time.dtype.kind == "b"
-        advice = "Event and time are swapped." if swapped else advise_event(pd.unique(event), names[0])
+        which = f"pandas.Series({names[0]})"
+        advice = "Event and time are swapped." if swapped else advise_event(pd.unique(event), which)
         raise ValueError(
             f"y must be a structured array whose first field is the event, True or False, but {names[0]} has dtype "
             f"{event.dtype}. {advice} {HOW}"
@@ -171,14 +179,9 @@ def _describe(y):
     return f"a {type(y).__name__}"
 
 
-def _check_times(event, time, patients):
+def _check_times(time, patients):
     for what, bad in {"NaN": np.isnan(time), "infinite": np.isinf(time), "negative": time < 0}.items():
         _refuse(patients[bad], f"a time that is {what}", "Correct or drop such times")
-    if len(time) > 2 and event.all() and set(np.unique(time)) == {0, 1}:
-        raise ValueError(
-            f"All {len(time)} patients have the event, at times 0 or 1, as if event and time were swapped. The event "
-            "comes first, as True or False, then the time."
-        )
 
 
 def _refuse(patients, what, way_out):

@@ -1,6 +1,5 @@
 """Columns of X that are the outcome in disguise."""
 
-import warnings
 from math import log
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 
 MAX_CHANCE = 1e-6
 """How likely a warning may be if no column has to do with the outcome."""
@@ -37,12 +37,11 @@ def warn_of_leak(X, outcome):
         told.update(columns)
         if len(columns):
             one = len(columns) == 1
-            warnings.warn(
+            warn(
                 f"{len(columns)} of {X.shape[1]} columns of X {'rises or falls' if one else 'rise or fall'} with the "
                 f"{name} in y without exception, as if {'it was' if one else 'they were'} the {name}: "
                 f"{shorten(columns, 2)}. A model that knows the outcome predicts nothing: drop what is not known "
                 "before the follow-up starts.",
-                stacklevel=3,
             )
 
 

@@ -64,11 +64,17 @@ def check_teaches(outcome, patients):
     Raises
     ------
     ValueError
-        If nobody has an event, or if there is one patient only.
+        If nobody has an event, if there is one patient only, or if event and time are swapped.
     """
     if len(outcome) == 1:
         raise ValueError(f"X has one sample only, patient {patients[0]!r}, so there is no order to learn.")
     if not outcome.n_events:
         raise ValueError(
             f"None of the {len(outcome)} patients has an event: all samples are censored, so there is nothing to learn."
+        )
+    # Of a few test patients this may be so by chance.
+    if len(outcome) > 2 and outcome.event.all() and set(np.unique(outcome.time)) == {0, 1}:
+        raise ValueError(
+            f"All {len(outcome)} patients have the event, at times 0 or 1, as if event and time were swapped. The "
+            "event comes first, as True or False, then the time."
         )

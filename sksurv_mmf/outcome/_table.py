@@ -7,7 +7,8 @@ from numbers import Number, Real
 import numpy as np
 import pandas as pd
 
-from ..utils._validation import shorten
+from ..utils._validation import as_plain, shorten
+from ..utils._warnings import warn
 
 NAMES_TIME = re.compile(r"time|day|week|month|year|durat|follow|surv", re.IGNORECASE)
 
@@ -18,6 +19,9 @@ NAMES_EVENT = re.compile(
 
 NAMES_SURVIVOR = re.compile(r"cens|alive|living|surviv(?!al_?(status|event))", re.IGNORECASE)
 """Columns that may be 1 for those who had no event: PORPOISE has "censorship", METABRIC "overall_survival"."""
+
+NAMES_STATE = re.compile(rf"{NAMES_SURVIVOR.pattern}|vital", re.IGNORECASE)
+"""The same, and names that say as little: a "vital_status" of 1 may be the dead or the living."""
 
 
 def read_outcome(table, event=None, time=None, name="y"):
@@ -39,11 +43,18 @@ def read_outcome(table, event=None, time=None, name="y"):
     """
     if (event is None) != (time is None):
         raise ValueError(f"Name both columns or none, got event={event!r} and time={time!r}.")
-    if event is None:
+    is_named = event is not None
+    if not is_named:
         event, time = _find_columns(table, name)
     for column in (event, time):
         if list(table.columns).count(column) != 1:
             raise ValueError(f"{name} must have one column {column!r}, but it has {shorten(table.columns, 10)}.")
+    if is_named and NAMES_STATE.search(str(event)):
+        warn(
+            f"Column {event!r} of {name} is read as 1 where the event happened, but its name may mean that 1 marks "
+            f"those without one, as PORPOISE's 'censorship' does. If so, turn it round: {name}['event'] = 1 - "
+            f"{name}[{event!r}]. If it is right, rename the column to 'event'."
+        )
     return pd.DataFrame({"event": _read_event(table, event, name), "time": _read_time(table, time, name)}, table.index)
 
 
@@ -122,20 +133,23 @@ def advise_event(values, which):
     if any(isinstance(value, complex | np.complexfloating) for value in values):
         return "Complex numbers are no events."
     if texts <= {"1", "2", "1.0", "2.0"}:
-        return f"If 2 is the event, as in R, pass {which} == 2."
+        return f"If 2 is the event, as in R, pass {_as_map(values, which, lambda value: str(value)[0] == '2')}."
     if all(re.match("[01]:", text) for text in texts):
-        return f"Pass {which}.str.startswith('1')."
+        return f"Pass {_as_map(values, which, lambda value: str(value)[0] == '1')}."
     if texts <= {"True", "False"} or all(isinstance(value, Number | np.bool_) for value in values):
         if len(values) <= 2:
-            return f"If {as_plain(max(values))!r} is the event, pass {which} == {as_plain(max(values))!r}."
+            event = max(values)
+            return f"If {as_plain(event)!r} is the event, pass {_as_map(values, which, lambda value: value == event)}."
         return "If these are times, event and time are swapped; if they are kinds of events, choose one of them."
     event = next((value for value in values if NAMES_EVENT.search(str(value))), values[0])
-    return f"Pass for example {which} == {as_plain(event)!r}."
+    return f"Pass for example {_as_map(values, which, lambda value: value == event)}."
 
 
-def as_plain(value):
-    """A number of numpy as one of Python, which prints as the number alone."""
-    return value.item() if isinstance(value, np.generic) else value
+def _as_map(values, which, is_event):
+    """How to turn codes into 1 and 0; what is missing, a comparison would count as censored."""
+    pairs = [f"{as_plain(value)!r}: {int(is_event(value))}" for value in values]
+    rest = ", ..." if len(pairs) > 5 else ""
+    return f"{which}.map({{{', '.join(pairs[:5])}{rest}}}), which keeps missing values"
 
 
 def _read_time(table, column, name):
@@ -159,4 +173,9 @@ def advise_time(values, which):
         return f"Subtract the date at which the follow-up starts: ({which} - start) / pandas.Timedelta(days=1)."
     if kind == "b":
         return "Event and time seem to be swapped: the event comes first, then the time."
+    values = pd.Series(values)
+    no_numbers = values[values.notna() & pd.to_numeric(values, errors="coerce").isna()].unique()
+    if len(no_numbers):
+        unknown = shorten(no_numbers, 2)
+        return f"Convert it with pandas.to_numeric({which}, errors='coerce'), to which {unknown} is missing."
     return f"Convert it, for example with pandas.to_numeric({which})."

@@ -85,14 +85,15 @@ class BagColumn:
         source = bag.source_of(tile)
         whose = f"The bag of patient {self.patients[row]!r} in modality {self.name!r}"
         where = "" if source is None else f", first in tile {tile}, which is from {source}"
-        if torch.isfinite(tiles).all():
+        if not tiles.isnan().any():
+            largest = float(tiles.abs().max())
+            far = f"up to {largest:.3g}" if np.isfinite(largest) else "that are infinite or beyond 3.4e+38 (float32)"
             return (
-                f"{whose} has tile features up to {float(tiles.abs().max()):.3g}{where}, more than the {LARGEST:g} "
-                "that a network can take. Repair the file, or bring tile features to a common scale, for example with "
-                "BagTransformer(StandardScaler())."
+                f"{whose} has tile features {far}{where}, more than the {LARGEST:g} that a network can take. Repair "
+                "the file, or bring tile features to a common scale, for example with BagTransformer(StandardScaler())."
             )
         return (
-            f"{whose} has NaN or infinite tile features{where}. Impute or remove them first, for example with "
+            f"{whose} has NaN in tile features{where}. Impute or remove them first, for example with "
             "BagTransformer(SimpleImputer())."
         )
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sksurv.functions import StepFunction
 from sksurv.linear_model.coxph import BreslowEstimator
 
+from ..networks._finite import wrong_weights
 from ..utils._validation import shorten
 
 CHECKSUMS = "checksums"
@@ -62,9 +63,9 @@ def read_json(name, data):
         raise ValueError(f"{name} is no JSON, so it is damaged or was not written by save_model ({error})") from error
 
 
-def check_weights(weights):
-    """Refuse weights, a dict of Tensor, that are NaN or infinite."""
-    wrong = [name for name, one in weights.items() if one.is_floating_point() and not torch.isfinite(one).all()]
+def check_weights(network):
+    """Refuse a network with weights that are NaN or infinite."""
+    wrong = wrong_weights(network)
     if wrong:
         raise ValueError(f"its network has weights that are NaN or infinite: {shorten(sorted(wrong))}")
 
@@ -103,10 +104,10 @@ def check_coefficients(value):
 def check_times(times, name):
     """Refuse times that are no increasing numbers from 0 on."""
     times = np.asarray(times)
-    if times.ndim != 1 or times.dtype.kind not in "fiu" or len(times) < 2:
+    if times.ndim != 1 or times.dtype.kind not in "fiu" or not len(times):
         raise ValueError(f"{name} must be a list of times, got {times.dtype} of shape {times.shape}")
-    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
-        raise ValueError(f"{name} must be increasing, finite times")
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all() and times[0] >= 0):
+        raise ValueError(f"{name} must be increasing, finite times that are not negative")
 
 
 def check_objective(objective, name="objective_"):

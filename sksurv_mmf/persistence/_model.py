@@ -2,7 +2,6 @@
 
 import json
 import platform
-import warnings
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
@@ -18,6 +17,7 @@ from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._archive import as_path, read_archive, write_archive
 from ._foreign import dump_foreign, load_foreign
 from ._integrity import CHECKSUMS, changed_members, check_coefficients, checksums, read_json
@@ -131,10 +131,9 @@ def save_model(estimator, path, *, overwrite=False):
     members = {MANIFEST: _to_json(manifest), **members}
     write_archive(path, members, overwrite, check=lambda unfinished: _try(unfinished, parts))
     if parts.left_out:
-        warnings.warn(
+        warn(
             f"save_model leaves out {shorten(parts.left_out)}. Predictions do not need it; to fit the loaded model "
             "again in the same way, set it again.",
-            stacklevel=2,
         )
 
 

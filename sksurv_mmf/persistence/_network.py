@@ -76,7 +76,7 @@ def decode_network(node, where, decoder):
     estimator, epochs = decoder.decode(node["network"]), check_epochs(decoder.decode(node["epochs"]))
     check_estimator(estimator)
     network = build_network(estimator, weights)
-    check_weights(weights)
+    check_weights(network)
     check_objective(estimator.objective_)
     if not np.array_equal(estimator.unique_times_, estimator.objective_.unique_times_):
         raise ValueError("unique_times_ are not those of the objective_")

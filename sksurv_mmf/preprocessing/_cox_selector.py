@@ -21,6 +21,7 @@ from ..outcome._outcome import Outcome
 from ..utils._frames import who_has
 from ..utils._sklearn import HasMethods, Interval, StrOptions, check_feature_names_in
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._checks import numbers
 from ._cox_path import cox_path, cross_validated_deviance, interpolate_path
 
@@ -352,11 +353,10 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         alphas, coef, _, _ = whole
         n_unfinished = sum(not converged for *_, converged in (whole, *folds))
         if n_unfinished:
-            warnings.warn(
+            warn(
                 f"{n_unfinished} of {len(trainings)} paths did not converge at tol={self.tol}. "
                 "Raise tol or alpha_min_ratio.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         return alphas, coef, [interpolate_path(own, eta, alphas) for own, _, eta, _ in folds]
 

@@ -167,7 +167,7 @@ class PresentPatients(TransformerMixin, BaseEstimator):
 
     def _start_fit(self, X, y):
         self._validate_params()
-        y = align_outcome(y, X) if isinstance(y, pd.DataFrame) else y
+        y = align_outcome(y, X) if isinstance(as_frame(y), pd.DataFrame) else y
         X = self._check_X(X, reset=True)
         if y is not None:
             check_consistent_length(X, y)
@@ -195,8 +195,10 @@ class PresentPatients(TransformerMixin, BaseEstimator):
     def _check_columns(self, transformed):
         """Refuse columns that are not those of the fit, no column, and bags for polars."""
         n_columns = transformed.shape[1]
-        now = list(getattr(transformed, "columns", range(n_columns)))
-        if now != (self._names if self._is_frame else list(range(len(self._names)))):
+        # Whether it is a frame depends on set_output and config_context, which may change after the fit.
+        is_named = self._is_frame and isinstance(transformed, pd.DataFrame)
+        now = list(transformed.columns if is_named else range(n_columns))
+        if now != (self._names if is_named else list(range(len(self._names)))):
             raise ValueError(
                 f"{self.transformer} returns the columns {shorten(now)}, but in fit it returned "
                 f"{shorten(self._names)}. Use a transformer that learns its columns in fit, such as OneHotEncoder in "

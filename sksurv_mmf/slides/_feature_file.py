@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files._checksum import checksum, sample_checksum
+from ..files._checksum import sample_checksum
 from ..files._writing import writing
 from ..utils._optional import import_optional
 
@@ -44,29 +44,22 @@ def read_settings(path):
 
 
 def describe_source(slide):
-    """What a slide is recognised by: size, time and checksums of its files."""
+    """What a slide is recognised by: size and a checksum of parts of its files.
+
+    To read all of it would take as long as to copy it, and no other slide has the same size and the same parts.
+    """
     files = _files_of(slide)
     return {
         "bytes": sum(file.stat().st_size for file in files.values()),
-        "modified_ns": _modified(files),
-        "sample_sha256": _combined(sample_checksum, files),
-        "sha256": _combined(checksum, files),
+        "sample_sha256": _combined(files),
     }
 
 
 def is_source(path, slide):
-    """Whether a feature file was made from this slide or a copy of it; true as well if the file does not say.
-
-    All of the slide is read only if it has another time than when the features were made.
-    """
+    """Whether a feature file was made from this slide or a copy of it; true as well if the file does not say."""
     with import_h5py().File(path, "r") as file:
         recorded = json.loads(file.attrs.get("source", "null"))
-    if recorded is None:
-        return True
-    files = _files_of(slide)
-    if recorded["sample_sha256"] != _combined(sample_checksum, files):
-        return False
-    return recorded["modified_ns"] == _modified(files) or recorded["sha256"] == _combined(checksum, files)
+    return recorded is None or recorded["sample_sha256"] == _combined(_files_of(slide))
 
 
 def _files_of(slide):
@@ -76,13 +69,9 @@ def _files_of(slide):
     return {str(file.relative_to(slide.parent)): file for file in [slide, *sorted(beside)] if file.is_file()}
 
 
-def _modified(files):
-    return max((file.stat().st_mtime_ns for file in files.values()), default=0)
-
-
-def _combined(function, files):
+def _combined(files):
     """One checksum of the names and the checksums of several files."""
-    lines = "".join(f"{function(file)} {name}\n" for name, file in files.items())
+    lines = "".join(f"{sample_checksum(file)} {name}\n" for name, file in files.items())
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import warnings
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from ..utils._device import resolve_device
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._encoder import MEAN, STD, imagenet_resnet50
 from ._feature_file import count_tiles, describe_source, import_h5py, is_source, read_settings, write_features
 from ._slide import Slide, import_openslide
@@ -146,9 +146,9 @@ def extract_features(
     ``patch_size_level0``, ``level0_magnification``, ``target_magnification``, ``overlap``, ``name``; and ``level0_mpp``
     and ``mpp``. The attribute ``settings`` of the file says how it was made. It knows the encoder by its class and a
     hash of its weights, but `tissue` and `transform` by name or representation only: after a change of these, pass
-    another folder. The attribute ``source`` has size, time and checksums of the slide, by which one that was replaced
-    under its name is noticed; a copy with the same contents is the same slide. (Files without this attribute, of
-    earlier versions, are taken to belong to the slide.)
+    another folder. The attribute ``source`` has the size and a checksum of parts of the slide, by which one that was
+    replaced under its name is noticed; a copy with the same contents is the same slide. (Files without this attribute,
+    of earlier versions, are taken to belong to the slide.)
 
     Recent versions of CLAM shrink tiles to 224 pixels before they encode them. To do so, pass a `transform` that does.
 
@@ -187,7 +187,7 @@ def extract_features(
                 status[source.stem], message = what_became(error, path, settings, source)
                 if status[source.stem] == "failed" and on_error == "raise":
                     raise
-                warnings.warn(message, stacklevel=2)
+                warn(message)
     return summarize(targets, status)
 
 

@@ -1,6 +1,5 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
-import warnings
 from contextlib import closing, suppress
 from inspect import signature
 from numbers import Real
@@ -16,12 +15,13 @@ from skorch.utils import noop
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..networks._finite import is_finite, not_finite_tensors, why_diverged
+from ..networks._finite import is_finite, why_diverged, wrong_weights
 from ..objectives._base import Objective
 from ..patients._batch import to_device
 from ..patients._patients import Patients
 from ..utils._torch_state import tiny_numbers_as_zero
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._adam import Adam, AdamW
 from ._seeds import rehearsal
 
@@ -72,7 +72,7 @@ def has_lost_patience(callback):
 def warn_unsaved(text):
     """Where a checkpoint says what it does: warn of a file that it could not write, which skorch passes over."""
     if text.startswith("Unable to save"):
-        warnings.warn(f"Checkpoint: {text.rstrip('.')}.", stacklevel=2)
+        warn(f"Checkpoint: {text.rstrip('.')}.")
 
 
 class SurvivalNet(NeuralNet):
@@ -226,7 +226,8 @@ def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
                 f"[GradientNormClipping(1.0)], but holds {entry!r}."
             )
         monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor.startswith("valid_") and not has_validation:
+        # What else there is under a name such as valid_auc, another callback of the user's may compute.
+        if monitor in ("valid_loss", "valid_loss_best") and not has_validation:
             name = type(callback).__name__
             raise ValueError(
                 f"The callback {name} monitors {monitor!r}, but early_stopping=False holds out no patients to compute "
@@ -305,7 +306,7 @@ def check_converged(net: SurvivalNet, patients: Patients, rows: np.ndarray) -> N
     """
     losses = [epoch["train_loss"] for epoch in net.history if "train_loss" in epoch]
     network = net.module_
-    weights = not_finite_tensors([*network.named_parameters(), *network.named_buffers()])
+    weights = wrong_weights(network)
     if losses and not np.isfinite(losses[-1]):
         what = f"the loss is {losses[-1]}"
     elif weights:

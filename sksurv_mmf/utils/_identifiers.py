@@ -1,9 +1,11 @@
 """Why the identifiers of patients in two tables do not match, and what would make them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
+import numpy as np
 import pandas as pd
 
 from ._validation import shorten
@@ -14,6 +16,12 @@ LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 TCGA_PATIENT = re.compile(r"TCGA[-.]\w\w[-.]\w{4}(?!\w)", re.IGNORECASE)
 """The part of a barcode that names the patient."""
+
+TCGA_NORMAL = re.compile(rf"{TCGA_PATIENT.pattern}[-.]1\d", re.IGNORECASE)
+"""Barcodes of normal tissue, whose sample types are 10 to 19."""
+
+MOST = 5000
+"""Identifiers of a large table, such as genes, that are looked at first."""
 
 SPACES = ("without spaces around them", str.strip)
 
@@ -49,14 +57,20 @@ class Match:
         Number of identifiers that two tables have in common then.
     collisions : list of (str, str)
         Identifiers of one table that would become the same.
+    normal : list of str
+        Barcodes of TCGA that would match although they are of normal tissue.
     """
 
     how: str
     n_common: int
     collisions: list
+    normal: list = field(default_factory=list)
 
     def __str__(self):
         said = f"{self.how} {self.n_common} patient{'' if self.n_common == 1 else 's'} would match"
+        if self.normal:
+            said += f", but {len(self.normal)} identifiers are of normal tissue, which is to be dropped before: "
+            said += shorten(self.normal, 2)
         if not self.collisions:
             return said
         pairs = shorten([f"{one} and {two}" for one, two in self.collisions], 2)
@@ -76,6 +90,15 @@ def better_match(one, two):
     match : Match or None
         None if no simplification lets more identifiers match than are equal as they are.
     """
+    large = max(one, two, key=len)
+    if len(large) > 2 * MOST:
+        some = large[np.linspace(0, len(large) - 1, MOST).astype(int)]
+        if _better_match(some, two if large is one else one) is None:
+            return None
+    return _better_match(one, two)
+
+
+def _better_match(one, two):
     n_equal = len(one.intersection(two))
     if n_equal == min(len(one), len(two)):
         return None
@@ -91,7 +114,8 @@ def better_match(one, two):
         if _count(texts, fewer) == n_common:
             steps = fewer
     how = " and ".join(how for how, _ in steps) or "as text"
-    return Match(how, n_common, [pair for own in texts for pair in _collisions(own, steps)])
+    normal = [text for text in chain(*texts) if _is_normal(text) and not _is_normal(_simplify(text, steps))]
+    return Match(how, n_common, [pair for own in texts for pair in _collisions(own, steps)], normal)
 
 
 def _as_text(identifier):
@@ -101,6 +125,10 @@ def _as_text(identifier):
     if isinstance(identifier, float) and identifier.is_integer():
         return str(int(identifier))
     return str(identifier)
+
+
+def _is_normal(text):
+    return TCGA_NORMAL.match(text) is not None
 
 
 def _simplify(text, steps):

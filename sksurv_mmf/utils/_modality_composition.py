@@ -129,6 +129,7 @@ class InferredComposition(ModalityComposition):
             This estimator.
         """
         own = self.get_params(deep=False)
+        _refuse_names({name: part for name, part in params.items() if name not in own}, self)
         super().set_params(**{name: params.pop(name) for name in list(params) if name in own})
         for name, default in self.default_parts.items():
             if getattr(self, name) is None and any(key.startswith(f"{name}__") for key in params):
@@ -149,3 +150,13 @@ class InferredComposition(ModalityComposition):
         else:
             part = {**part, parameter: value}
         self.encoders = {**(self.encoders or {}), name: part}
+
+
+def _refuse_names(parts, estimator):
+    """Refuse the name of a class where a part is to be set."""
+    for name, part in parts.items():
+        if "__" not in name and isinstance(part, str) and part.isidentifier() and part[0].isupper():
+            raise ValueError(
+                f"{name!r} is no parameter of {type(estimator).__name__}, and as the part of a modality {part!r} is "
+                f"only a name. Write {name}={part}()."
+            )

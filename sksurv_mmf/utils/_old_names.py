@@ -1,14 +1,13 @@
 """Names that have changed, and are understood for one more release."""
 
-import warnings
 from functools import wraps
+
+from ._warnings import warn
 
 
 def warn_of_old_name(old, new):
     """Say that `old` is called `new` from now on."""
-    warnings.warn(
-        f"{old} is now called {new}, and its old name goes with the next release.", FutureWarning, stacklevel=3
-    )
+    warn(f"{old} is now called {new}, and its old name goes with the next release.", FutureWarning)
 
 
 def renamed_parameters(**names):

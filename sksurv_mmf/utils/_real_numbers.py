@@ -40,8 +40,10 @@ def as_real(X):
     """
     X = filled(X)
     if isinstance(X, pd.DataFrame):
-        suspicious = [i for i, dtype in enumerate(X.dtypes) if getattr(dtype, "kind", "O") in "cO"]
-        columns = [X.columns[i] for i in suspicious if _is_complex(X.iloc[:, i])]
+        dtypes = X.dtypes
+        suspicious = {dtype for dtype in dtypes.unique() if getattr(dtype, "kind", "O") in "cO"}
+        positions = [i for i, dtype in enumerate(dtypes) if dtype in suspicious] if suspicious else []
+        columns = [X.columns[i] for i in positions if _is_complex(X.iloc[:, i])]
     elif isinstance(X, np.ndarray) and X.dtype.kind in "cO" and X.ndim == 2:
         columns = [i for i, column in enumerate(X.T) if _is_complex(column)]
     else:

@@ -2,23 +2,24 @@
 
 import os
 from contextlib import ExitStack, contextmanager
-from threading import RLock
+from threading import Lock, RLock
 
 import torch
 
 AUTOCAST = ("cpu", "cuda")
 _lock = RLock()
-_dtype_is_ours = False
+_dtype_lock = Lock()
+_n_blocks, _users_dtype = 0, None
 
 
-def _renew_lock():
-    global _lock
-    _lock = RLock()
+def _renew_locks():
+    global _lock, _dtype_lock
+    _lock, _dtype_lock = RLock(), Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    # The thread that holds the lock does not exist in a forked process.
-    os.register_at_fork(after_in_child=_renew_lock)
+    # The thread that holds a lock does not exist in a forked process.
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @contextmanager
@@ -50,25 +51,29 @@ def usual_settings():
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        # All other settings are those of a thread; this one is that of the process. Where float32 is the user's own
-        # default, no thread ever changes it, and none has to wait.
-        if _dtype_is_ours or torch.get_default_dtype() != torch.float32:
-            stack.enter_context(_default_float32())
+        stack.enter_context(_default_float32())
         yield
 
 
 @contextmanager
 def _default_float32():
-    global _dtype_is_ours
-    with _lock:
-        before = torch.get_default_dtype(), _dtype_is_ours
-        _dtype_is_ours = True
-        try:
+    """Make float32 the default, which is that of the process: the first block sets it, the last one puts it back.
+
+    No lock is held in between, because a block may wait for the block of another thread, as batches are read ahead.
+    """
+    global _n_blocks, _users_dtype
+    with _dtype_lock:
+        if _n_blocks == 0:
+            _users_dtype = torch.get_default_dtype()
             torch.set_default_dtype(torch.float32)
-            yield
-        finally:
-            torch.set_default_dtype(before[0])
-            _dtype_is_ours = before[1]
+        _n_blocks += 1
+    try:
+        yield
+    finally:
+        with _dtype_lock:
+            _n_blocks -= 1
+            if _n_blocks == 0:
+                torch.set_default_dtype(_users_dtype)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Constraints and messages that several parts share."""
 
+from inspect import isabstract
 from numbers import Integral, Real
+
+import numpy as np
 
 from ._sklearn import Interval
 
@@ -18,9 +21,14 @@ RESAMPLES = Interval(Integral, 1, 100_000, closed="both")
 """How many resamples of patients a bootstrap may draw; all are in memory at once."""
 
 
+def as_plain(value):
+    """A number or text of numpy as one of Python, which prints as itself alone."""
+    return value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufcUS" else value
+
+
 def shorten(names, most=5):
     """List `names` for a message, the first few of them."""
-    names = [repr(name) for name in names]
+    names = [repr(as_plain(name)) for name in names]
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -37,11 +45,21 @@ def subject(names, noun, singular, plural):
     return f"{noun}{'' if one else 's'} {shorten(names)} {singular if one else plural}"
 
 
+def public_subclasses(base):
+    """The classes below `base` of which there may be objects, and whose names are public."""
+    found, classes = [], [base]
+    while classes:
+        classes += (cls := classes.pop()).__subclasses__()
+        if not isabstract(cls) and not cls.__name__.startswith("_"):
+            found.append(cls)
+    return found
+
+
 def check_part(name, part, base):
     """Refuse the name or the class of a part of the model where an object of class `base` is expected."""
     if not isinstance(part, str | type):
         return  # scikit-learn's validation knows what to say
-    known = sorted(cls.__name__ for cls in base.__subclasses__())
+    known = sorted({cls.__name__ for cls in public_subclasses(base)})
     wanted = (part.__name__ if isinstance(part, type) else str(part)).casefold()
     meant = [one for one in known if one.casefold().startswith(wanted)] or known
     raise ValueError(f"{name} must be an object or None, got {part!r}. Write {name}={'() or '.join(meant)}().")

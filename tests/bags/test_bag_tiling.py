@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sksurv_mmf import FusionSurvivalAnalysis, join_modalities, load_model, read_bags, save_model
 from sksurv_mmf.bags import Bag, BagArray, Tiling, open_bags, pack_bags
+from sksurv_mmf.bags._tiling import difference, disagreement
 from sksurv_mmf.encoders import AttentionMIL
 from sksurv_mmf.preprocessing import BagPooling, BagTransformer
 
@@ -462,3 +463,9 @@ def test_our_own_files_tell_all_of_it(tmp_path):
     bag = Bag.from_file(path)
     assert bag.tiling == Tiling("Net 1", 128, 0.5)
     assert bag.tile_sides.tolist() == [256.0] * 4
+
+
+def test_names_of_extractors_are_compared_without_case():
+    assert disagreement([Tiling(extractor="UNI"), Tiling(extractor="uni")], ["a", "b"], "file") is None
+    assert difference(Tiling(extractor="UNI"), Tiling(extractor="uni")) is None
+    assert disagreement([Tiling(extractor="UNI"), Tiling(extractor="conch")], ["a", "b"], "file")

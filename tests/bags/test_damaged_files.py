@@ -78,6 +78,16 @@ class TestNeverWritten:
         with pytest.warns(UserWarning, match=r"The last 3 of 100 tiles of '.*a\.zarr'"):
             read(tmp_path / "a.zarr")
 
+    def test_a_tile_in_the_corner_has_the_coordinates_of_nothing(self, tmp_path):
+        group = zarr.create_group(tmp_path / "a.zarr")
+        group.create_array("features", data=FEATURES[:1])
+        group.create_array("places", data=np.zeros((1, 2)), config={"write_empty_chunks": True})
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["features"], file["places"] = FEATURES[:1], np.zeros((1, 2))
+        for name in ("a.zarr", "a.h5"):
+            (bag,) = read_bags([tmp_path / name], "slide", coords_key="places")
+            assert_array_equal(bag.coords, [[0, 0]])
+
     def test_a_few_tiles_of_zeros_before_the_last_are_let_be(self, tmp_path):
         with h5py.File(tmp_path / "a.h5", "w") as file:
             file["features"] = np.where(np.arange(100)[:, None] < 99, 0, FEATURES)

@@ -18,7 +18,7 @@ import torch
 import zarr
 from numpy.testing import assert_array_equal
 
-from sksurv_mmf.bags import Bag
+from sksurv_mmf.bags import Bag, read_bags
 
 N_TILES, N_FEATURES = 40, 6
 FEATURES = np.random.default_rng(0).normal(size=(N_TILES, N_FEATURES)).astype(np.float32)
@@ -397,3 +397,19 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, name, 
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"needs {package}.*sksurv_mmf\[{extra}\]"):
         Bag.from_file(tmp_path / name)
+
+
+class TestNamesBesideFeatures:
+    def save(self, path, n_tiles, n_features):
+        names = [f"TCGA-05-4244-01Z-00-DX1_{256 * tile}_{256 * (tile // 100)}.png" for tile in range(n_tiles)]
+        torch.save({"features": torch.ones(n_tiles, n_features), "names": names}, path)
+
+    def test_as_many_as_there_are_tiles_are_passed_over(self, tmp_path):
+        self.save(tmp_path / "a.pt", 20_000, 64)
+        (bag,) = read_bags([tmp_path / "a.pt"], "slide")
+        assert bag.n_tiles == 20_000
+
+    def test_nothing_but_names_is_refused_with_the_way_out(self, tmp_path):
+        self.save(tmp_path / "a.pt", 40_000, 1)
+        with pytest.raises(ValueError, match=r"its pickle has \d+ of its \d+ bytes.*torch\.save\(\{'features'"):
+            read_bags([tmp_path / "a.pt"], "slide")

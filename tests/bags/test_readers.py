@@ -243,8 +243,35 @@ class TestBadFiles:
             file["features"][1, 2] = bad
         X = join_modalities({"wsi": read_bags(folder)})
         y = np.array([(True, 1.0), (True, 2.0), (False, 3.0)], dtype=[("event", bool), ("time", float)])
-        with pytest.raises(ValueError, match=rf"'TCGA-05-4245' .* first in tile 4, which is from .*{slide}\.h5\."):
+        with pytest.raises(ValueError, match=rf"'TCGA-05-4245' .* first in tile 4, which is from .*{slide}\.h5[.,]"):
             FusionSurvivalAnalysis(max_epochs=1).fit(X, y)
+
+
+class TestHints:
+    """What to do about sources that do not match."""
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        tmp_path = tmp_path / "h5_files"
+        tmp_path.mkdir()
+        for name in ("P1.d4ff", "P2.a0b1"):
+            np.save(tmp_path / f"{name}.npy", np.ones((3, 2)))
+        return tmp_path
+
+    def test_a_series_of_paths(self, files):
+        with pytest.raises(ValueError, match=r"Its values are paths: pass them as a list, source\.tolist\(\)"):
+            read_bags(pd.Series([str(path) for path in files.iterdir()]))
+
+    def test_names_that_go_on(self, files):
+        table = {"P1": "Ann", "P2": "Bea"}
+        with pytest.raises(ValueError, match=r"names of table and files with the first 2 characters, 2 would match"):
+            read_bags(files, table)
+        with pytest.warns(UserWarning, match=r"1 slide\(s\) without a patient.*1 would match"):
+            read_bags(files, {"P1.d4ff": "Ann", "P2": "Bea"})
+
+    def test_a_folder_of_folders(self, files):
+        with pytest.raises(ValueError, match=rf"Sub-folders have feature files; pass one of them: '{files.name}'"):
+            read_bags(files.parent)
 
 
 class TestSeveralSlides:

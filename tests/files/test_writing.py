@@ -214,7 +214,8 @@ class TestLeftovers:
         assert (tmp_path / "file").read_text() == "new"
 
     @pytest.mark.parametrize(
-        ("machine", "stays"), [("host=elsewhere boot=0", True), ("", True), ("host={host} boot=0", False)]
+        ("machine", "stays"),
+        [("host=elsewhere boot=0", True), ("", True), ("host={host} boot=0", True), ("host={host}", False)],
     )
     def test_those_of_another_machine_stay(self, tmp_path, start_writer, machine, stays):
         process = start_writer(tmp_path / "file")
@@ -275,6 +276,22 @@ class TestSeveralFiles:
         with pytest.raises(FileExistsError, match="b' exists already"):
             write_all(tmp_path, {"a": "1", "b": "1", "c": "1"}, replaced=[tmp_path / "old"])
         assert contents(tmp_path) == {"b": "mine", "old": "old"}
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
+    def test_the_old_ones_are_put_back(self, tmp_path, monkeypatch, error):
+        old = {"lock": "old", "files": "old", "b": "old"}
+        write_all(tmp_path, old)
+        place = _writing._place
+
+        def fail_at_last(made, path, overwrite):
+            if path.name == "a":
+                raise error
+            place(made, path, overwrite)
+
+        monkeypatch.setattr(_writing, "_place", fail_at_last)
+        with pytest.raises(type(error)):
+            write_all(tmp_path, {"a": "new", "b": "new", "c": "new"}, replaced=[tmp_path / name for name in old])
+        assert contents(tmp_path) == old
 
     def test_an_interrupt_leaves_no_new_folder(self, tmp_path):
         def interrupt():

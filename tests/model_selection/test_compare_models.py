@@ -3,6 +3,7 @@
 import pickle
 import threading
 import warnings
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
@@ -208,6 +209,7 @@ def test_the_order_of_patients_and_of_models_changes_nothing(data):
     assert forth["t_p"] == pytest.approx(back["t_p"], rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.* fits failed")
 def test_a_failing_model_is_reported_and_stops_nobody(data):
     models = {"moody": Column(0, fail), "nan": NaNRisk(), "a": Column(0)}
     comparison = compare_models(models, *data, 4, scoring="harrell", reference="a", random_state=0)
@@ -227,6 +229,25 @@ def test_a_failing_model_is_reported_and_stops_nobody(data):
     assert table["better"].tolist() == ["neither", "neither"]
 
 
+def test_failed_fits_are_told_once(data):
+    models = {"moody": Column(0, fail), "nan": NaNRisk(), "a": Column(0)}
+    message = (
+        r"7 of 12 fits failed.*'moody' in 3 of 4 folds, 'nan' in 4 of 4 folds\. The first, 'moody' in fold \d: Run"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        compare_models(models, *data, 4, scoring="harrell")
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("make", [partial(SurvivalKFold, shuffle=True), RepeatedSurvivalKFold, ShuffleSplit])
+def test_a_cache_of_folds_that_never_come_again(data, tmp_path, make):
+    with pytest.warns(UserWarning, match=r"shuffles patients anew in each run.*random_state"):
+        compare_models({"a": Column(0)}, *data, make(2), scoring="harrell", cache=tmp_path)
+    compare_models({"a": Column(0)}, *data, make(2), scoring="harrell")
+    compare_models({"a": Column(0)}, *data, make(2, random_state=0), scoring="harrell", cache=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.* fits failed")
 def test_a_warning_of_a_model_stops_nobody(data):
     models = {"strange": Column(0, warn), "a": Column(0)}
     with pytest.warns(UserWarning, match="a strange day"):
@@ -291,6 +312,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data, tmp_path):
     assert len((tmp_path / "fits").read_text().splitlines()) == 9  # other patients
 
 
+@pytest.mark.filterwarnings("ignore:.* fits failed")
 def test_a_failed_fit_is_tried_again(data, tmp_path):
     Logged(str(tmp_path)).fit(*data)
     models = {"moody": Column(0, fail)}
@@ -339,6 +361,7 @@ def test_concordance_is_what_scikit_survival_says(data, cox):
     assert rows["a", 0, "harrell"] == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore:.* fits failed")
 def test_the_report_holds_everything_and_is_safe(data, tmp_path):
     models = {"<i>a</i> & co": Column(0), "moody": Column(0, fail), "cox": CoxPHSurvivalAnalysis(alpha=0.1)}
     comparison = compare_models(

@@ -23,6 +23,8 @@ from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import open_bags, pack_bags, read_bags
 from sksurv_mmf.encoders import PathwaySNN
 from sksurv_mmf.model_selection import compare_models, selection_leakage
+from sksurv_mmf.model_selection._fit_cache import FitCache
+from sksurv_mmf.model_selection._survival_scores import FoldPrediction
 from sksurv_mmf.preprocessing import BagPooling
 
 
@@ -69,7 +71,7 @@ def fill_up(monkeypatch, error):
         file.write(b"half")
         raise error
 
-    monkeypatch.setattr(joblib.numpy_pickle, "dump", fail)
+    monkeypatch.setattr(joblib, "dump", fail)
 
 
 def cannot_write(*arguments, **options):
@@ -114,6 +116,17 @@ class TestFullDisk:
         with pytest.raises(ValueError, match="is no folder"):
             run(Weighted(), *data, memory)
 
+    def test_in_threads_no_filter_of_warnings_is_left_behind(self, data, tmp_path, monkeypatch):
+        before = list(warnings.filters)
+        entered = []
+        catch = warnings.catch_warnings.__enter__
+        monkeypatch.setattr(warnings.catch_warnings, "__enter__", lambda self: entered.append(self) or catch(self))
+        FitCache(tmp_path / "cache").keep("key", FoldPrediction(np.zeros(2), "none", 0.0))
+        assert not entered
+        with joblib.parallel_config("threading"):
+            run(Weighted(), *data, tmp_path / "cache", n_jobs=2)
+        assert warnings.filters == before
+
     def test_in_workers(self, data, tmp_path):
         # The largest size of a file is a limit that workers inherit; it lets through what joblib needs to start.
         code = (
@@ -144,6 +157,7 @@ class TestFullDisk:
         fill_up(monkeypatch, OSError(errno.EROFS, "Read-only file system"))
         assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
 
+    @pytest.mark.filterwarnings("ignore:2 of 2 fits failed")
     def test_a_fit_that_fails_with_the_same_error_is_a_failed_fit(self, data, tmp_path):
         error = OSError(errno.ENOSPC, "No space left on device")
         comparison = run(Weighted(error=error), *data, tmp_path / "cache")
@@ -196,10 +210,17 @@ class TestFilesThatPartsName:
 
     def test_relative_to_the_working_directory(self, data, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        Path("sets").write_text("A")
-        assert n_fits(Weighted("sets"), *data, tmp_path / "cache") == 2
-        Path("sets").write_text("B")
-        assert n_fits(Weighted("sets"), *data, tmp_path / "cache") == 2
+        for named in ["sets.gmt", "./sets", Path("sets")]:
+            Path(named).write_text("A")
+            assert n_fits(Weighted(named), *data, tmp_path / "cache") == 2
+            Path(named).write_text("B")
+            assert n_fits(Weighted(named), *data, tmp_path / "cache") == 2
+
+    def test_a_word_is_no_file(self, data, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert n_fits(Weighted("rna"), *data, tmp_path / "cache") == 2
+        Path("rna").write_text("something of this name")
+        assert n_fits(Weighted("rna"), *data, tmp_path / "cache") == 0
 
     def test_gene_sets_that_change_give_another_result(self, make_cohort, tmp_path):
         cohort = make_cohort()
@@ -295,11 +316,22 @@ class TestTrust:
     def test_a_folder_that_others_may_write_to_is_refused(self, data, tmp_path, mode, kind):
         cache = tmp_path / "cache"
         cache.mkdir()
+        (cache / "something").write_text("of whom?")
         cache = kind(cache)
         (tmp_path / "cache").chmod(mode)
         match = r"cache' is not safe to read, because .*cache' may be written to by others.*chmod -R go-rwx .*cache"
         with pytest.raises(ValueError, match=match):
             run(Weighted(), *data, cache)
+
+    @pytest.mark.parametrize("kind", [str, Path, lambda path: joblib.Memory(path, verbose=0)])
+    def test_an_empty_folder_of_ones_own_is_closed_to_its_group(self, data, tmp_path, kind):
+        before = os.umask(0o002)
+        try:
+            (tmp_path / "cache").mkdir()
+            assert n_fits(Weighted(), *data, kind(tmp_path / "cache")) == 2
+        finally:
+            os.umask(before)
+        assert n_fits(Weighted(), *data, kind(tmp_path / "cache")) == 0
 
     def test_so_is_what_lies_in_it(self, data, tmp_path):
         cache = tmp_path / "cache"

@@ -176,7 +176,8 @@ def test_curves_without_a_domain_work_one_time_at_a_time_too(patients):
     ],
 )
 def test_risks_that_are_no_numbers_fail(patients, predict_as, error):
-    comparison = compare({"foreign": Oracle(step, predict_as)}, patients, scoring="harrell")
+    with pytest.warns(UserWarning, match=rf"4 fits failed.*{error}"):
+        comparison = compare({"foreign": Oracle(step, predict_as)}, patients, scoring="harrell")
     failed = comparison.fits["error"][comparison.fits["error"] != ""]
     assert len(failed) >= 1
     assert failed.str.contains(error).all()

@@ -8,10 +8,11 @@ from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import BagArray
-from sksurv_mmf.encoders import Identity, TransformerMIL
+from sksurv_mmf.encoders import SNN, Identity, TransformerMIL
 from sksurv_mmf.inspection import integrated_gradients
 from sksurv_mmf.networks._modality_encoder import Standardize
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.persistence import load_model, save_model
 
 TINY = {"embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
 METHODS = [
@@ -187,6 +188,24 @@ def test_weights_and_standard_deviations_that_are_nan_are_named(make_cohort, nam
         model.predict(cohort.X)
     with pytest.raises(ValueError, match="NaN or infinite"):
         integrated_gradients(model, cohort.X)
+
+
+class Masked(SNN):
+    """Its network keeps a mask, as attention does."""
+
+    def build(self, n_features, embedding_dim):
+        network = super().build(n_features, embedding_dim)
+        network.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+        return network
+
+
+def test_a_mask_of_minus_infinity_is_no_weight(make_cohort, tmp_path):
+    cohort = make_cohort()
+    X = cohort.X.drop(columns="wsi__tiles")
+    model = FusionSurvivalAnalysis([("rna", Masked(4))], **TINY).fit(X, cohort.y)
+    save_model(model, tmp_path / "model.zip")
+    loaded = load_model(tmp_path / "model.zip", trusted=[Masked])
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_standardisation_of_numbers_whose_squares_overflow():

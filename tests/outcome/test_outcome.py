@@ -1,9 +1,13 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
+from sksurv_mmf import LateFusionSurvivalAnalysis
 from sksurv_mmf.outcome._align import align_outcome, check_same_rows
+from sksurv_mmf.outcome._table import read_outcome
 
 PATIENTS = pd.Index(["Ann", "Bea", "Cleo", "Dora"], name="patient")
 EVENT = np.array([True, False, True, True])
@@ -111,12 +115,15 @@ class TestTables:
     @pytest.mark.parametrize(
         ("codes", "message"),
         [
-            ([2, 1, 2, 2], r"holds 2, 1\. If 2 is the event, as in R, pass y\['os'\] == 2\."),
+            (
+                [2, 1, 2, 2],
+                r"holds 2, 1\. If 2 .* pass y\['os'\]\.map\(\{2: 1, 1: 0\}\), which keeps missing",
+            ),
             (
                 ["1:DECEASED", "0:LIVING"] * 2,
-                r"holds '1:DECEASED', '0:LIVING'\. Pass y\['os'\]\.str\.startswith\('1'\)",
+                r"holds '1:DECEASED', '0:LIVING'\. Pass y\['os'\]\.map\(\{'1:DECEASED': 1, '0:LIVING': 0\}\)",
             ),
-            (["Dead", "Alive"] * 2, r"Pass for example y\['os'\] == 'Dead'"),
+            (["Dead", "Alive"] * 2, r"Pass for example y\['os'\]\.map\(\{'Dead': 1, 'Alive': 0\}\)"),
             ([0, 1, 2, 3], r"holds 0, 1, 2 and 1 more\..*kinds of events"),
             ([0.5, 3.2, 8.0, 1.0], "event and time are swapped"),
         ],
@@ -140,9 +147,13 @@ class TestTables:
             (pd.Timestamp("2020-01-01") + pd.to_timedelta(TIME, unit="D"), r"datetime64.*\(y\['os_time'\] - start\)"),
             (TIME + 1j, r"complex128.*Complex numbers are no times"),
             (TIME.astype(str), r"to_numeric\(y\['os_time'\]\)"),
+            (
+                np.where(EVENT, TIME.astype(str), "[Not Available]"),
+                r"to_numeric\(y\['os_time'\], errors='coerce'\), to which '\[Not Available\]' is missing",
+            ),
             (EVENT, "bool.*swapped|Which of the columns"),
         ],
-        ids=["spans", "dates", "complex", "texts", "booleans"],
+        ids=["spans", "dates", "complex", "texts", "some texts", "booleans"],
     )
     def test_times_that_are_no_numbers(self, table, times, message):
         refused(message, table.assign(os_time=times), PATIENTS)
@@ -183,11 +194,10 @@ class TestArrays:
         ("event", "time", "message"),
         [
             (TIME, EVENT, r"first field is the event.*y\['a'\] has dtype float64\. Event and time are swapped"),
-            (TIME.astype(bool), EVENT.astype(int), "All 4 patients have the event, at times 0 or 1, as if .* swapped"),
-            (EVENT + 1, TIME, r"If 2 is the event, as in R, pass y\['a'\] == 2"),
-            (EVENT + 0, TIME, r"If 1 is the event, pass y\['a'\] == 1"),
-            (np.where(EVENT, 1, -1), TIME, r"If 1 is the event, pass y\['a'\] == 1"),
-            (EVENT.astype(object), TIME, r"If True is the event, pass y\['a'\] == True"),
+            (EVENT + 1, TIME, r"as in R, pass pandas\.Series\(y\['a'\]\)\.map\(\{"),
+            (EVENT + 0, TIME, r"If 1 is the event, pass pandas\.Series\(y\['a'\]\)\.map\("),
+            (np.where(EVENT, 1, -1), TIME, r"If 1 is the event, pass pandas\.Series\(y\['a'\]\)\.map\("),
+            (EVENT.astype(object), TIME, r"If True is the event, pass pandas\.Series\(y\['a'\]\)\.map\("),
             (EVENT + 0j, TIME, "Complex numbers are no events"),
             (np.array(["1:DECEASED", "0:LIVING"] * 2), TIME, r"dtype <U10"),
             (EVENT, TIME + 0j, r"y\['b'\] has dtype complex128"),
@@ -219,3 +229,30 @@ class TestSameRows:
         check_same_rows(table, X)
         with pytest.raises(ValueError, match=r"another order.*y\.loc\[X\.index\]"):
             check_same_rows(table.iloc[::-1], X)
+
+
+def test_swapped_event_and_time_are_refused_in_fit_and_not_in_score(cohort):
+    X = cohort.X.filter(like="rna")
+    model = CoxPHSurvivalAnalysis(alpha=1).fit(X, cohort.y)
+    late = LateFusionSurvivalAnalysis([("rna", model)], cv=2).fit(X, cohort.y)
+    few = Surv.from_arrays([True, True, True], [0, 1, 1])
+    assert 0 <= late.score(X[:3], few) <= 1
+    swapped = Surv.from_arrays(np.ones(len(X), dtype=bool), cohort.y["event"])
+    with pytest.raises(ValueError, match=f"All {len(X)} patients have the event, at times 0 or 1, as if .* swapped"):
+        late.fit(X, swapped)
+
+
+@pytest.mark.parametrize("name", ["censorship", "is_censored", "alive", "vital_status"])
+def test_a_doubtful_name_is_told_even_if_it_was_chosen(table, name):
+    renamed = table.rename(columns={"os": name})
+    with pytest.warns(UserWarning, match=rf"Column '{name}'.*y\['event'\] = 1 - y\['{name}'\].*rename"):
+        outcome = read_outcome(renamed, event=name, time="os_time")
+    np.testing.assert_array_equal(outcome["event"], table["os"])
+
+
+def test_tables_of_other_libraries_go_with_rows_without_names(table, y):
+    other = pa.table({"os": table["os"].to_list(), "os_time": table["os_time"].to_list()})
+    expected = align_outcome(table.reset_index(drop=True), np.zeros((4, 1)))
+    np.testing.assert_array_equal(align_outcome(other, np.zeros((4, 1))), expected)
+    with pytest.raises(ValueError, match=r"y\.to_pandas\(\)\.set_index\('patient'\).*set_axis\(X\.index\)"):
+        align_outcome(other, PATIENTS)

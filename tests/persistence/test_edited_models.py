@@ -14,6 +14,7 @@ from safetensors.torch import save as save_tensors
 
 from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, load_model, save_model
 from sksurv_mmf.objectives import CoxPH
+from sksurv_mmf.persistence._integrity import check_times
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_models.py"
 
@@ -126,6 +127,7 @@ def set_to(name, value):
         (set_to("net_/encoders.1.standardize.scale", torch.nan), r"NaN or infinite: 'encoders\.1\.standardize\.scale'"),
         (set_to("net_/encoders.1.standardize.mean", -torch.inf), r"NaN or infinite: 'encoders\.1\.standardize\.mean'"),
         (set_to("objective_/unique_times_", torch.nan), "unique_times_ of objective_ has numbers that are NaN"),
+        (set_to("objective_/unique_times_", -1.0), "unique_times_ of objective_ must be .* not negative"),
         (set_to("objective_/unique_times_", 1e30), "unique_times_ of objective_ must be increasing"),
         (set_to("objective_/log_baseline_hazard_", torch.inf), "log_baseline_hazard_ of objective_ has numbers"),
         (set_to("unique_times_", 0.01), "unique_times_ are not those of the objective_"),
@@ -208,3 +210,9 @@ def test_an_overwrite_that_is_no_switch(fitted, tmp_path):
 def test_trusted_that_is_no_list_of_classes(edited, trusted):
     with pytest.raises(TypeError, match="trusted must be a list of classes or functions"):
         load_model(edited(), trusted=trusted)
+
+
+def test_an_objective_may_have_a_single_time():
+    check_times([3.0], "unique_times_")
+    with pytest.raises(ValueError, match="must be a list of times"):
+        check_times([], "unique_times_")

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import CountVectorizer
@@ -43,6 +44,19 @@ def test_partly_missing_rows_are_mended_from_the_present_ones():
     assert out.loc["a", "A"] == pytest.approx(X["A"].mean())
     assert out.loc[["b", "e"]].isna().all(axis=None)
     assert out.drop(["b", "e"]).notna().all(axis=None)
+
+
+@pytest.mark.parametrize("before", ["default", "pandas"])
+def test_frames_or_arrays_may_be_asked_for_after_the_fit(before):
+    after = {"default": "pandas", "pandas": "default"}[before]
+    X = make_table()
+    with config_context(transform_output=before):
+        fitted = PresentPatients(StandardScaler()).fit(X)
+        expected = fitted.transform(X)
+    with config_context(transform_output=after):
+        out = fitted.transform(X)
+    assert isinstance(out, pd.DataFrame) == (after == "pandas")
+    np.testing.assert_array_equal(out, expected)
 
 
 class RemembersOutcome(TransformerMixin, BaseEstimator):

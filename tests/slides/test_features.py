@@ -217,7 +217,19 @@ def test_pixels_beside_a_mirax_file_belong_to_it(tmp_path):
     record = describe_source(slide)
     assert describe_source(slide) == record
     data.write_bytes(b"others")
-    assert describe_source(slide)["sha256"] != record["sha256"]
+    assert describe_source(slide)["sample_sha256"] != record["sample_sha256"]
+
+
+def test_a_large_slide_is_not_read_as_a_whole(tmp_path):
+    slide = tmp_path / "a.svs"
+    with open(slide, "wb") as file:
+        file.truncate(200 * 2**20)
+    record = describe_source(slide)
+    with open(slide, "r+b") as file:
+        file.seek(1)
+        file.write(b"header")
+    assert describe_source(slide) != record
+    assert set(record) == {"bytes", "sample_sha256"}
 
 
 class Meanwhile(nn.Module):

@@ -1,7 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from sksurv_mmf.utils._identifiers import better_match, is_row_number
+from sksurv_mmf.utils._validation import shorten
 
 BARCODES = [f"TCGA-{i % 7:02d}-{4000 + i}" for i in range(20)]
 
@@ -109,3 +111,26 @@ def test_row_numbers_have_no_name():
     assert is_row_number(pd.Index([4, 2]))
     assert not is_row_number(pd.RangeIndex(3, name="patient"))
     assert not is_row_number(pd.Index(["4", "2"]))
+
+
+@pytest.mark.parametrize("n_common", [3000, 300])
+def test_large_tables_are_compared_as_well(n_common):
+    patients = [f"P{i:06d}" for i in range(30_000)]
+    found = match(patients, [f"{one}-T" for one in patients[:: 30_000 // n_common]])
+    assert found.n_common == n_common
+    assert better_match(pd.Index([f"ENSG{i:011d}" for i in range(30_000)]), pd.Index(BARCODES)) is None
+
+
+def test_normal_tissue_is_told_where_it_would_match():
+    samples = [one + ("-11A" if i < 3 else "-01A") for i, one in enumerate(BARCODES)]
+    found = match(BARCODES, samples)
+    assert found.normal == samples[:3]
+    assert str(found).startswith(
+        "with the first 12 characters 20 patients would match, but 3 identifiers are of normal"
+    )
+    assert match(BARCODES, [one.lower() for one in BARCODES]).normal == []
+
+
+def test_numbers_of_numpy_are_listed_as_numbers():
+    assert shorten(np.array([3, 4])) == "3, 4"
+    assert shorten([np.float32(0.5), np.str_("a"), np.bool_(True)]) == "0.5, 'a', True"
