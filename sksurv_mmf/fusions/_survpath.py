@@ -127,7 +127,7 @@ class _TokenAttention(nn.Module):
     def _attend_omics(self, query: Tensor, key: Tensor, value: Tensor, n_omics: int, seen: Tensor) -> Tensor:
         """What the tiles see: the omics, or if these are hidden from the patient, the learnt token and themselves."""
         some = seen.any(-1, keepdim=True)
-        mask = (seen | ~some)[..., None, None, :]  # a softmax over nothing is NaN in older torch
+        mask = (seen | ~some)[..., None, None, :]  # some kernels make NaN of a softmax over nothing
         omics, tiles = slice(None, n_omics), slice(n_omics, None)
         attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], attn_mask=mask)
         alone = self._attend_alone(*(one[..., tiles, :] for one in (query, key, value)))
