@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import stat
 import threading
 import warnings
@@ -20,6 +21,8 @@ from ._survival_scores import FoldPrediction
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY_DO_ANYTHING = stat.S_IRWXG | stat.S_IRWXO
 _FOREIGN, _WRITABLE = "belongs to another user", "may be written to by others"
+# joblib writes to a name with a random number, the process and the thread, and renames it.
+_UNFINISHED = re.compile(r".+\.[0-9a-f]{32}-(?P<process>\d+)-\d+")
 _MOVE = "Pass a folder that is yours alone, such as a new one in your home."
 
 
@@ -44,6 +47,7 @@ class FitCache:
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 check_is_private(self.folder)
+                _remove_leftovers(self.folder)
             if self.is_used:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message="Unable to write .*gitignore")
@@ -84,6 +88,30 @@ class FitCache:
         if self.folder is not None:
             for path in self.folder.rglob(f"*-{os.getpid()}-{id(threading.current_thread())}"):
                 path.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder):
+    """Remove what joblib was writing when its process was killed.
+
+    A process of another machine that shares the folder passes for dead. At worst it cannot keep a fit, and says so.
+    """
+    for path in folder.rglob("*"):
+        unfinished = _UNFINISHED.fullmatch(path.name)
+        if unfinished is not None and not _is_alive(int(unfinished["process"])):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(process):
+    if os.name != "posix":  # there the signal 0 is a signal
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _keep(key, prediction=None):

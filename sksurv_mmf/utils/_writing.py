@@ -3,9 +3,8 @@
 import errno
 import os
 import re
-import shutil
+import secrets
 import socket
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,8 +13,8 @@ try:
 except ImportError:  # Windows: there is no lock to recognise the dead by, and what they left stays
     fcntl = None
 
-_LOCK = "lock"
-_UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8}\.partial", re.DOTALL)
+_LOCK, _FILES = "lock", "files"
+_UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8,16}\.partial", re.DOTALL)
 # The running kernel, within which locks are reliable; absent outside of Linux.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -49,9 +48,8 @@ def writing(path, *, overwrite=False):
     path = Path(path)
     check_target(path, overwrite)
     with _private_folder(path.parent, path.name) as folder:
-        made = folder / path.name
-        yield made
-        _place(made, path, overwrite)
+        yield folder / path.name
+        _place(folder / path.name, path, overwrite)
 
 
 @contextmanager
@@ -84,9 +82,7 @@ def writing_into(folder, *, replaced=()):
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _private_folder(folder, folder.name) as unfinished:
-            made = unfinished / "files"
-            made.mkdir()
+        with _private_folder(folder, folder.name) as made:
             yield made
             with _one_at_a_time(folder):
                 _replace_all(replaced, sorted(made.iterdir(), reverse=True), folder)
@@ -134,14 +130,30 @@ def remove_leftovers(folder):
 def _remove_if_dead(folder):
     if os.stat(folder, follow_symlinks=False).st_uid != os.geteuid():
         return
+    with suppress(OSError):
+        os.rmdir(folder)  # its writer was killed before it had a lock, or while it removed the folder
+        return
     lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Written once the lock is held: a folder without it may have been made a moment ago.
-        if set(os.read(lock, 1000).decode().split()) & set(_this_machine()):
-            shutil.rmtree(folder)
+        machine = set(os.read(lock, 1000).decode().split())
+        if machine & set(_this_machine()) or (not machine and os.listdir(folder) == [_LOCK]):
+            _remove(folder)
     finally:
         os.close(lock)
+
+
+def _remove(folder):
+    """Remove a private folder, the lock last, so that what is left if this is killed is still known for what it is.
+
+    `shutil.rmtree` may turn an interrupt into an OSError.
+    """
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for path in (os.path.join(parent, name) for name in folders + files):
+            with suppress(OSError):
+                (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def _this_machine():
@@ -154,26 +166,42 @@ def _this_machine():
 
 @contextmanager
 def _private_folder(parent, name):
-    """A new folder in `parent` that nobody else can enter, under a lock; it is gone afterwards."""
+    """An empty folder in a new one in `parent` that nobody else can enter, under a lock; both are gone afterwards."""
     remove_leftovers(parent)
     # Names have at most 255 bytes, of which a character takes up to four.
+    folder = os.path.join(parent, f".{name[:40]}.{secrets.token_hex(8)}.partial")
     try:
-        folder = tempfile.mkdtemp(prefix=f".{name[:40]}.", suffix=".partial", dir=parent)
-    except OSError as error:
-        raise type(error)(error.errno, f"Cannot write into the folder ({error.strerror})", str(parent)) from error
-    try:
-        lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with _make_locked(folder):
+            files = Path(folder, _FILES)
+            files.mkdir()
+            yield files
+    finally:
         try:
+            _remove(folder)
+        except BaseException:  # an interrupt
+            _remove(folder)
+            raise
+
+
+def _make_locked(folder):
+    """Make a folder, and return the open file in it that is its lock."""
+    while True:
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError as error:
+            text = f"Cannot write into the folder ({error.strerror})"
+            raise type(error)(error.errno, text, os.path.dirname(folder)) from error
+        with suppress(FileNotFoundError):  # another process has taken the new folder for a leftover
+            lock = open(os.path.join(folder, _LOCK), "x", encoding="utf-8")
             # Where there are no locks, nobody can take one either, and the folder is safe.
             with suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                    os.write(lock, " ".join(_this_machine()).encode())
-            yield Path(folder)
-        finally:
-            os.close(lock)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                    lock.write(" ".join(_this_machine()))
+                    lock.flush()
+            if os.path.exists(lock.name):
+                return lock
+            lock.close()
 
 
 @contextmanager

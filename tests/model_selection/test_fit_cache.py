@@ -163,6 +163,19 @@ def test_damaged_entries_are_made_again(data, tmp_path, damage):
     assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
 
 
+def test_what_killed_processes_were_writing_is_removed(data, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    run(Weighted(), *data, tmp_path / "cache")
+    before = set(tmp_path.rglob("*"))
+    (folder, *_) = (path.parent for path in before if path.name == "output.pkl")
+    left = [f"{name}.{'0af9' * 8}-{process}-1" for name in ("output.pkl", "metadata.json") for process in (dead.pid, 1)]
+    for name in left:
+        (folder / name).write_bytes(b"half")
+    assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
+    assert set(tmp_path.rglob("*")) - before == {folder / name for name in left if name.endswith("-1-1")}
+
+
 class Named:
     """Something that is no estimator but names a file."""
 

@@ -1,7 +1,9 @@
 import json
 import os
 import shutil
+import signal
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -138,6 +140,26 @@ def test_an_interruption_leaves_finished_slides_and_no_half_file(make_slide, noi
     assert (tmp_path / "features" / "a.h5").stat().st_mtime_ns == first.st_mtime_ns
     for before, after in zip(read(files.loc["a", "path"]), read(files.loc["b", "path"])):
         np.testing.assert_array_equal(before, after)
+
+
+def test_an_interrupt_while_h5py_tidies_up_is_one(make_slide, noise, extract, tmp_path, monkeypatch):
+    write = h5py.Dataset.__setitem__
+
+    def interrupt(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))  # in the main thread Python notices the signal here, and passes over what it raises
+
+    def write_and_tidy_up(*args):
+        write(*args)
+        something = nn.Identity()
+        reference = weakref.ref(something, interrupt)
+        del something
+        assert reference() is None
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", write_and_tidy_up)
+    with pytest.raises(KeyboardInterrupt):
+        extract(make_slide(noise))
+    assert not list((tmp_path / "features").iterdir())
 
 
 def test_files_with_other_settings_are_refused_or_made_again(make_slide, noise, extract):
