@@ -37,8 +37,8 @@ def write_features(path, coords, batches, attributes, settings, source, overwrit
     ):
         start = 0
         for features in batches:
-            # While Python attends to weak references, of which h5py makes many, it passes over an interrupt. These come in
-            # the main thread alone, which waits here.
+            # While Python attends to weak references, of which h5py makes many, it passes over an interrupt. But these
+            # come in the main thread alone, which waits here.
             thread.submit(write, start, features).result()
             start += len(features)
 
