@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..utils._device import resolve_device
 from ..utils._validation import shorten
-from ..utils._writing import check_target, remove_leftovers
+from ..utils._writing import check_target, make_folder, remove_leftovers
 from ._encoder import MEAN, STD, imagenet_resnet50
 from ._feature_file import count_tiles, describe_source, import_h5py, is_source, read_settings, write_features
 from ._slide import Slide, import_openslide
@@ -165,7 +165,7 @@ def extract_features(
         "transform": describe(transform),
     }
     finished = [path for source, path in targets.items() if is_finished(path, settings, source, overwrite)]
-    os.makedirs(out_dir, exist_ok=True)
+    make_folder(out_dir)
     remove_leftovers(out_dir)
 
     status = {source.stem: "skipped" for source, path in targets.items() if path in finished}

@@ -77,10 +77,8 @@ def writing_into(folder, *, replaced=()):
         If a name is taken by something that is not to be replaced; no file is moved then.
     """
     folder = Path(folder)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder. Choose another path.")
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with _private_folder(folder, folder.name) as made:
             yield made
@@ -91,6 +89,14 @@ def writing_into(folder, *, replaced=()):
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def make_folder(path):
+    """Make a folder and those above it, unless they are there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{path} is no folder, or lies in something that is none. Choose another.") from error
 
 
 def check_target(path, overwrite):
@@ -225,8 +231,8 @@ def _replace_all(old, files, folder):
     for path in old:
         check_target(path, overwrite=True)
     for file in files:
-        if folder / file.name not in old:
-            check_target(folder / file.name, overwrite=False)
+        if folder / file.name not in old and os.path.lexists(folder / file.name):
+            raise FileExistsError(_taken(folder / file.name))
     for path in old:
         path.unlink(missing_ok=True)
     placed = []
@@ -251,10 +257,14 @@ def _place(made, path, overwrite):
     except OSError as error:
         if error.errno not in _IN_THE_WAY:
             raise
-        raise FileExistsError(
-            f"{str(path)!r} exists already: another process has made it in the meantime. It was left as it is, and "
-            "what this call made was discarded. Use what is there, or choose another path."
-        ) from error
+        raise FileExistsError(_taken(path)) from error
+
+
+def _taken(path):
+    return (
+        f"{str(path)!r} exists already: another process has made it in the meantime. It was left as it is, and what "
+        "this call made was discarded. Use what is there, or choose another path."
+    )
 
 
 def _move_without_replacing(made, path):

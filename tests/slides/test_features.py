@@ -1,9 +1,8 @@
 import json
 import os
 import shutil
-import signal
+import subprocess
 import sys
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -142,23 +141,24 @@ def test_an_interruption_leaves_finished_slides_and_no_half_file(make_slide, noi
         np.testing.assert_array_equal(before, after)
 
 
-def test_an_interrupt_while_h5py_tidies_up_is_one(make_slide, noise, extract, tmp_path, monkeypatch):
-    write = h5py.Dataset.__setitem__
-
-    def interrupt(_):
-        os.kill(os.getpid(), signal.SIGINT)
-        sum(range(1000))  # in the main thread Python notices the signal here, and passes over what it raises
-
-    def write_and_tidy_up(*args):
-        write(*args)
-        something = nn.Identity()
-        reference = weakref.ref(something, interrupt)
-        del something
-        assert reference() is None
-
-    monkeypatch.setattr(h5py.Dataset, "__setitem__", write_and_tidy_up)
-    with pytest.raises(KeyboardInterrupt):
-        extract(make_slide(noise))
+@pytest.mark.parametrize("n_bytes", [0, 4000, 8000, 9000])
+def test_where_the_disk_is_full_nothing_is_written(make_slide, noise, tmp_path, n_bytes):
+    script = (
+        "import resource, signal, sys, torch\n"
+        "from sksurv_mmf.slides import extract_features\n"
+        "class Encoder(torch.nn.Module):\n"
+        "    def forward(self, tiles):\n"
+        "        return torch.ones(len(tiles), 100)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)\n"
+        "try:\n"
+        "    extract_features(sys.argv[1], sys.argv[2], encoder=Encoder(), tile_size=64, tissue=None, verbose=False)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    command = [sys.executable, "-c", script, make_slide(noise), tmp_path / "features", str(n_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
     assert not list((tmp_path / "features").iterdir())
 
 
@@ -279,6 +279,12 @@ def test_what_is_no_file_is_no_target(make_slide, noise, extract, tmp_path, over
     os.mkfifo(tmp_path / "features" / "slide.h5")
     with pytest.raises((ValueError, OSError), match=r"slide\.h5.* (was not written by|is no regular file)"):
         extract(make_slide(noise), overwrite=overwrite)
+
+
+def test_a_file_is_no_folder(make_slide, noise, extract, tmp_path):
+    (tmp_path / "features").touch()
+    with pytest.raises(NotADirectoryError, match=r"features is no folder"):
+        extract(make_slide(noise))
 
 
 def test_a_link_is_replaced_and_not_followed(make_slide, noise, extract, tmp_path):

@@ -324,7 +324,7 @@ class TestSeveralFiles:
     def test_none_or_all(self, tmp_path):
         (tmp_path / "b").write_text("mine")
         (tmp_path / "old").write_text("old")
-        with pytest.raises(FileExistsError, match="b' exists already"):
+        with pytest.raises(FileExistsError, match="b' exists already: another process has made it in the meantime"):
             write_all(tmp_path, {"a": "1", "b": "1", "c": "1"}, replaced=[tmp_path / "old"])
         assert contents(tmp_path) == {"b": "mine", "old": "old"}
 
@@ -347,5 +347,6 @@ class TestSeveralFiles:
 
     def test_no_folder(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(NotADirectoryError, match="pipe is no folder"):
-            write_all(tmp_path / "pipe", {"a": "1"})
+        for path in ["pipe", "pipe/folder"]:
+            with pytest.raises(NotADirectoryError, match=f"{path} is no folder, or lies in something that is none"):
+                write_all(tmp_path / path, {"a": "1"})
