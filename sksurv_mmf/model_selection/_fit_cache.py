@@ -6,6 +6,7 @@ import re
 import stat
 import threading
 import warnings
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class FitCache:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message="Unable to write .*gitignore")
                     memory = cache if isinstance(cache, Memory) else Memory(type(cache)(self.folder), verbose=0)
-                    self._kept = memory.cache(_keep, ignore=["prediction"])
+                    self._kept = memory.cache(_keep, ignore=["content"])
         except OSError as error:
             self._trouble = _say(error)
 
@@ -63,7 +64,8 @@ class FitCache:
         # Whatever unpickling damaged bytes raises, the fit can be made again.
         with suppress(Exception):
             if self._kept.check_call_in_cache(key):
-                prediction = self._kept(key)
+                crc32, content = self._kept(key)
+                prediction = pickle.loads(content) if zlib.crc32(content) == crc32 else None
                 return prediction if isinstance(prediction, FoldPrediction) else None
         return None
 
@@ -72,10 +74,11 @@ class FitCache:
         if self._kept is None:
             return self._trouble
         try:
+            content = pickle.dumps(prediction)
             with warnings.catch_warnings():
                 # joblib warns of each prediction that it cannot write, from whichever process that is in.
                 warnings.filterwarnings("error", message="Unable to cache to disk")
-                self._kept.call(key, prediction)
+                self._kept.call(key, (zlib.crc32(content), content))
         except BaseException as error:
             self._remove_half_written()
             if not isinstance(error, Exception):
@@ -114,11 +117,11 @@ def _is_alive(process):
     return True
 
 
-def _keep(key, prediction=None):
-    """What joblib keeps under a key; without a prediction, only what is kept already can be asked for."""
-    if prediction is None:
+def _keep(key, content=None):
+    """What joblib keeps under a key; without a content, only what is kept already can be asked for."""
+    if content is None:
         raise LookupError(f"Nothing is kept under {key}.")
-    return prediction
+    return content
 
 
 def _say(error):
