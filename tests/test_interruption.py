@@ -46,7 +46,7 @@ try:
     TASK
     print("ended", flush=True)
 except KeyboardInterrupt:
-    print("KeyboardInterrupt", flush=True)
+    print("\\nKeyboardInterrupt", flush=True)  # a worker may have been about to say that it is ready
 """
 
 FIT = "model.set_params(callbacks=[Wait(folder)]).fit(X, y)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..utils._optional import import_optional
-from ._writing import remove_leftovers, writing
+from ._writing import make_folder, remove_leftovers, writing
 
 DATA_HOME, DATA_URL = "SKSURV_MMF_DATA", "SKSURV_MMF_DATA_URL"
 """Environment variables with the folder of all cohorts, and with a mirror to download them from."""
@@ -67,7 +67,7 @@ def fetch_file(file, folder, base_url=None):
     )
     if url is None:
         raise FileNotFoundError(f"{path} is absent, and no public address of this file is known. {way_out}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         # Another process may download the same file; the one that comes last replaces it by its equal.
         with writing(path, overwrite=True) as unfinished:

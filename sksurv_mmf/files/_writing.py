@@ -3,9 +3,8 @@
 import errno
 import os
 import re
-import shutil
+import secrets
 import socket
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,8 +13,8 @@ try:
 except ImportError:  # Windows: there is no lock to recognise the dead by, and what they left stays
     fcntl = None
 
-_LOCK = "lock"
-_UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8}\.partial", re.DOTALL)
+_LOCK, _FILES = "lock", "files"
+_UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8,16}\.partial", re.DOTALL)
 # The running kernel, within which locks are reliable; absent outside of Linux.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -49,9 +48,8 @@ def writing(path, *, overwrite=False):
     path = Path(path)
     check_target(path, overwrite)
     with _private_folder(path.parent, path.name) as folder:
-        made = folder / path.name
-        yield made
-        _place(made, path, overwrite)
+        yield folder / path.name
+        _place(folder / path.name, path, overwrite)
 
 
 @contextmanager
@@ -79,14 +77,11 @@ def writing_into(folder, *, replaced=()):
         If a name is taken by something that is not to be replaced; no file is moved then.
     """
     folder = Path(folder)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder. Choose another path.")
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
-        with _private_folder(folder, folder.name) as unfinished:
-            made, aside = unfinished / "files", unfinished / "replaced"
-            made.mkdir()
+        with _private_folder(folder, folder.name) as made:
+            aside = made.with_name("replaced")
             aside.mkdir()
             yield made
             with _one_at_a_time(folder):
@@ -96,6 +91,14 @@ def writing_into(folder, *, replaced=()):
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def make_folder(path):
+    """Make a folder and those above it, unless they are there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{path} is no folder, or lies in something that is none. Choose another.") from error
 
 
 def check_target(path, overwrite):
@@ -136,14 +139,31 @@ def remove_leftovers(folder):
 def _remove_if_dead(folder):
     if os.stat(folder, follow_symlinks=False).st_uid != os.geteuid():
         return
+    with suppress(OSError):
+        os.rmdir(folder)  # its writer was killed before it had a lock, or while it removed the folder
+        return
     lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Written once the lock is held: a folder without it may have been made a moment ago.
-        if _is_this_machine(os.read(lock, 1000).decode()):
-            shutil.rmtree(folder)
+        written = os.read(lock, 1000).decode()
+        if _is_this_machine(written) or (not written and os.listdir(folder) == [_LOCK]):
+            _remove(folder)
     finally:
         os.close(lock)
+
+
+def _remove(folder):
+    """Remove a private folder, the lock last, so that what is left if this is killed is still known for what it is.
+
+    `shutil.rmtree` may turn an interrupt into an OSError.
+    """
+    for parent, folders, files in os.walk(folder, topdown=False):
+        for path in (os.path.join(parent, name) for name in folders + files):
+            with suppress(OSError):
+                (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def _this_machine():
@@ -163,26 +183,42 @@ def _is_this_machine(written):
 
 @contextmanager
 def _private_folder(parent, name):
-    """A new folder in `parent` that nobody else can enter, under a lock; it is gone afterwards."""
+    """An empty folder in a new one in `parent` that nobody else can enter, under a lock; both are gone afterwards."""
     remove_leftovers(parent)
     # Names have at most 255 bytes, of which a character takes up to four.
+    folder = os.path.join(parent, f".{name[:40]}.{secrets.token_hex(8)}.partial")
     try:
-        folder = tempfile.mkdtemp(prefix=f".{name[:40]}.", suffix=".partial", dir=parent)
-    except OSError as error:
-        raise type(error)(error.errno, f"Cannot write into the folder ({error.strerror})", str(parent)) from error
-    try:
-        lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with _make_locked(folder):
+            files = Path(folder, _FILES)
+            files.mkdir()
+            yield files
+    finally:
         try:
+            _remove(folder)
+        except BaseException:  # an interrupt
+            _remove(folder)
+            raise
+
+
+def _make_locked(folder):
+    """Make a folder, and return the open file in it that is its lock."""
+    while True:
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError as error:
+            text = f"Cannot write into the folder ({error.strerror})"
+            raise type(error)(error.errno, text, os.path.dirname(folder)) from error
+        with suppress(FileNotFoundError):  # another process has taken the new folder for a leftover
+            lock = open(os.path.join(folder, _LOCK), "x", encoding="utf-8")
             # Where there are no locks, nobody can take one either, and the folder is safe.
             with suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                    os.write(lock, " ".join(map("=".join, _this_machine().items())).encode())
-            yield Path(folder)
-        finally:
-            os.close(lock)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                    lock.write(" ".join(map("=".join, _this_machine().items())))
+                    lock.flush()
+            if os.path.exists(lock.name):
+                return lock
+            lock.close()
 
 
 @contextmanager
@@ -206,8 +242,8 @@ def _replace_all(old, files, folder, aside):
     for path in old:
         check_target(path, overwrite=True)
     for file in files:
-        if folder / file.name not in old:
-            check_target(folder / file.name, overwrite=False)
+        if folder / file.name not in old and os.path.lexists(folder / file.name):
+            raise FileExistsError(_taken(folder / file.name))
     placed = []
     try:
         for path in filter(os.path.lexists, old):
@@ -235,10 +271,14 @@ def _place(made, path, overwrite):
     except OSError as error:
         if error.errno not in _IN_THE_WAY:
             raise
-        raise FileExistsError(
-            f"{str(path)!r} exists already: another process has made it in the meantime. It was left as it is, and "
-            "what this call made was discarded. Use what is there, or choose another path."
-        ) from error
+        raise FileExistsError(_taken(path)) from error
+
+
+def _taken(path):
+    return (
+        f"{str(path)!r} exists already: another process has made it in the meantime. It was left as it is, and what "
+        "this call made was discarded. Use what is there, or choose another path."
+    )
 
 
 def _move_without_replacing(made, path):

@@ -60,6 +60,7 @@ def export_geojson(
         The slide that the tiles come from, in a format that OpenSlide reads.
     path : str or path-like
         File to write, by custom ``*.geojson``. It is replaced if it is there, as a whole; of a symbolic link, the link.
+        What a killed process left beside it is removed.
     patient : object, default=None
         The patient. Not needed if the table has one only.
     slide_name : str, default=None
@@ -210,7 +211,8 @@ def export_tiles(
     slide : str or path-like
         The slide that the tiles come from, in a format that OpenSlide reads.
     out_dir : str or path-like
-        Folder for the images. It is made if it is not there. The files appear in it together, once all are made.
+        Folder for the images. It is made if it is not there. The files appear in it together, once all are made. What
+        a killed process left in it is removed.
     top_k : int, default=10
         Number of tiles; all tiles if there are fewer.
     patient : object, default=None
@@ -238,7 +240,8 @@ def export_tiles(
     Raises
     ------
     FileExistsError
-        If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False.
+        If the folder holds an earlier export, whose images would mix with the new ones, and `overwrite` is False; or if
+        another process has made one in the meantime.
     ValueError
         If the patient has no tiles of the slide in the table, if tiles lack coordinates or lie outside of the slide, if
         `tile_size` and `mpp` contradict the table, or if the slide does not say how large its pixels are.

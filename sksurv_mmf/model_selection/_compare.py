@@ -85,7 +85,8 @@ def compare_models(
         Folder in which finished fits are kept. An interrupted run that is started again goes on where it was, and
         other scores of the same fits cost nothing. Needs folds that are the same in every run, so give a splitter that
         shuffles an int as `random_state`. The folder holds joblib's pickles, so it must be trusted: one that others
-        may write to is refused, and one that is not there yet is made for you alone.
+        may write to is refused, and one that is not there yet is made for you alone. What a killed process was
+        writing there is removed.
 
     n_jobs : int, default=None
         Number of fits at a time. None is one, unless `joblib.parallel_config` says otherwise; -1 is one per

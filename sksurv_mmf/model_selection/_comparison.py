@@ -277,7 +277,8 @@ class ModelComparison:
         Parameters
         ----------
         path : str or Path, default=None
-            File to write, or to replace as a whole. None only returns the text.
+            File to write, or to replace as a whole. What a killed process left beside it is removed. None only returns
+            the text.
         title : str, default="Comparison of models"
             Heading of the report.
         time_unit : str, default=None

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import re
 import stat
+import zlib
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -23,6 +25,8 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_MAY_DO_ANYTHING = stat.S_IRWXG | stat.S_IRWXO
 _FOREIGN, _WRITABLE = "belongs to another user", "may be written to by others"
 _PREDICTIONS = 2  # raised when something else is kept of the same fit, so that no run mixes the two
+# joblib writes to a name with a random number, the process and the thread, and renames it.
+_UNFINISHED = re.compile(r".+\.[0-9a-f]{32}-(?P<process>\d+)-\d+")
 _MOVE = "Pass a folder that is yours alone, such as a new one in your home."
 
 
@@ -48,10 +52,11 @@ class FitCache:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 close_if_empty(self.folder)
                 check_is_private(self.folder)
+                _remove_leftovers(self.folder)
             if self.is_used:
                 memory = copy(_memory_of(cache, self.folder))
                 memory.store_backend = _Store.like(memory.store_backend)
-                self._kept = memory.cache(_keep, ignore=["prediction"])
+                self._kept = memory.cache(_keep, ignore=["content"])
         except OSError as error:
             self._trouble = f"{type(error).__name__}: {error}"
 
@@ -62,7 +67,8 @@ class FitCache:
         # Whatever unpickling damaged bytes raises, the fit can be made again.
         with suppress(Exception):
             if self._kept.check_call_in_cache(key):
-                prediction = self._kept(key)
+                crc32, content = self._kept(key)
+                prediction = pickle.loads(content) if zlib.crc32(content) == crc32 else None
                 return prediction if isinstance(prediction, FoldPrediction) else None
         return None
 
@@ -71,7 +77,8 @@ class FitCache:
         if self._kept is None:
             return self._trouble
         try:
-            self._kept.call(key, prediction)
+            content = pickle.dumps(prediction)
+            self._kept.call(key, (zlib.crc32(content), content))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return None
@@ -110,11 +117,35 @@ def _memory_of(cache, folder):
     return Memory(type(cache)(folder), verbose=0)
 
 
-def _keep(key, prediction=None):
-    """What joblib keeps under a key; without a prediction, only what is kept already can be asked for."""
-    if prediction is None:
+def _remove_leftovers(folder):
+    """Remove what joblib was writing when its process was killed.
+
+    A process of another machine that shares the folder passes for dead. At worst it cannot keep a fit, and says so.
+    """
+    for path in folder.rglob("*"):
+        unfinished = _UNFINISHED.fullmatch(path.name)
+        if unfinished is not None and not _is_alive(int(unfinished["process"])):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(process):
+    if os.name != "posix":  # there the signal 0 is a signal
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _keep(key, content=None):
+    """What joblib keeps under a key; without a content, only what is kept already can be asked for."""
+    if content is None:
         raise LookupError(f"Nothing is kept under {key}.")
-    return prediction
+    return content
 
 
 def _folder_of(cache):

@@ -316,7 +316,8 @@ def write_survival_splits(cv, X, y, path, *, overwrite=False):
         Event indicator and time.
     path : str or Path
         The folder, which is made if it does not exist. One file ``splits_<fold>.csv`` is written for each fold, with
-        the columns ``train`` and ``val``. The files appear together, once all are written.
+        the columns ``train`` and ``val``. The files appear together, once all are written. What a killed process left
+        in it is removed.
     overwrite : bool, default=False
         Whether to remove the files ``splits_<fold>.csv`` that are there, also those of folds that are not written now,
         so that folds do not mix. Other files stay.
@@ -324,7 +325,7 @@ def write_survival_splits(cv, X, y, path, *, overwrite=False):
     Raises
     ------
     FileExistsError
-        If the folder has such files.
+        If the folder has such files, already or because another process has written some in the meantime.
     ValueError
         If patients are repeated.
 

@@ -1,6 +1,7 @@
 """Feature files in the layout of CLAM and TRIDENT."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -17,19 +18,19 @@ def import_h5py():
 
 
 def write_features(path, coords, batches, attributes, settings, source, overwrite):
-    """Write tiles batch by batch, into a file that appears when all of them are there."""
+    """Write tiles into a file that appears when all of them are there."""
     h5py = import_h5py()
-    with writing(path, overwrite=overwrite) as unfinished, h5py.File(unfinished, "x") as file:
-        file.attrs["settings"] = json.dumps(settings, default=lambda number: number.item())
-        file.attrs["source"] = json.dumps(source)
-        file["coords"] = coords.astype(np.int32)
-        file["coords"].attrs.update(attributes)
-        start = 0
-        for features in batches:
-            if start == 0:
-                file.create_dataset("features", (len(coords), features.shape[1]), np.float32)
-            file["features"][start : start + len(features)] = features
-            start += len(features)
+    with writing(path, overwrite=overwrite) as unfinished:
+        features = np.concatenate(list(batches), dtype=np.float32)
+        # In memory first: on a full disk HDF5 may lose features without a word, or crash.
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
+            file.attrs["settings"] = json.dumps(settings, default=lambda number: number.item())
+            file.attrs["source"] = json.dumps(source)
+            file["coords"] = coords.astype(np.int32)
+            file["coords"].attrs.update(attributes)
+            file["features"] = features
+        unfinished.write_bytes(content.getbuffer())
 
 
 def read_settings(path):

@@ -18,7 +18,7 @@ import torch
 from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
-from ..files._writing import check_target, remove_leftovers
+from ..files._writing import check_target, make_folder, remove_leftovers
 from ..utils._device import resolve_device
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, StrOptions, validate_params
@@ -165,7 +165,7 @@ def extract_features(
     tiling = {"tile_size": tile_size, "mpp": mpp, "tissue": tissue, "min_tissue": min_tissue, "tissue_mpp": tissue_mpp}
     settings = describe_settings(tiling, slide_mpp, encoder, transform)
     finished = [path for source, path in targets.items() if is_finished(path, settings, source, overwrite)]
-    os.makedirs(out_dir, exist_ok=True)
+    make_folder(out_dir)
     remove_leftovers(out_dir)
 
     status = {source.stem: "skipped" for source, path in targets.items() if path in finished}

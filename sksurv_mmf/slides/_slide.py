@@ -54,8 +54,9 @@ class Slide:
         self.close()
 
     def close(self):
-        """Close the file; no thread may be reading."""
-        self._handle.close()
+        """Let go of the file, which is closed once no thread reads it any more."""
+        # After an interrupt threads may still read, and OpenSlide crashes if a file is closed then, or twice.
+        self._handle = None
 
     @property
     def name(self):

@@ -82,7 +82,7 @@ class TestOneFile:
         with writing(tmp_path / "file") as made:
             made.write_text("new")
             assert not (tmp_path / "file").exists()
-            assert stat.S_IMODE(made.parent.stat().st_mode) == 0o700
+            assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path != usual] == [0o700]
         assert names(tmp_path) == ["file", "usual"]
         assert (tmp_path / "file").stat().st_mode == usual.stat().st_mode
 
@@ -189,11 +189,11 @@ class TestTargets:
         def refuse(*args, **kwargs):
             raise PermissionError(13, "Permission denied", "a name that nobody knows")
 
-        monkeypatch.setattr(_writing.tempfile, "mkdtemp", refuse)
+        monkeypatch.setattr(_writing.os, "mkdir", refuse)
         with pytest.raises(PermissionError, match=f"Cannot write into the folder .*{tmp_path.name}"):
             write(tmp_path / "file")
 
-    @pytest.mark.parametrize("name", ["\N{GREEK SMALL LETTER ALPHA}" * 120, "x" * 255, "[*].%s\n.zip"])
+    @pytest.mark.parametrize("name", ["\N{GREEK SMALL LETTER ALPHA}" * 120, "x" * 255, "[*].%s\n.zip", "lock", "files"])
     def test_long_and_strange_names(self, tmp_path, name):
         write(tmp_path / name)
         assert names(tmp_path) == [name]
@@ -228,15 +228,67 @@ class TestLeftovers:
 
     def test_what_only_looks_like_one_stays(self, tmp_path):
         (tmp_path / ".a.12345678.partial").write_text("a file")
-        (tmp_path / ".b.12345678.partial").mkdir()
+        (tmp_path / ".b.12345678.partial" / "lock").mkdir(parents=True)
         (tmp_path / "precious").mkdir()
         (tmp_path / "precious" / "lock").write_text(f"host={socket.gethostname()}")
         (tmp_path / ".c.12345678.partial").symlink_to("precious")
         (tmp_path / ".d.12345678.partial").mkdir()
         os.mkfifo(tmp_path / ".d.12345678.partial" / "lock")
+        (tmp_path / ".e.12345678.partial").mkdir()
+        (tmp_path / ".e.12345678.partial" / "precious").touch()
+        (tmp_path / ".e.12345678.partial" / "lock").touch()
         before = names(tmp_path)
         remove_leftovers(tmp_path)
         assert names(tmp_path) == before
+
+    @pytest.mark.parametrize("has_lock", [False, True])
+    def test_so_do_those_of_writers_killed_before_they_were_known(self, tmp_path, has_lock):
+        left = tmp_path / ".file.0123456789abcdef.partial"
+        left.mkdir()
+        if has_lock:
+            (left / "lock").touch()
+        write(tmp_path / "file")
+        assert names(tmp_path) == ["file"]
+
+    @pytest.mark.parametrize(("module", "moment", "after"), [(os, "mkdir", True), (_writing.fcntl, "flock", False)])
+    def test_one_that_is_removed_before_it_was_known_is_made_again(self, tmp_path, monkeypatch, module, moment, after):
+        function = getattr(module, moment)
+
+        def tidy_up(*args):
+            monkeypatch.setattr(module, moment, function)
+            if after:
+                function(*args)
+            remove_leftovers(tmp_path)
+            assert names(tmp_path) == []
+            if not after:
+                function(*args)
+
+        monkeypatch.setattr(module, moment, tidy_up)
+        write(tmp_path / "file")
+        assert names(tmp_path) == ["file"]
+
+    @pytest.mark.parametrize("n_interrupts", [1, 2])
+    def test_interrupts_while_it_is_removed(self, tmp_path, monkeypatch, n_interrupts):
+        unlink, left = os.unlink, [None, *[KeyboardInterrupt] * n_interrupts]
+
+        def interrupt(path):
+            if left and (error := left.pop(0)):
+                raise error
+            unlink(path)
+
+        def fail_with_several_files():
+            with writing(tmp_path / "file") as made:
+                made.mkdir()
+                for i in range(3):
+                    (made / f"{i}").touch()
+                monkeypatch.setattr(os, "unlink", interrupt)
+                raise OSError
+
+        with pytest.raises(KeyboardInterrupt):
+            fail_with_several_files()
+        assert len(names(tmp_path)) == n_interrupts - 1
+        write(tmp_path / "file")
+        assert names(tmp_path) == ["file"]
 
     def test_links_in_them_are_not_followed(self, tmp_path, start_writer):
         (tmp_path / "precious").mkdir()
@@ -273,7 +325,7 @@ class TestSeveralFiles:
     def test_none_or_all(self, tmp_path):
         (tmp_path / "b").write_text("mine")
         (tmp_path / "old").write_text("old")
-        with pytest.raises(FileExistsError, match="b' exists already"):
+        with pytest.raises(FileExistsError, match="b' exists already: another process has made it in the meantime"):
             write_all(tmp_path, {"a": "1", "b": "1", "c": "1"}, replaced=[tmp_path / "old"])
         assert contents(tmp_path) == {"b": "mine", "old": "old"}
 
@@ -312,5 +364,6 @@ class TestSeveralFiles:
 
     def test_no_folder(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(NotADirectoryError, match="pipe is no folder"):
-            write_all(tmp_path / "pipe", {"a": "1"})
+        for path in ["pipe", "pipe/folder"]:
+            with pytest.raises(NotADirectoryError, match=f"{path} is no folder, or lies in something that is none"):
+                write_all(tmp_path / path, {"a": "1"})

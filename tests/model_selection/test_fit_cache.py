@@ -177,6 +177,29 @@ def test_damaged_entries_are_made_again(data, tmp_path, damage):
     assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
 
 
+def test_a_number_that_has_changed_is_noticed(data, tmp_path):
+    fresh = run(Weighted(), *data, tmp_path / "cache").risks
+    number = fresh["risk_score"].iloc[3].tobytes()
+    (entry,) = [path for path in tmp_path.rglob("output.pkl") if number in path.read_bytes()]
+    entry.write_bytes(entry.read_bytes().replace(number, bytes([number[0] ^ 1, *number[1:]])))
+    before = Weighted.n_fits
+    pd.testing.assert_frame_equal(run(Weighted(), *data, tmp_path / "cache").risks, fresh, check_exact=True)
+    assert Weighted.n_fits - before == 1
+
+
+def test_what_killed_processes_were_writing_is_removed(data, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    run(Weighted(), *data, tmp_path / "cache")
+    before = set(tmp_path.rglob("*"))
+    (folder, *_) = (path.parent for path in before if path.name == "output.pkl")
+    left = [f"{name}.{'0af9' * 8}-{process}-1" for name in ("output.pkl", "metadata.json") for process in (dead.pid, 1)]
+    for name in left:
+        (folder / name).write_bytes(b"half")
+    assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
+    assert set(tmp_path.rglob("*")) - before == {folder / name for name in left if name.endswith("-1-1")}
+
+
 class Named:
     """Something that is no estimator but names a file."""
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -140,6 +141,27 @@ def test_an_interruption_leaves_finished_slides_and_no_half_file(make_slide, noi
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("n_bytes", [0, 4000, 8000, 9000])
+def test_where_the_disk_is_full_nothing_is_written(make_slide, noise, tmp_path, n_bytes):
+    script = (
+        "import resource, signal, sys, torch\n"
+        "from sksurv_mmf.slides import extract_features\n"
+        "class Encoder(torch.nn.Module):\n"
+        "    def forward(self, tiles):\n"
+        "        return torch.ones(len(tiles), 100)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)\n"
+        "try:\n"
+        "    extract_features(sys.argv[1], sys.argv[2], encoder=Encoder(), tile_size=64, tissue=None, verbose=False)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    command = [sys.executable, "-c", script, make_slide(noise), tmp_path / "features", str(n_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
+    assert not list((tmp_path / "features").iterdir())
+
+
 def test_files_with_other_settings_are_refused_or_made_again(make_slide, noise, extract):
     path = make_slide(noise)
     extract(path)
@@ -269,6 +291,12 @@ def test_what_is_no_file_is_no_target(make_slide, noise, extract, tmp_path, over
     os.mkfifo(tmp_path / "features" / "slide.h5")
     with pytest.raises((ValueError, OSError), match=r"slide\.h5.* (was not written by|is no regular file)"):
         extract(make_slide(noise), overwrite=overwrite)
+
+
+def test_a_file_is_no_folder(make_slide, noise, extract, tmp_path):
+    (tmp_path / "features").touch()
+    with pytest.raises(NotADirectoryError, match=r"features is no folder"):
+        extract(make_slide(noise))
 
 
 def test_a_link_is_replaced_and_not_followed(make_slide, noise, extract, tmp_path):

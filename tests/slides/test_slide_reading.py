@@ -103,3 +103,10 @@ def test_levels_of_a_real_slide_show_the_same_tissue(real_slide):
     assert np.corrcoef(fine.ravel(), coarse.ravel())[0, 1] > 0.95
     shifted = np.corrcoef(fine[:, 2:].ravel(), coarse[:, :-2].ravel())[0, 1]
     assert shifted < np.corrcoef(fine.ravel(), coarse.ravel())[0, 1]
+
+
+def test_who_still_reads_a_closed_slide_is_left_alone(make_slide, ramp):
+    slide = Slide(make_slide(ramp))
+    read = slide._handle.read_region
+    slide.close()
+    assert read((0, 0), 0, (4, 4)).size == (4, 4)
