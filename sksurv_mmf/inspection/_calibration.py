@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 from sksurv.nonparametric import kaplan_meier_estimator
-from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
+from ..outcome._outcome import Outcome
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
@@ -204,7 +204,7 @@ class CalibrationDisplay:
         """
         import_pyplot()
         patients = survival_probability if isinstance(survival_probability, pd.Series) else None
-        event, times = check_y_survival(align_outcome(y, patients), allow_all_censored=True)
+        event, times = Outcome.of(align_outcome(y, patients))
         predicted = _check_probability(survival_probability, len(times))
         _check_time(time, event, times)
         thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))

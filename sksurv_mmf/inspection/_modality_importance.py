@@ -7,12 +7,12 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sksurv.util import check_y_survival
 
 from ..cohort._columns import columns_of
 from ..cohort._join import make_nullable
 from ..model_selection._folds import CV_OR_PREFIT, look_at_folds, split
 from ..outcome._align import align_outcome
+from ..outcome._outcome import Outcome
 from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
 from ..predictions._ask import check_frame, predict_risk
 from ..statistics._concordance import comparable, concordance, higher
@@ -189,7 +189,7 @@ class Loss:
 def _look(fold, seed, blocks, lose, n_repeats):
     """The `Loss` of each modality."""
     X = fold.X
-    event, time = check_y_survival(fold.y, allow_all_censored=True)
+    event, time = Outcome.of(fold.y)
     rng, risk = np.random.default_rng(seed), predict_risk(fold.model, X)
     losses = {}
     for name, columns in blocks.items():

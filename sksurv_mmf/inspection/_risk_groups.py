@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
-from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
+from ..outcome._outcome import Outcome
 from ..plotting._plotting import (
     BLUE,
     ORANGE,
@@ -239,7 +239,7 @@ class RiskGroupDisplay:
         if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
             raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
         y = align_outcome(y, risk if isinstance(risk, pd.Series) else None)
-        event, time = check_y_survival(y, allow_all_censored=True)
+        event, time = Outcome.of(y)
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)
         group = assign_groups(risk, thresholds)

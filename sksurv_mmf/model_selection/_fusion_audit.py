@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
-from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome
+from ..outcome._outcome import Outcome
 from ..plotting._plotting import (
     BLUE,
     GREY,
@@ -128,7 +128,7 @@ def fusion_audit(comparison, fused, singles=None, *, confidence_level=0.95, n_bo
     names = list(risks["model"].unique())
     singles = [name for name in names if name != fused] if singles is None else list(singles)
     _check_models(names, fused, singles)
-    event, time = check_y_survival(align_outcome(comparison.y, patients), allow_all_censored=True)
+    event, time = Outcome.of(align_outcome(comparison.y, patients))
     pairs = [_comparable_pairs(event[test], time[test], k) for k, (_, test) in enumerate(folds)]
     risk, c_index = {}, pd.DataFrame(index=pd.RangeIndex(len(folds), name="fold"))
     for name in [fused, *singles]:

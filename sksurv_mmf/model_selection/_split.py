@@ -5,10 +5,10 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
-from sksurv.util import check_y_survival
 
 from ..outcome._align import align_outcome, check_same_rows
 from ..outcome._deal import deal
+from ..outcome._outcome import Outcome
 from ..utils._sklearn import Interval, validate_parameter_constraints
 
 
@@ -234,7 +234,7 @@ def _check_split(splitter, X, y, groups):
     if y is None:
         raise ValueError(f"{name} needs y, the structured array of events and times; got None.")
     check_same_rows(y, X)
-    event, time = check_y_survival(align_outcome(y), allow_all_censored=True)
+    event, time = Outcome.of(align_outcome(y))
     if event.sum() < splitter.n_splits:
         raise ValueError(
             f"{name}(n_splits={splitter.n_splits}) would make a fold without an event: y has {event.sum()} events "

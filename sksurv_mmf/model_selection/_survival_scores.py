@@ -15,6 +15,7 @@ from sksurv.metrics import (
 from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctionEstimator
 from sksurv.util import Surv, check_y_survival
 
+from ..outcome._outcome import Outcome
 from ..predictions._checks import check_curves, common_domain, curve_values
 from ..statistics._concordance import comparable, higher
 from ..statistics._kaplan_meier import kaplan_meier
@@ -55,8 +56,8 @@ class FoldOutcome:
         Weights against censoring come from the training patients and are known as long as these are followed; the end
         is where a tenth of them is left, or where the test fold ends. Before the first event nothing can be compared.
         """
-        event_train, time_train = check_y_survival(self.y_train, allow_all_censored=True)
-        event, time = check_y_survival(self.y_test, allow_all_censored=True)
+        event_train, time_train = Outcome.of(self.y_train)
+        event, time = Outcome.of(self.y_test)
         for who, has_event in (("training", event_train), ("test", event)):
             if not has_event.any():
                 raise ScoreDoesNotExist(f"no event among {len(has_event)} {who} patients")
@@ -73,7 +74,7 @@ class FoldOutcome:
     def truncated(self):
         """Outcome of the test patients, all followed until the end of `time_range` at most."""
         _, end = self.time_range
-        event, time = check_y_survival(self.y_test, allow_all_censored=True)
+        event, time = Outcome.of(self.y_test)
         return Surv.from_arrays(event & (time < end), np.minimum(time, end))
 
     @cached_property
@@ -136,7 +137,7 @@ class FoldPrediction:
 
 def harrell(outcome, prediction):
     """Harrell's C-index: share of comparable pairs of patients that the risk orders rightly."""
-    event, time = check_y_survival(outcome.y_test, allow_all_censored=True)
+    event, time = Outcome.of(outcome.y_test)
     if not event.any():
         raise ScoreDoesNotExist(f"no event among {len(event)} test patients")
     if not comparable(event, time).any():
@@ -394,7 +395,7 @@ def without_flawed_curves(outcome, prediction):
     """The prediction; if its curves are no survival functions, with the reason in their place."""
     if isinstance(prediction.curves, str):
         return prediction
-    _, times = check_y_survival(outcome.y_train, allow_all_censored=True)
+    _, times = Outcome.of(outcome.y_train)
     try:
         check_curves(prediction.curves, np.unique(times), outcome.patients)
     except ValueError as error:

@@ -206,24 +206,24 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         table = X
         X, present = self._check_X(X, reset=True, ensure_min_samples=2, dtype=np.float64)
         y = align_outcome(y, table)
-        event, time = check_array_survival(X, y)
-        if not event[present].any():
+        outcome = Outcome(*check_array_survival(X, y))
+        if not outcome.event[present].any():
             raise ValueError(
                 f"No patient who has the genes has an event ({present.sum()} of {len(present)} patients have the "
                 "genes). Genes cannot be selected."
             )
-        splits = self._splits(X, y, event, present)
-        X, event, time = X[present], event[present], time[present]
-        warn_of_leak(pd.DataFrame(X, columns=check_feature_names_in(self)), Outcome(event, time))
+        splits = self._splits(X, y, outcome.event, present)
+        X, outcome = X[present], outcome.take(present)
+        warn_of_leak(pd.DataFrame(X, columns=check_feature_names_in(self)), outcome)
 
-        alphas, coef, linear_predictors = self._fit_paths(X, event, time, splits)
-        mean, standard_error = cross_validated_deviance(linear_predictors, splits, event, time)
+        alphas, coef, linear_predictors = self._fit_paths(X, outcome, splits)
+        mean, standard_error = cross_validated_deviance(linear_predictors, splits, *outcome)
         n_nonzero = np.count_nonzero(coef, axis=0)
         allowed = self._allowed(n_nonzero)
         at_min, at_1se = _choose(mean, standard_error, allowed)
         chosen = at_min if self.rule == "min" else at_1se
         if n_nonzero[chosen] == 0:
-            raise ValueError(self._nothing_selected(n_nonzero[allowed], n_nonzero[at_min], event))
+            raise ValueError(self._nothing_selected(n_nonzero[allowed], n_nonzero[at_min], outcome))
 
         self.alphas_, self.deviance_mean_, self.deviance_std_, self.n_nonzero_ = alphas, mean, standard_error, n_nonzero
         self.alpha_min_, self.alpha_1se_, self.alpha_ = (float(alphas[i]) for i in (at_min, at_1se, chosen))
@@ -340,7 +340,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
                     )
         return splits
 
-    def _fit_paths(self, X, event, time, splits):
+    def _fit_paths(self, X, outcome, splits):
         """The path of all patients, and for each fold everybody's linear predictors at its penalties."""
         names = ("l1_ratio", "n_alphas", "alpha_min_ratio", "standardize", "tol")
         settings = {name: getattr(self, name) for name in names}
@@ -348,7 +348,7 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         everyone = np.arange(len(X))
         trainings = [everyone, *(train for train, _ in splits)]
         (whole, *folds) = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_part)(X, event, time, rows, k - 1, settings) for k, rows in enumerate(trainings)
+            delayed(_fit_part)(X, outcome, rows, k - 1, settings) for k, rows in enumerate(trainings)
         )
         alphas, coef, _, _ = whole
         n_unfinished = sum(not converged for *_, converged in (whole, *folds))
@@ -372,8 +372,8 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
             )
         return allowed
 
-    def _nothing_selected(self, n_allowed, n_at_min, event):
-        found = f"No gene was selected from {len(event)} patients with {event.sum()} events: "
+    def _nothing_selected(self, n_allowed, n_at_min, outcome):
+        found = f"No gene was selected from {len(outcome)} patients with {outcome.n_events} events: "
         if not n_allowed.any():
             return found + (
                 f"every model with genes has more than max_features={self.max_features}; raise max_features, or "
@@ -388,12 +388,12 @@ class CoxElasticNetSelector(SelectorMixin, BaseEstimator):
         )
 
 
-def _fit_part(X, event, time, rows, fold, settings):
+def _fit_part(X, outcome, rows, fold, settings):
     """Path of the patients in `rows`: penalties, coefficients (all patients) or linear predictors (a fold)."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            alphas, coef = cox_path(X[rows], event[rows], time[rows], **settings)
+            alphas, coef = cox_path(X[rows], *outcome.take(rows), **settings)
         except ValueError as error:
             if fold < 0:
                 raise
