@@ -11,11 +11,11 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from .cohort._columns import check_table, select_columns
 from .cohort._lost_names import warn_of_merged_modalities
-from .cohort._reading import check_has_any, check_present
 from .outcome._align import align_outcome
 from .outcome._deal import deal, train_and_test
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
+from .patients._presence import check_has_any, check_present
 from .predictions._ask import predict_risk, will_predict
 from .predictions._survival_model import SurvivalModel
 from .utils._frames import who_has

@@ -26,7 +26,7 @@ from .preprocessing._modality_imputer import ModalityImputer
 from .preprocessing._modality_transformer import make_modality_transformer
 from .survival import FusionSurvivalAnalysis
 from .utils._modality_names import modality_of
-from .utils._old_names import warn_of_old_name
+from .utils._warnings import warn
 
 
 def paper_protocol():
@@ -336,7 +336,7 @@ def _weigh_alike(X):
 def __getattr__(name):
     # Pickles and files of save_model name the function in them, and find it here by its old name, too.
     if name == "weigh_alike":
-        warn_of_old_name("presets.weigh_alike", "_weigh_alike, and is private")
+        warn("presets.weigh_alike is private from the next release on, and has no successor.", FutureWarning)
         return _weigh_alike
     raise AttributeError(f"Module {__name__!r} has no attribute {name!r}.")
 

@@ -34,7 +34,7 @@ from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, StrOptions
 from .utils._torch_state import usual_settings
-from .utils._validation import PROBABILITY, WIDTH, check_part
+from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
 
 
 def _check_fusion_weighs(estimator):
@@ -42,7 +42,7 @@ def _check_fusion_weighs(estimator):
     if not fusion.has_attention:
         raise AttributeError(
             f"{type(estimator).__name__} has no modality_attention: its fusion {type(fusion).__name__} does not weigh "
-            "modalities. CrossModalAttention and GatedAttention do."
+            f"modalities. Fusions that do are {', '.join(names_of(Fusion, has_attention=True))}."
         )
 
 

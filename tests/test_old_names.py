@@ -244,7 +244,7 @@ def test_a_class_that_defines_both_names_keeps_both():
 
 
 def test_weigh_alike_has_become_private(data):
-    with pytest.warns(FutureWarning, match=r"^presets\.weigh_alike is now called _weigh_alike"):
+    with pytest.warns(FutureWarning, match=r"^presets\.weigh_alike is private from the next release on"):
         assert presets.weigh_alike is presets._weigh_alike
     with pytest.raises(AttributeError, match="has no attribute 'weigh_all'"):
         presets.weigh_all  # noqa: B018

@@ -6,8 +6,9 @@ from ..bags._array import BagDtype
 from ..bags._tiling import check_tiling
 from ..patients._columns import LARGEST, BagColumn, VectorColumn
 from ..patients._patients import Patients
+from ..patients._presence import check_has_any
 from ..utils._frames import who_has
-from ..utils._validation import shorten, subject
+from ..utils._validation import subject
 from ._columns import bags_of, check_numeric
 
 
@@ -89,20 +90,3 @@ def _check_scale(column, patients):
             f"{column.columns[feature]!r}, more than the {LARGEST:g} up to which a network can learn from a column. "
             "Correct or clip it, or drop the column."
         )
-
-
-def check_has_any(present, patients, names):
-    """Refuse patients who have none of the modalities `names`."""
-    nothing = patients[~present.any(axis=1)]
-    if len(nothing):
-        raise ValueError(
-            f"{subject(nothing, 'Patient', 'has', 'have')} none of the modalities {shorten(names)} that the model "
-            "reads. Drop such patients from X and y."
-        )
-
-
-def check_present(present, names):
-    """Refuse to train on a modality that nobody has."""
-    for name, has_any in zip(names, present.any(axis=0)):
-        if not has_any:
-            raise ValueError(f"No patient has modality {name!r}, so it cannot be learnt. Leave it out.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from ..utils._validation import public_subclasses
+from ..utils._validation import names_of
 
 
 class Encoder(BaseEstimator, ABC):
@@ -114,7 +114,4 @@ class Encoder(BaseEstimator, ABC):
 
 def encoders_that(**attributes) -> list[str]:
     """Names of all encoders, those that users wrote included, whose class attributes have these values."""
-    classes = public_subclasses(Encoder)
-    for name, value in attributes.items():
-        classes = [cls for cls in classes if getattr(cls, name, None) == value]
-    return sorted({cls.__name__ for cls in classes})
+    return names_of(Encoder, **attributes)

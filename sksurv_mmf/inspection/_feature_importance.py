@@ -42,8 +42,9 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     y : structured array of shape (n_patients,) or DataFrame, default=None
         Outcome, as made by `sksurv.util.Surv`. Not needed with ``cv="prefit"``.
     cv : splitter, iterable of (train, test), int or "prefit"
-        The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
-        fitted already, and X holds patients that it was not trained on; then there is no stability to speak of.
+        The folds; an int is the number of folds of :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit"
+        the estimator is fitted already, and X holds patients that it was not trained on; then there is no stability to
+        speak of.
     modality : str, default=None
         Name of the modality; not needed if there is one numeric modality only.
     top_k : int, default=20

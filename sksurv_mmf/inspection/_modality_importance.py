@@ -67,8 +67,8 @@ def modality_importance(
     y : structured array of shape (n_patients,) or DataFrame
         Outcome, as made by `sksurv.util.Surv`.
     cv : splitter, iterable of (train, test), int or "prefit"
-        The folds, for example :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit" the estimator is
-        fitted already, and X and y are patients that it was not trained on.
+        The folds; an int is the number of folds of :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit"
+        the estimator is fitted already, and X and y are patients that it was not trained on.
     method : {"permute", "remove"}, default="permute"
         How test patients lose a modality. "permute" deals the blocks of those who have it anew among them, so that
         features of a modality stay together; works for any estimator. "remove" makes it missing; works for models that

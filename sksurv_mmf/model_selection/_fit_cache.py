@@ -16,7 +16,7 @@ from joblib._store_backends import FileSystemStoreBackend
 from ..bags._files import FORMAT_OF_SUFFIX
 from ..bags._store import MANIFEST
 from ..files._checksum import checksum, sample_checksum
-from ..files._writing import writing
+from ..files._writing import remove_leftovers, writing
 from ..training._net import Callback
 from ..utils._warnings import warn
 from ._survival_scores import FoldPrediction
@@ -118,11 +118,13 @@ def _memory_of(cache, folder):
 
 
 def _remove_leftovers(folder):
-    """Remove what joblib was writing when its process was killed.
+    """Remove what this package, or joblib, was writing when its process was killed.
 
     A process of another machine that shares the folder passes for dead. At worst it cannot keep a fit, and says so.
     """
-    for path in folder.rglob("*"):
+    for path in list(folder.rglob("*")):
+        if path.is_dir():
+            remove_leftovers(path)
         unfinished = _UNFINISHED.fullmatch(path.name)
         if unfinished is not None and not _is_alive(int(unfinished["process"])):
             with suppress(OSError):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import check_cv
 from tqdm.auto import tqdm
 
 from ..predictions._ask import check_model
@@ -18,7 +17,7 @@ from ._check_folds import check_folds, check_splitter
 from ._split import SurvivalKFold
 
 CV_OR_PREFIT = ["cv_object", StrOptions({"prefit"})]
-"""What `cv` may be: as in scikit-learn, or "prefit" for a fitted estimator and patients it was not trained on."""
+"""What `cv` may be: as of `make_folds`, or "prefit" for a fitted estimator and patients it was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ def split(cv, X, y):
     """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
     if isinstance(cv, str):
         return [(None, slice(None))]
-    check_splitter(cv)
-    return make_folds(cv if hasattr(cv, "__iter__") else check_cv(cv), X, y)
+    return make_folds(cv, X, y)
 
 
 def make_folds(cv, X, y):

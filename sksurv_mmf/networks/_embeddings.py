@@ -44,9 +44,9 @@ def normalize(normalization: str | None, embeddings: list[Embedding]) -> list[Em
         return embeddings
     rescale = NORMALIZATIONS[normalization]
     rows = [rows_of(one) for one in embeddings]
-    if (
-        len({one.shape[-1] for one in rows}) == 1
-    ):  # all at once, since small steps are bound by the number of operations
+    of_one_width = len({one.shape[-1] for one in rows}) == 1
+    # All at once where it can be, since small steps are bound by the number of operations.
+    if of_one_width:
         rescaled = rescale(torch.cat(rows, dim=-2)).split([one.shape[-2] for one in rows], dim=-2)
     else:
         rescaled = map(rescale, rows)

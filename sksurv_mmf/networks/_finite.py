@@ -71,10 +71,10 @@ def _most_extreme_tile(encoder, column, rows):
     row, size = rows[np.argmax(sizes)], max(sizes)
     tile = int(column.read(row).abs().amax(1).argmax())
     source = column.bags[row].source_of(tile) if column.on_disk else None
-    origin = "" if source is None else f", which is from {str(source)!r}"
+    origin = "" if source is None else f", which is from {str(source)!r},"
     return Extreme(
         size,
-        f"tile {tile} of modality {column.name!r}{origin}, has features up to {size:.3g}",
+        f"tile {tile} of modality {column.name!r}{origin} has features up to {size:.3g}",
         f"bring the tile features of {column.name!r} to a common scale, for example with "
         "BagTransformer(StandardScaler()), and check the files of those that are far out",
     )

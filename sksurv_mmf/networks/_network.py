@@ -101,7 +101,7 @@ class FusionNetwork(nn.Module):
     def _embed_one(self, m: int, batch: Batch) -> Embedding:
         inputs, rows = batch.inputs[m], batch.rows[m]
         if inputs is None:
-            nothing = READERS[self.reads](self.head.weight.new_zeros(0, self.encoders[m].out_dim))
+            nothing = READERS[self.reads](self.head.weight.new_zeros(*batch.leading, 0, self.encoders[m].out_dim))
             return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])

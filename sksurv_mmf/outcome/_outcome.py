@@ -28,6 +28,8 @@ class Outcome:
             values = np.array(getattr(self, name), dtype=dtype)
             values.flags.writeable = False
             object.__setattr__(self, name, values)
+        if self.event.shape != self.time.shape or self.event.ndim != 1:
+            raise ValueError(f"event has shape {self.event.shape} and time {self.time.shape}; one each per patient.")
 
     @classmethod
     def of(cls, y: np.ndarray) -> "Outcome":

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..layers._packed_bags import PackedBags
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -32,6 +34,12 @@ class Batch:
 
     def __len__(self) -> int:
         return self.present.shape[-2]
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Sizes of the axes before patients and features, of which all inputs have the same."""
+        tensors = [one.values if isinstance(one, PackedBags) else one for one in self.inputs if one is not None]
+        return tuple(tensors[0].shape[:-2]) if tensors else ()
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to `device`; bags are float32 there."""

@@ -2,7 +2,7 @@
 
 import re
 
-LAYER = re.compile(r"encoders\.(\d+)\.([01])\.")
+LAYER = re.compile(r"encoders\.(\d+)\.([01])\.")  # at the beginning of a name
 
 
 def upgrade_network(node, weights):
@@ -23,12 +23,17 @@ def upgrade_network(node, weights):
         "standardize" if state["standardize"] and not modality["state"]["is_bag"] else "encoder" for modality in layout
     ]
 
-    def rename(found):
-        i = int(found[1])
-        return f"encoders.{i}.{first[i] if found[2] == '0' else 'encoder'}."
-
-    weights = {LAYER.sub(rename, name, count=1): weight for name, weight in weights.items()}
+    weights = {_renamed(name, first): weight for name, weight in weights.items()}
     return {**node, "network": {**node["network"], "state": state}}, weights
+
+
+def _renamed(name, first):
+    """Present name of a weight; `first` says for each modality what its first layer was."""
+    found = LAYER.match(name)
+    if not found or int(found[1]) >= len(first):  # of another part, or of none, which is told later
+        return name
+    layer = first[int(found[1])] if found[2] == "0" else "encoder"
+    return f"encoders.{found[1]}.{layer}.{name[found.end() :]}"
 
 
 def _with_encoder(modality, read):

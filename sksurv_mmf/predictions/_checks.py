@@ -128,7 +128,6 @@ def _evaluate(curve, times, name):
             raise ValueError(f"{name} cannot be evaluated: {type(error).__name__}: {error}") from error
     if any(np.ndim(value) and np.size(value) != 1 for value in values):
         raise ValueError(f"{name} has shape {np.shape(values[0])} at one time, where one number is needed.")
-    values = (
-        np.ma.concatenate([np.ma.atleast_1d(one).ravel() for one in values]) if isinstance(values, list) else values
-    )
+    if isinstance(values, list):
+        values = np.ma.concatenate([np.ma.atleast_1d(one).ravel() for one in values])
     return as_real_numbers(values, f"{name} has")

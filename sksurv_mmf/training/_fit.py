@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from ..cohort._reading import check_present
 from ..networks._inference import infer
 from ..networks._network import FusionNetwork
 from ..networks._recipe import NetworkRecipe, fit_network
@@ -15,6 +14,7 @@ from ..objectives._base import Objective
 from ..outcome._outcome import Outcome
 from ..patients._modality import Modality
 from ..patients._patients import Patients
+from ..patients._presence import check_present
 from ..utils._device import resolve_device
 from ._batches import batches_of
 from ._hold_out import hold_out
@@ -81,7 +81,8 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
     if recipe.early_stopping:
         rows, held_out = hold_out(outcome, rows, recipe.validation_fraction, seed)
     trained_on, learnt = patients.select(rows), outcome.take(rows)
-    check_present(trained_on.present, [modality.name for modality in recipe.modalities])
+    names = [modality.name for modality in recipe.modalities]
+    check_present(trained_on.present, names, 0 if held_out is None else len(held_out))
     objective = clone(recipe.objective).fit(*learnt)
     device = resolve_device(recipe.device)
     with torch_seed(seed, device):

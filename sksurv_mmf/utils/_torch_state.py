@@ -2,7 +2,7 @@
 
 import os
 from contextlib import ExitStack, contextmanager
-from threading import Lock, RLock
+from threading import Lock, RLock, local
 
 import torch
 
@@ -10,16 +10,20 @@ AUTOCAST = ("cpu", "cuda")
 _lock = RLock()
 _dtype_lock = Lock()
 _n_blocks, _users_dtype = 0, None
+_own = local()  # of these blocks, those of a thread itself
 
 
-def _renew_locks():
-    global _lock, _dtype_lock
+def _renew_after_fork():
+    """Forget the locks and the blocks of other threads, which do not exist in a forked process."""
+    global _lock, _dtype_lock, _n_blocks
     _lock, _dtype_lock = RLock(), Lock()
+    others, _n_blocks = _n_blocks, getattr(_own, "n_blocks", 0)
+    if others and not _n_blocks:
+        torch.set_default_dtype(_users_dtype)
 
 
 if hasattr(os, "register_at_fork"):
-    # The thread that holds a lock does not exist in a forked process.
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 @contextmanager
@@ -67,11 +71,13 @@ def _default_float32():
             _users_dtype = torch.get_default_dtype()
             torch.set_default_dtype(torch.float32)
         _n_blocks += 1
+        _own.n_blocks = getattr(_own, "n_blocks", 0) + 1
     try:
         yield
     finally:
         with _dtype_lock:
             _n_blocks -= 1
+            _own.n_blocks -= 1
             if _n_blocks == 0:
                 torch.set_default_dtype(_users_dtype)
 

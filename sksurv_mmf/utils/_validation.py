@@ -45,21 +45,22 @@ def subject(names, noun, singular, plural):
     return f"{noun}{'' if one else 's'} {shorten(names)} {singular if one else plural}"
 
 
-def public_subclasses(base):
-    """The classes below `base` of which there may be objects, and whose names are public."""
-    found, classes = [], [base]
+def names_of(base, **attributes):
+    """Names of the public classes below `base`, those of users too, whose class attributes have these values."""
+    found, classes = set(), [base]
     while classes:
         classes += (cls := classes.pop()).__subclasses__()
-        if not isabstract(cls) and not cls.__name__.startswith("_"):
-            found.append(cls)
-    return found
+        is_meant = all(getattr(cls, name, None) == value for name, value in attributes.items())
+        if is_meant and not isabstract(cls) and not cls.__name__.startswith("_"):
+            found.add(cls.__name__)
+    return sorted(found)
 
 
 def check_part(name, part, base):
     """Refuse the name or the class of a part of the model where an object of class `base` is expected."""
     if not isinstance(part, str | type):
         return  # scikit-learn's validation knows what to say
-    known = sorted({cls.__name__ for cls in public_subclasses(base)})
+    known = names_of(base)
     wanted = (part.__name__ if isinstance(part, type) else str(part)).casefold()
     meant = [one for one in known if one.casefold().startswith(wanted)] or known
     raise ValueError(f"{name} must be an object or None, got {part!r}. Write {name}={'() or '.join(meant)}().")

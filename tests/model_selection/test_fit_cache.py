@@ -196,6 +196,10 @@ def test_what_killed_processes_were_writing_is_removed(data, tmp_path):
     left = [f"{name}.{'0af9' * 8}-{process}-1" for name in ("output.pkl", "metadata.json") for process in (dead.pid, 1)]
     for name in left:
         (folder / name).write_bytes(b"half")
+    unfinished = folder / f".output.pkl.{'0af9' * 4}.partial"
+    script = f"import os, pathlib; from sksurv_mmf.files import _writing as w; w._make_locked({str(unfinished)!r}); "
+    subprocess.run([sys.executable, "-c", script + "os._exit(0)"], check=True)
+    assert unfinished.is_dir()
     assert n_fits(Weighted(), *data, tmp_path / "cache") == 0
     assert set(tmp_path.rglob("*")) - before == {folder / name for name in left if name.endswith("-1-1")}
 

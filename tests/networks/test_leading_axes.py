@@ -260,6 +260,20 @@ def test_network(fusion, missing):
 
 
 @pytest.mark.parametrize("fusion", each([*VECTOR_FUSIONS, *TOKEN_FUSIONS]))
+@pytest.mark.parametrize("m", [0, 1])
+def test_a_modality_that_nobody_of_the_batch_has(fusion, m):
+    network = build(fusion).eval()
+    rows = tuple(torch.empty(0, dtype=torch.long) if i == m else None for i in range(2))
+    present = torch.arange(2).expand(3, 2) != m
+    lacking = [random_bags(), random_numbers(2, 3, 5)]
+    lacking[m] = None
+    both = network(Batch(tuple(lacking), rows, present))
+    for i in range(2):
+        single = tuple(None if one is None else take((one,), i)[0] for one in lacking)
+        assert_close(network(Batch(single, rows, present)), both[i], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("fusion", each([*VECTOR_FUSIONS, *TOKEN_FUSIONS]))
 def test_members_hide_their_own_modalities(fusion, monkeypatch):
     network = build(fusion, modality_dropout=0.5).train()
     for module in network.modules():

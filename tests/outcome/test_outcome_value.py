@@ -42,3 +42,9 @@ def test_some_patients_come_in_the_order_asked_for_and_as_often(outcome):
     some = outcome.take(np.array([1, 1, 3, 0]))
     assert some.event.tolist() == [False, False, True, True]
     assert some.time.tolist() == [30.0, 30.0, 1.0, 12.5]
+
+
+@pytest.mark.parametrize("time", [TIME[:3], TIME.reshape(2, 2), 3.0])
+def test_times_of_other_patients_are_refused(time):
+    with pytest.raises(ValueError, match=r"event has shape \(4,\) and time"):
+        Outcome(EVENT, time)

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from sksurv_mmf.bags import BagArray
 from sksurv_mmf.persistence import load_model
+from sksurv_mmf.persistence._first_format import upgrade_network
 
 
 @pytest.fixture
@@ -59,3 +60,16 @@ def test_parts_that_do_not_belong_together_are_refused(data, tmp_path, change, m
             archive.writestr(name, text)
     with pytest.raises(ValueError, match=re.escape(message)):
         load_model(tmp_path / "edited.zip")
+
+
+def test_weights_of_other_parts_keep_their_names():
+    modality = {"state": {"name": "rna", "columns": [0], "is_bag": False}}
+    state = {"standardize": True, "_layout": [modality], "modalities_": [{"tuple": ["rna", {}, [0]]}]}
+    names = {
+        "encoders.0.0.mean": "encoders.0.standardize.mean",
+        "encoders.0.1.0.weight": "encoders.0.encoder.0.weight",
+        "fusion.encoders.0.0.weight": "fusion.encoders.0.0.weight",
+        "encoders.7.0.weight": "encoders.7.0.weight",
+    }
+    _, weights = upgrade_network({"network": {"state": state}}, {name: name for name in names})
+    assert weights == {new: old for old, new in names.items()}

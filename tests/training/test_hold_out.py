@@ -32,6 +32,15 @@ class TestHoldOut:
             assert (len(trained_on), len(held_out)) == (30, 10)
             assert outcome.event[held_out].sum() == n_events / 4
 
+    def test_a_patient_who_is_drawn_several_times_is_on_one_side(self):
+        outcome = outcome_of(np.arange(40) % 3 == 0)
+        rows = np.random.default_rng(0).integers(0, 40, 60)
+        for seed in SEEDS:
+            trained_on, held_out = hold_out(outcome, rows, 0.25, seed)
+            assert not set(trained_on) & set(held_out)
+            assert sorted([*trained_on, *held_out]) == sorted(rows)
+            assert len(trained_on) > len(held_out) > 0
+
     def test_the_seed_decides(self):
         outcome = outcome_of(np.arange(40) % 2 == 0)
         parts = {tuple(hold_out(outcome, np.arange(40), 0.25, seed)[1]) for seed in SEEDS}
