@@ -116,5 +116,7 @@ def encoders_that(**attributes) -> list[str]:
     """Names of all encoders, those that users wrote included, whose class attributes have these values."""
     classes = public_subclasses(Encoder)
     for name, value in attributes.items():
+        # A user's class may be without `reads`, which has no default.
         classes = [cls for cls in classes if getattr(cls, name, None) == value]
+    # A set, for a notebook's cell that runs twice defines its class twice.
     return sorted({cls.__name__ for cls in classes})
