@@ -32,6 +32,7 @@ def check_table(estimator, X, reset):
     check_feature_names(estimator, X, reset=reset)
     check_n_features(estimator, X, reset=reset)
     repeated = X.index[X.index.duplicated()].unique()
+    # In fit only: to predict for a patient twice does no harm.
     if reset and len(repeated):
         warn(
             f"{subject(repeated, 'Patient', 'has', 'have')} several rows in X, and each row counts as a patient. Keep "
@@ -133,6 +134,7 @@ def _describe(X, name, columns, encoder):
 
 
 def check_numeric(X, name, columns):
+    # One column of each dtype is enough, and tables of genes have thousands.
     for column, dtype in X.dtypes.iloc[columns].drop_duplicates().items():
         if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)):
             raise ValueError(

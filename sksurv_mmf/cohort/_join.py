@@ -90,6 +90,7 @@ def join_modalities(modalities, how="inner", *, outcome=None, event=None, time=N
     if how == "outer":
         tables = {name: make_nullable(table) for name, table in tables.items()}
     prefixed = [table.add_prefix(column_name(name, "")) for name, table in tables.items()]
+    # Unsorted, patients stay in the order in which the tables name them.
     X = pd.concat(prefixed, axis=1, join=how, sort=False)
     if outcome is not None:
         return _with_outcome(X, outcome, event, time)

@@ -85,6 +85,7 @@ def _remedies(one, two, tables):
 def _transposed(name, other, tables):
     """How many columns of a table are patients of another one, and a sentence about them."""
     columns, patients = tables[name].columns, tables[other].index
+    # Column numbers name nobody, and identifiers are compared only if each is there once.
     if isinstance(columns, pd.RangeIndex) or not columns.is_unique:
         return 0, ""
     match = better_match(columns, patients)

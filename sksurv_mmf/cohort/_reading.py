@@ -36,6 +36,7 @@ def read_patients(X, modalities, for_training=False):
         read = _read_bags if modality.is_bag else _read_block
         column, present[:, m] = read(X, modality)
         columns.append(column)
+        # Bags are checked as they are read, and later a number far out harms the patient's own prediction alone.
         if for_training and not modality.is_bag:
             _check_scale(column, X.index)
     check_has_any(present, X.index, [modality.name for modality in modalities])

@@ -151,6 +151,7 @@ class _AttentionMILModule(nn.Module):
         return segment_weighted_sum(weights, tiles, bags.lengths)
 
     def _pool_on_cpu(self, bags: PackedBags) -> Tensor:
+        # Without batch norm, at most the dropout of the features stands in front of the linear layer.
         *before, linear, _, dropout = self.embed
         hidden, score = self.score.hidden, self.score.score
         return AttentionPooling.apply(

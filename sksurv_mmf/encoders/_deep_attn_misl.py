@@ -126,6 +126,7 @@ class DeepAttnMISL(Encoder):
                 f"DeepAttnMISL has n_clusters={self.n_clusters}, but only {len(tiles)} tiles of {len(inputs)} training "
                 "patients to cluster. Use fewer clusters, or a larger max_tiles if the patients have more tiles."
             )
+        # From the state that weights are drawn from, so that one seed decides both.
         seed = int(torch.randint(2**31 - 1, ()))
         self.cluster_centers_ = (
             MiniBatchKMeans(self.n_clusters, n_init=3, random_state=seed).fit(tiles.numpy()).cluster_centers_
@@ -146,7 +147,9 @@ class DeepAttnMISL(Encoder):
 
 def draw_tiles(bags: Sequence[Tensor], max_tiles: int) -> Tensor:
     """Random tiles of all bags, the same number of each as far as it has them: (n_drawn, n_features), float32."""
+    # In equal shares, lest a few patients with many tiles decide what the phenotypes are.
     share = max(1, max_tiles // len(bags))
+    # Converted after the draw, for a float16 bag would double in size.
     return torch.cat([tiles[torch.randperm(len(tiles))[:share]].float() for tiles in bags])
 
 
@@ -180,6 +183,7 @@ class _DeepAttnMISLModule(nn.Module):
         """Weights and mean embeddings of the clusters, and the matrix that takes the means; empty clusters weigh 0."""
         averages = averaging_matrix(nearest_center(tiles, self.centers), self.centers.shape[-2], tiles.dtype)
         means = averages @ self.embed(tiles)  # (..., n_clusters, hidden_dim)
+        # The mean of an empty cluster is zero, to which the score would give a weight all the same.
         scores = self.score(means).masked_fill(averages.sum(-1) == 0, -torch.inf)
         return scores.softmax(-1), means, averages
 
@@ -188,6 +192,7 @@ class _DeepAttnMISLModule(nn.Module):
         return segment_weighted_sum(weights, means, means.shape[-2:-1])
 
     def forward(self, bags: PackedBags) -> Tensor:
+        # Bag by bag, because the averaging matrix of many bags would be mostly zeros.
         return self.rho(torch.cat([self._pool(tiles) for tiles in bags.values.split(bags.lengths, dim=-2)], dim=-2))
 
     def attention(self, bags: PackedBags) -> Tensor:

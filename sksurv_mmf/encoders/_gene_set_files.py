@@ -13,7 +13,9 @@ from ..utils._warnings import warn
 # What stands where nothing is known, or where a column has ended.
 _NOTHING = {"", "na", "nan", "n/a", "none", "null", "-", "."}
 _MEMBERSHIP = {"0", "1", "0.0", "1.0"}
+# Whole numbers may be genes, by Entrez identifiers, but fractions are of a table of something else.
 _FRACTION = re.compile(r"-?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+# Fewer digits belong to the names of genes, such as TP53.
 _NUMBER = re.compile(r"\d{3,}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][^\s:/,;]{0,19}")
 
@@ -108,6 +110,7 @@ def _parse_csv(lines, path, once):
     """Each column is a set: its name, genes; SurvPath and its successors publish them so."""
     lines = iter(lines)
     head = next(lines)
+    # Spreadsheets of some countries write semicolons, and some files that end in .csv have tabs.
     delimiter = max(",;\t", key=head.count)
     try:
         rows = [[one.strip() for one in row] for row in csv.reader(chain([head], lines), delimiter=delimiter)]
@@ -165,6 +168,7 @@ def _find_genes(sets, path):
     seconds = [one.second for one in sets]
     recurring = [one.second in known and one.second != one.name for one in sets]
     symbols = [again or _looks_like_gene(second, known) for again, second in zip(recurring, seconds)]
+    # Half is enough, because a gene of a single set cannot recur.
     are_genes = 2 * sum(recurring) >= len(sets) or (all(symbols) and not _are_identifiers(seconds, known))
     found = symbols if are_genes and known else recurring
     examples = [second for second, is_one in zip(seconds, found) if is_one]
@@ -187,6 +191,7 @@ def _looks_like_gene(text, known):
     """Whether a text is written as symbols and identifiers of genes are, in the case that those of the file have."""
     if not known or not _SYMBOL.fullmatch(text):
         return False
+    # Genes of mice are in lower case throughout; a few such names do not make a file one of these.
     n_lower = sum(_has_lower_case(gene) for gene in known)
     return not _has_lower_case(text) or 10 * n_lower > len(known)
 
@@ -197,6 +202,7 @@ def _has_lower_case(gene):
 
 def _are_identifiers(seconds, known):
     """Whether texts are one word for many sets, or numbered identifiers, such as R-HSA-109581, that no gene has."""
+    # Such as a source, KEGG for instance, that many sets share.
     if len(seconds) > 1 and 2 * len(set(seconds)) <= len(seconds):
         return True
     forms = {_NUMBER.sub("#", text) for text in seconds}

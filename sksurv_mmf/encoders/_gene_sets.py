@@ -83,6 +83,7 @@ def unique(names) -> list[str]:
 def check_gene_sets(gene_sets: dict[str, Collection[str]]) -> dict[str, list[str]]:
     """Refuse gene sets that are empty or no collections of names; each gene once."""
     for name, genes in gene_sets.items():
+        # A text is a collection, too, of its letters.
         if not isinstance(genes, Collection) or isinstance(genes, str):
             raise ValueError(
                 f"Gene set {name!r} must be a list of gene names, got the {type(genes).__name__} {genes!r:.60}."
@@ -106,6 +107,7 @@ def find_columns(gene_sets: dict[str, list[str]], feature_names: list[str]) -> d
             f"Genes are matched to columns by name, but {shorten(repeated)} occur more than once. Merge or rename "
             "these columns."
         )
+    # Genes that were not measured are passed over, as few panels have all; `min_genes` judges what is left.
     return {name: [position[gene] for gene in genes if gene in position] for name, genes in gene_sets.items()}
 
 
@@ -155,4 +157,5 @@ SIMPLIFICATIONS = {
 
 def are_positions(names: list[str]) -> bool:
     """Whether names count up, as 0, 1, 2 and so on."""
+    # Entrez identifiers are decimal as well, but do not count up one by one.
     return all(name.isdecimal() for name in names) and bool((np.diff([int(name) for name in names]) == 1).all())

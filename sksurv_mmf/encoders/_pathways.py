@@ -173,11 +173,13 @@ class GeneSetLinear(nn.Module):
     def __init__(self, columns: Sequence[np.ndarray], n_out: int):
         super().__init__()
         sizes = np.array([len(one) for one in columns])
+        # Stable, so that weights that were saved find the same sets when the network is built again.
         by_size = sizes.argsort(kind="stable")
         self.sizes, counts = (values.tolist() for values in np.unique(sizes, return_counts=True))
         self.lengths = [size * count for size, count in zip(self.sizes, counts)]
         self.register_buffer("columns", torch.as_tensor(np.concatenate([columns[s] for s in by_size])))
         self.register_buffer("position", torch.as_tensor(by_size.argsort()))  # of each set in the order of size
+        # The fan-in is a set's own number of genes: tokens of small and large sets start with one variance.
         fan_in = torch.as_tensor(sizes[by_size].repeat(sizes[by_size])).unsqueeze(1)
         self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * fan_in**-0.5)
         self.bias = nn.Parameter(torch.zeros(len(columns), 1, n_out))

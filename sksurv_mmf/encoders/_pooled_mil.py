@@ -50,6 +50,7 @@ class MeanMIL(_PooledMIL):
     16
     """
 
+    # A plain function would be bound to the encoder, which it is not to be given.
     _pool = staticmethod(segment_mean)
 
     def __init__(self, hidden_dim=512, *, dropout=0.25):

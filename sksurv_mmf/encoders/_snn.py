@@ -70,6 +70,7 @@ class _SNNModule(nn.Sequential):
         layers = []
         for n_in, n_out in pairwise(widths):
             linear = nn.Linear(n_in, n_out)
+            # The default of torch has a third of this variance, and activations would shrink from block to block.
             nn.init.normal_(linear.weight, std=n_in**-0.5)
             nn.init.zeros_(linear.bias)
             layers += [linear, activation(), nn.AlphaDropout(dropout)]

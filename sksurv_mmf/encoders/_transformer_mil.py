@@ -111,6 +111,7 @@ def multihead_attention(query: Tensor, key: Tensor, value: Tensor, n_heads: int)
 def multihead_weights(query: Tensor, key: Tensor, n_heads: int) -> Tensor:
     """The weights of `multihead_attention`, averaged over the heads: (..., n_queries, n_keys)."""
     query, key = split_heads(query, n_heads), split_heads(key, n_heads)
+    # torch's fast attention does not tell its weights; of the one query that pools they take little memory.
     scores = query @ key.mT / query.shape[-1] ** 0.5
     return scores.softmax(-1).mean(-3)
 
@@ -161,6 +162,7 @@ class InducedSetAttention(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, dropout: float, n_inducing: int):
         super().__init__()
+        # Tiles meet at these few rows, since attention of all to all grows with the square of their number.
         self.inducing = learnt_rows(n_inducing, dim)
         self.gather = AttentionBlock(dim, n_heads, dropout)
         self.spread = AttentionBlock(dim, n_heads, dropout)
@@ -179,6 +181,7 @@ class _TransformerMILModule(nn.Module):
         dim = pool.out.out_features
         self.seed = learnt_rows(1, dim)
         self.pool = pool
+        # Blocks normalise what they read and not what they return, so that the last sum is left to do.
         self.norm = nn.LayerNorm(dim)
         self.rho = rho
         self.out_dim = rho.out_dim

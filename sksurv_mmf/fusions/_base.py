@@ -100,6 +100,7 @@ def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
 
     `scores` and `present` have the shape (..., n_patients, n_modalities).
     """
+    # Callers see to it that no row is without any, of which the softmax would be NaN.
     return scores.masked_fill(~present, -torch.inf).softmax(dim=-1)
 
 

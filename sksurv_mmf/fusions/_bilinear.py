@@ -95,6 +95,7 @@ class _Reduced(nn.Module):
 
     def __init__(self, dim: int, all_dims: int, gate: bool, scale: int, dropout: float):
         super().__init__()
+        # A modality may be narrower than `scale`, such as a few clinical variables that Identity passes on.
         width = max(1, dim // scale)
         self.reduce = nn.Linear(dim, width)
         self.gate = nn.Linear(all_dims, width) if gate else None
@@ -106,7 +107,9 @@ class _Reduced(nn.Module):
         hidden = torch.relu(self.reduce(vector))
         if self.gate is not None:
             hidden = torch.sigmoid(self.gate(everything)) * hidden
+        # Biases make something of a zero vector, so that a missing modality is masked only here, behind the layers.
         out = self.dropout(torch.relu(self.transform(hidden))) * present
+        # The one lets the product hold each modality alone, too, and stands for one that is missing.
         return nn.functional.pad(out, (0, 1), value=1)
 
 
@@ -115,7 +118,9 @@ class _LowRank(nn.Module):
 
     def __init__(self, widths: list[int], rank: int, out_dim: int):
         super().__init__()
+        # No bias: the one at the end of each factor has weights that are a bias already.
         self.forms = nn.ModuleList([nn.Linear(width, rank * out_dim, bias=False) for width in widths])
+        # With these weights a sum of `rank` independent products starts with the variance of one.
         self.weights = nn.Parameter(torch.full((rank,), rank**-0.5))
         self.bias = nn.Parameter(torch.zeros(out_dim))
 

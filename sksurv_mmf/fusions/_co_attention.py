@@ -138,6 +138,7 @@ class _CoAttentionModule(nn.Module):
         asking = [m for m, branch in enumerate(self.branches) if branch.coattention is None]
         queries, seen = self._queries([tokens[m] for m in asking], present[..., asking])
         vectors = [branch(one, queries, seen) for one, branch in zip(tokens, self.branches)]
+        # Transformer and pooling have biases, which leave a vector that is not zero of hidden tokens that are.
         hidden = ~present.unsqueeze(-1)
         return torch.stack(vectors, dim=-2).masked_fill(hidden, 0).flatten(-2)
 
@@ -176,6 +177,7 @@ class _Branch(nn.Module):
         if self.coattention is None:
             seen = None  # a modality is hidden as a whole, and its vector is zero then
         else:
+            # To return the weights, torch would hold a number for each query and tile, and leave its fast attention.
             tokens, _ = self.coattention(queries.flatten(0, -3), tokens, tokens, need_weights=False)
             seen = None if seen is None else seen.flatten(0, -2)
         unseen = None if seen is None else ~seen

@@ -61,4 +61,5 @@ class _ConcatModule(nn.Module):
         self.out_dim = widths[-1]
 
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, None]:
+        # Embeddings of a missing or hidden modality are zeros already, so that no mask is needed.
         return self.layers(torch.cat(embeddings, dim=-1)), None

@@ -101,6 +101,7 @@ class _CrossModalAttentionModule(nn.Module):
         self.out_dim = dim
 
     def _scores(self, embeddings: list[Tensor], stacked: Tensor) -> Tensor:
+        # A shared scorer takes one product for all; with a single modality, one of its own is the same.
         if len(self.scorers) == 1:
             return self.scorers[0](stacked)
         scores = [scorer(embedding) for scorer, embedding in zip(self.scorers, embeddings)]
@@ -109,5 +110,6 @@ class _CrossModalAttentionModule(nn.Module):
     def forward(self, embeddings: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
         stacked = stack_modalities(embeddings)  # (..., n_patients, n_modalities, embedding_dim)
         scores = self._scores(embeddings, stacked)
+        # Raw scores may have any sign and sum, so that nothing divides by the sum, and a missing modality gets zero.
         weights = modality_softmax(scores, present) if self.normalize else scores * present
         return weighted_sum(weights, stacked), weights

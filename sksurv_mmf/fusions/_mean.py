@@ -57,11 +57,13 @@ class Mean(Fusion):
 
     def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         dim = self._common_dim(dims)
+        # A module without the method `penalty` spares the network the term in every step.
         return _SimilarMeanModule(dim, self.similarity) if self.similarity else _MeanModule(dim)
 
 
 def mean_of_present(stacked: Tensor, present: Tensor) -> Tensor:
     """Mean over the modalities that a patient has: (..., n_patients, embedding_dim)."""
+    # Nobody is without any modality, in training neither, so that the divisor is at least 1.
     return (stacked * present.unsqueeze(-1)).sum(dim=-2) / present.sum(dim=-1, keepdim=True)
 
 
@@ -70,6 +72,7 @@ def dissimilarity(stacked: Tensor, present: Tensor) -> Tensor:
     mean = mean_of_present(stacked, present)
     within = mean_of_present((stacked - mean.unsqueeze(-2)) ** 2, present).mean(dim=-1)
     overall = mean_of_present((stacked - mean.mean(dim=-1)[..., None, None]) ** 2, present).mean(dim=-1)
+    # Vectors that are all one constant do not differ, where 0 / 0 would spoil the loss of the batch.
     return within / torch.where(overall > 0, overall, 1)
 
 

@@ -115,6 +115,7 @@ class _TokenAttention(nn.Module):
         """
         projected = self.to_qkv(self.norm(tokens)).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = projected.movedim(-3, 0).transpose(-3, -2)  # each (..., n_heads, n_tokens, head_dim)
+        # Patients who come together have equally many tokens, so that this holds for all of them or for none.
         if not n_omics:
             out = self._attend_alone(query, key, value)
         else:
@@ -130,6 +131,7 @@ class _TokenAttention(nn.Module):
         mask = (seen | ~some)[..., None, None, :]  # some kernels make NaN of a softmax over nothing
         omics, tiles = slice(None, n_omics), slice(n_omics, None)
         attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], attn_mask=mask)
+        # For every patient, since to ask whether anybody needs it would make a GPU wait.
         alone = self._attend_alone(*(one[..., tiles, :] for one in (query, key, value)))
         return torch.where(some[..., None, None], attended, alone)
 
@@ -158,6 +160,7 @@ class _SurvPathModule(nn.Module):
         self.feed_forward = _FeedForward(width, dropout)
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(len(is_bag) * width, hidden_dim)
+        # With the omics first, who looks at whom is a matter of slices; the sort keeps the order within both kinds.
         self.omics_first = sorted(range(len(is_bag)), key=is_bag.__getitem__)
         self.n_omics_modalities = is_bag.count(False)
         self.out_dim = hidden_dim
@@ -179,5 +182,6 @@ class _SurvPathModule(nn.Module):
 
 def mean_or_zero(tokens: Tensor, present: Tensor) -> Tensor:
     """Mean over the tokens, (..., n_tokens, width) -> (..., width); zero where there are none or they are hidden."""
+    # The mean of no tokens would be NaN, and their sum is zero.
     mean = tokens.mean(dim=-2) if tokens.shape[-2] else tokens.sum(dim=-2)
     return mean.masked_fill(~present.unsqueeze(-1), 0)

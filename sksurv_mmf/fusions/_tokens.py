@@ -22,6 +22,7 @@ def map_layouts(
     groups = defaultdict(list)
     for patient, layout in enumerate(zip(*(one.lengths for one in embeddings))):
         groups[layout].append(patient)
+    # Where all are alike a view does, without the copies that stacking makes.
     if len(groups) == 1:
         (layout,) = groups
         return function([one.values.unflatten(-2, (len(one), n)) for one, n in zip(embeddings, layout)], present)
@@ -31,6 +32,7 @@ def map_layouts(
         for group in groups.values()
     ]
     grouped = torch.tensor([patient for group in groups.values() for patient in group], device=present.device)
+    # The argsort of a permutation is its inverse.
     return torch.cat(rows, dim=-2).index_select(-2, grouped.argsort())
 
 

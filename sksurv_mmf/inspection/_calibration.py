@@ -154,6 +154,7 @@ class CalibrationDisplay:
                 f"time={format_time(time)} is not within the survival functions, which end at {format_time(end)}. "
                 "Choose a time in between."
             )
+        # The grid is for curves that do not tell where they step.
         check_curves(curves, np.linspace(0, time, 9), getattr(X, "index", None))
         probability = curve_values(curves, time)[:, 0]
         return cls.from_predictions(
@@ -207,6 +208,7 @@ class CalibrationDisplay:
         event, times = Outcome.of(align_outcome(y, patients))
         predicted = _check_probability(survival_probability, len(times))
         _check_time(time, event, times)
+        # Where many predictions are equal, quantiles coincide and groups are fewer than asked for.
         thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))
         _, group = np.unique(assign_groups(predicted, thresholds), return_inverse=True)
         rows = []

@@ -143,6 +143,7 @@ def modality_importance(
     folds = split(cv, X, y)
     blocks = {name: columns_of(X, name) for name in names}
     look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)
+    # One for each fold, drawn beforehand, so that the number of jobs does not change results.
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(folds))
     results = look_at_folds(look, estimator, X, y, folds, seeds=seeds, n_jobs=n_jobs, verbose=verbose)
     table = _fold_table(results)
@@ -151,6 +152,7 @@ def modality_importance(
         drops = table.groupby("modality")["drop"]
         intervals = {name: mean_interval(values, ratio, confidence_level, (-1, 1)) for name, values in drops}
     else:
+        # A single fold has no spread over folds, but its patients have.
         draws = {
             name: paired_bootstrap(
                 [loss.rows], [ratio_of_sums(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state
@@ -196,6 +198,7 @@ def _look(fold, seed, blocks, lose, n_repeats):
         orders = 0
         for _ in range(n_repeats):
             rows, changed = lose(X, columns, rng)
+            # Orders are averaged and not risks: wanted is the mean C-index, not that of the mean risk.
             orders = orders + higher(_predict_without(fold.model, changed, name))
         pairs = comparable(event[rows], time[rows])
         if not pairs.any():
@@ -233,6 +236,7 @@ def remove(X, columns, rng=None):
     rows = np.flatnonzero(who_has(X, others))
     X = X.iloc[rows]
     block = make_nullable(X.iloc[:, columns])
+    # `where` gives each dtype its own missing value, NA to a bag.
     return rows, _exchange(X, columns, block.where(np.zeros(block.shape, dtype=bool)))
 
 
@@ -242,6 +246,7 @@ LOSSES = {"permute": permute, "remove": remove}
 def _exchange(X, columns, block):
     """X with other values in some columns."""
     others = [i for i in range(X.shape[1]) if i not in set(columns)]
+    # The inverse of the order in which the columns are put together.
     back = np.argsort([*others, *columns], kind="stable")
     return pd.concat([X.iloc[:, others], block], axis=1).iloc[:, back]
 

@@ -74,6 +74,7 @@ class RiskGroup:
     @classmethod
     def estimate(cls, name, event, time, confidence_level):
         """Make the group of these patients with its Kaplan-Meier curve."""
+        # Limits of this type stay within 0 and 1, which those of the plain one leave.
         *curve, limits = kaplan_meier_estimator(event, time, conf_level=confidence_level, conf_type="log-log")
         return cls(name, event, time, *curve, *limits)
 
@@ -314,6 +315,7 @@ def _check_thresholds(risk, n_groups, thresholds):
         return numbers
     if not isinstance(n_groups, Integral) or n_groups < 2:
         raise ValueError(f"n_groups must be at least 2 to compare groups, a whole number, got {n_groups!r}.")
+    # Of the patients shown, for groups of one size; a rule for others needs thresholds of training patients.
     return np.quantile(risk, np.arange(1, n_groups) / n_groups)
 
 
@@ -326,6 +328,7 @@ def _risk_colors(n_groups):
     if n_groups <= 3:
         return [BLUE, ORANGE, VERMILLION] if n_groups == 3 else [BLUE, VERMILLION]
     cividis = import_pyplot().get_cmap("cividis")
+    # The yellow at its end is too light for lines on white.
     return [cividis(x) for x in np.linspace(0, 0.9, n_groups)]
 
 

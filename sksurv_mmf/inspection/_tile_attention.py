@@ -25,16 +25,19 @@ _SAME_SIDE = 0.1
 
 def infer_tile_size(coords):
     """Side of the squares that tiles at `coords` (n_tiles, 2) fill: the usual distance to the nearest other tile."""
+    # Two tiles at one place, as of two slides, would have the distance zero.
     coords = np.unique(coords, axis=0)
     if len(coords) < 2:
         return 1.0
     # The larger of the two differences, so that a grid gives its spacing and squares of this side do not overlap.
     distance, _ = cKDTree(coords).query(coords, k=2, p=np.inf)
+    # Tiles that stand alone are far from others, which would move a mean.
     return float(np.median(distance[:, 1]))
 
 
 def relative_attention(weights):
     """Weights in units of the average tile's."""
+    # In a table from elsewhere all weights may be zero.
     return weights / max(weights.mean(), np.finfo(float).tiny)
 
 
@@ -470,6 +473,7 @@ def _coord_scale(tiles, slide):
     """Side of a pixel of level 0 in the unit of the coordinates, for each tile."""
     if "coord_unit" not in tiles.columns:
         return 1.0
+    # Tiles without a unit are taken to be in pixels, as tables without the column are.
     units = tiles["coord_unit"].fillna("px")
     strange = units[~units.isin(COORD_UNITS)]
     if len(strange):
@@ -526,6 +530,7 @@ def _draw_map(ax, relative, coords, tile_size, cmap, norm, alpha):
     ax.add_collection(tiles)
     ax.autoscale_view()
     ax.set_aspect("equal")
+    # Slides count rows from the top, and a thumbnail below has turned the axis already.
     if not ax.yaxis_inverted():
         ax.invert_yaxis()
     ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal

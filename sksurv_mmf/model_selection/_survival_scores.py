@@ -75,6 +75,7 @@ class FoldOutcome:
         """Outcome of the test patients, all followed until the end of `time_range` at most."""
         _, end = self.time_range
         event, time = Outcome.of(self.y_test)
+        # The range is open: who has the event at its end counts as followed until then.
         return Surv.from_arrays(event & (time < end), np.minimum(time, end))
 
     @cached_property
@@ -85,6 +86,7 @@ class FoldOutcome:
         times = np.unique(time[event & (time >= start) & (time < end)])
         if len(times) < 2:
             raise ScoreDoesNotExist(f"training patients have fewer than two event times from {start:g} to {end:g}")
+        # Evenly by rank, so that they lie where the events do.
         return times[np.unique(np.linspace(0, len(times) - 1, MOST_TIMES).round().astype(int))]
 
     @cached_property
@@ -179,6 +181,7 @@ def calibration_at(outcome, prediction, horizon):
     """Mean predicted probability of an event by the horizon, minus the Kaplan-Meier estimate of the test patients."""
     outcome.check_horizon(horizon)
     observed = SurvivalFunctionEstimator().fit(outcome.y_test).predict_proba(np.array([horizon]))[0]
+    # The difference of the risks, for those are 1 minus these.
     return observed - prediction.survival(horizon).mean()
 
 
@@ -193,6 +196,7 @@ def harrell_difference(outcome, a, b):
 
 def uno_difference(outcome, a, b):
     """Difference of Uno's C-index."""
+    # Squared, for both patients of a pair must have stayed uncensored until the earlier time.
     weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
     return _difference_of_order(comparable(*check_y_survival(outcome.truncated)) * weight[:, np.newaxis], a, b)
 
@@ -205,9 +209,11 @@ def auc_difference(outcome, a, b):
 
     def difference(drawn):
         case = drawn * weight
+        # scikit-survival weighs times by the fall of the test patients' curve; here it falls anew in each resample.
         drops = -np.diff(kaplan_meier(drawn, event, time, times), axis=1, prepend=1)
         above, n_cases, total, covered = np.zeros_like(drawn), *np.zeros((3, len(drawn)))
         for earlier, now, drop in zip([-np.inf, *times], times, drops.T):
+            # Cases remain cases, so that each time adds its own instead of counting all again.
             new = event & (time > earlier) & (time <= now)
             above += case[:, new] @ order[new]
             n_cases += case[:, new].sum(axis=1)
@@ -270,6 +276,7 @@ def _losses(outcome, prediction, times):
     """Squared error of each patient, weighted against censoring and averaged over `times`."""
     _, time = check_y_survival(outcome.truncated)
     survival = prediction.survival(times)
+    # Cases weigh by the censoring up to their own time, controls by that up to the time looked at.
     case = outcome.censoring.predict_ipcw(outcome.truncated)[:, np.newaxis] * (time[:, np.newaxis] <= times)
     control = (time[:, np.newaxis] > times) / outcome.censoring.predict_proba(times)
     error = survival**2 * case + (1 - survival) ** 2 * control  # (n_test, n_times)
@@ -320,6 +327,7 @@ OVER_TIME = [
     Score("harrell", "Harrell's C-index", "higher", harrell, harrell_difference, 0.5, SHARE),
     Score("uno", "Uno's C-index", "higher", uno, uno_difference, 0.5, SHARE),
     Score("auc", "Time-dependent AUC", "higher", auc, auc_difference, 0.5, SHARE),
+    # Weights against censoring may lift a Brier score above 1.
     Score("ibs", "Integrated Brier score", "lower", ibs, ibs_difference, limits=(0, np.inf)),
 ]
 AT_HORIZON = [

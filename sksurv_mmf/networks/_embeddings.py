@@ -84,4 +84,5 @@ def hide(embedding: Embedding, kept: Tensor) -> Embedding:
 def drop_modalities(present: Tensor, probability: float) -> Tensor:
     """Hide each modality of a patient with the given probability, but never all that the patient has."""
     kept = present & (torch.rand(present.shape, device=present.device) >= probability)
+    # Who would lose all keeps all, so that the few modalities of a patient are hidden less often than asked for.
     return torch.where(kept.any(dim=-1, keepdim=True), kept, present)

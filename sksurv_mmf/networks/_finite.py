@@ -67,6 +67,7 @@ def most_extreme(network: nn.Module, patients: Patients, rows: np.ndarray) -> Ex
 
 
 def _most_extreme_tile(encoder, column, rows):
+    # One bag at a time, and the worst once more below, since all may not fit into memory.
     sizes = [float(column.read(row).abs().max()) for row in rows]
     row, size = rows[np.argmax(sizes)], max(sizes)
     tile = int(column.read(row).abs().amax(1).argmax())
@@ -81,6 +82,7 @@ def _most_extreme_tile(encoder, column, rows):
 
 
 def _most_extreme_value(encoder, column, rows):
+    # In float32 the difference to the mean may overflow itself.
     size = values = column.take(rows).double()
     standardized = encoder.standardize is not None
     if standardized:
@@ -105,6 +107,7 @@ def why_not_finite(network: nn.Module, patients: Patients, rows: np.ndarray, com
             "training diverged, or they were changed afterwards: fit it again, with a lower lr."
         )
     alone = [row for row in rows if not is_finite(compute(np.array([row])))]
+    # A patient alone may be rounded otherwise than in the batch, so that perhaps nobody is found.
     first = np.array(alone[:1] or rows[:1])
     count = f" (and for {len(alone) - 1} others)" if len(alone) > 1 else ""
     sentence = f"The result for patient {patients.names[first[0]]!r}{count} is NaN or infinite"
@@ -152,6 +155,7 @@ def why_diverged(network: nn.Module, patients: Patients, rows: np.ndarray, setti
         far_out = f"{extreme.sentence[0].upper()}{extreme.sentence[1:]}: {extreme.advice}."
     if not at_once:
         lr, decay = settings["lr"], settings["weight_decay"]
+        # A step that takes more than the whole weight is the likelier cause.
         lower = f"weight_decay, which is {decay:g}" if decay * lr > 1 else f"lr, which is {lr:g}"
         return f"Lower {lower}. {far_out}".rstrip()
     if far_out:

@@ -101,11 +101,13 @@ class FusionNetwork(nn.Module):
     def _embed_one(self, m: int, batch: Batch) -> Embedding:
         inputs, rows = batch.inputs[m], batch.rows[m]
         if inputs is None:
+            # What nobody in the batch has still needs an embedding of its kind and width.
             nothing = READERS[self.reads](self.head.weight.new_zeros(*batch.leading, 0, self.encoders[m].out_dim))
             return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])
         embedding = READERS[self.reads](self.encoders[m](inputs))
+        # In training the loss shows that numbers went wrong, and this pass over them would slow down each step.
         if not self.training:
             embedding = spoil_overflow(embedding)
         return embedding if rows is None else spread(embedding, rows, len(batch))

@@ -54,12 +54,14 @@ def fit_network(
 
 def empty_network(recipe: NetworkRecipe, objective: Objective) -> FusionNetwork:
     """Make a network of encoders that are fitted already, for weights that are there already."""
+    # The zeros have the right width, and saved values replace what is made of them.
     encoders = [build_encoder(recipe, one, torch.zeros(1, one.n_features)) for one in recipe.modalities]
     return assemble(recipe, encoders, objective)
 
 
 def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> ModalityEncoder:
     """The untrained encoder of a modality, and the standardisation of its `inputs`."""
+    # Tiles keep their scale: one extractor made them all, and means would need a pass over the whole cohort.
     standardize = Standardize(inputs) if recipe.standardize and not modality.is_bag else None
     return ModalityEncoder(standardize, modality.encoder.build(modality.n_features, recipe.embedding_dim))
 

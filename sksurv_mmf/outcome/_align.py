@@ -45,6 +45,7 @@ def align_outcome(y, X=None):
         If y has patients that X lacks, or names its patients where X does not.
     """
     patients = X if isinstance(X, pd.Index) else getattr(X, "index", None)
+    # Of a list, `index` is a method.
     patients = patients if isinstance(patients, pd.Index) else None
     if nw.dependencies.is_into_dataframe(y) and not isinstance(y, pd.DataFrame):
         if patients is not None and not is_row_number(patients):
@@ -76,6 +77,7 @@ def align_outcome(y, X=None):
 def check_same_rows(y, X):
     """Refuse a table of outcomes whose rows are not those of X, where row numbers will be used for both."""
     if isinstance(y, pd.DataFrame) and isinstance(X, pd.DataFrame | pd.Series) and not y.index.equals(X.index):
+        # For what it says of missing patients; what it lets pass has more of them or another order.
         align_outcome(y, X)
         raise ValueError(
             "y has other patients than X, or the same in another order, and folds are numbers of rows of both. Pass "
@@ -94,6 +96,7 @@ def make_outcome(outcome):
 
 def _align(outcome, patients, n_patients):
     index = outcome.index
+    # By position even if patients recur, as a resample has them, for both sides recur alike.
     if patients is None or index.equals(patients):
         return _by_position(outcome, patients, n_patients)
     if is_row_number(index) and (len(index) != n_patients or not is_row_number(patients)):

@@ -60,12 +60,14 @@ def leaking_columns(X, target):
     order = np.argsort(target, kind="stable")
     n_binary = None
     for n_rows in N_ROWS:
+        # Spread over the whole order, because patients of one outcome rule out nothing.
         rows = order[np.linspace(0, len(order) - 1, min(n_rows, len(order))).astype(int)]
         values = _floats(X.iloc[rows].iloc[:, columns])
         if n_binary is None:
             n_binary = ((values == 0) | (values == 1) | np.isnan(values)).all(axis=0).sum()
         columns = columns[is_monotone(values, target[rows])]
     values = _floats(X.iloc[:, columns])
+    # A column of one value rises and falls with everything.
     varies = np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)
     columns, values = columns[varies], values[np.ix_(order, varies)]
     target, repeated = target[order], X.index.duplicated()[order]
@@ -93,6 +95,7 @@ def _is_no_chance(values, target, repeated, n_binary, n_columns):
 
 def is_monotone(values, target):
     """Which columns of `values` never fall, or never rise, where `target`, which is sorted, rises; NaN are passed."""
+    # NaN differs from any number, so that the first patient starts a group.
     starts = np.flatnonzero(np.diff(target, prepend=np.nan) != 0)
     if not len(starts):
         return np.zeros(values.shape[1], dtype=bool)
@@ -111,6 +114,7 @@ def log_chance(values, target):
     ranks = [np.unique(one, return_inverse=True)[1] for one in (values, target)]
     by_value, by_target = (gammaln(np.bincount(one) + 1).sum() for one in ranks)
     by_both = gammaln(np.unique(np.column_stack(ranks), axis=0, return_counts=True)[1] + 1).sum()
+    # The two directions may overlap, and their sum exceed 1.
     return min(0.0, log(2) + by_target - by_both + by_value - gammaln(len(values) + 1))
 
 

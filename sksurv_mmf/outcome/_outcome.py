@@ -25,6 +25,7 @@ class Outcome:
 
     def __post_init__(self):
         for name, dtype in {"event": bool, "time": float}.items():
+            # A copy, for the user's own array is to stay writable.
             values = np.array(getattr(self, name), dtype=dtype)
             values.flags.writeable = False
             object.__setattr__(self, name, values)

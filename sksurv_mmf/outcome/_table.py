@@ -97,6 +97,7 @@ def _numbers(column):
     """A column as floats, NaN where values are missing; None if it holds anything but real numbers."""
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     if values.dtype == object:
+        # pandas takes numpy's masked constant for a value.
         values = values.mask(values.map(lambda value: value is np.ma.masked))
         if not all(isinstance(value, Real | np.bool_ | Decimal) for value in values.dropna()):
             return None
@@ -134,6 +135,7 @@ def advise_event(values, which):
         return "Complex numbers are no events."
     if texts <= {"1", "2", "1.0", "2.0"}:
         return f"If 2 is the event, as in R, pass {_as_map(values, which, lambda value: str(value)[0] == '2')}."
+    # cBioPortal writes 0:LIVING and 1:DECEASED.
     if all(re.match("[01]:", text) for text in texts):
         return f"Pass {_as_map(values, which, lambda value: str(value)[0] == '1')}."
     if texts <= {"True", "False"} or all(isinstance(value, Number | np.bool_) for value in values):

@@ -42,12 +42,14 @@ def check_risk(risk, n_patients, name, names=None):
 
 def as_real_numbers(values, name):
     """An array of floats; masked, complex and other values that would lose something on the way are refused."""
+    # np.asarray would pass on what lies under the mask.
     if np.ma.is_masked(values):
         raise ValueError(
             f"{name} masked values, {np.ma.count_masked(values)} of {np.size(values)}; numbers are needed."
         )
     array = np.asarray(values)
     try:
+        # Objects may be numbers, as in columns of pandas' own dtypes, and the conversion says whether they are.
         if array.dtype.kind in "biufO":
             return array.astype(float)
     except (TypeError, ValueError):
@@ -121,6 +123,7 @@ def _evaluate(curve, times, name):
         values = curve(times)
         if np.shape(values) != times.shape:
             raise ValueError
+    # Curves of other packages fail in ways of their own when several times are asked for.
     except Exception:
         try:
             values = [curve(float(time)) for time in times]

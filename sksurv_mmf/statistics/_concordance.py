@@ -6,6 +6,7 @@ import numpy as np
 def comparable(event, time):
     """Whether patient i is known to have the event before patient j, shape (n_patients, n_patients)."""
     later = time[:, np.newaxis] < time
+    # Who is censored at the time of another's event was without one then, and has it later if ever.
     tied = time[:, np.newaxis] == time
     return event[:, np.newaxis] & (later | (tied & ~event))
 

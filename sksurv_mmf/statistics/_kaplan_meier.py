@@ -9,6 +9,7 @@ def kaplan_meier(weight, event, time, at):
     `weight`, shape (n_resamples, n_patients), says how often each resample has each patient. Where nobody is at risk
     any more, a curve stays as it is.
     """
+    # Curves step at events alone; the censored count among those at risk.
     event_times = np.unique(time[event])
     at_risk = weight @ (time[:, np.newaxis] >= event_times)
     events = weight @ (event[:, np.newaxis] & (time[:, np.newaxis] == event_times))

@@ -30,6 +30,7 @@ def corrected_standard_error(values, test_ratio):
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return np.nan
+    # Repetitions let the first term vanish and not the second: they do not add patients.
     return float(np.sqrt((1 / len(values) + test_ratio) * values.var(ddof=1)))
 
 
@@ -75,8 +76,10 @@ def corrected_resampled_t_test(differences, test_ratio):
     if np.isnan(error):
         return np.nan, np.nan
     mean = differences.mean()
+    # Models that predict the same have no error either, and 0 / 0 is no statistic.
     if mean == 0:
         return 0.0, 1.0
+    # Differences that are equal in all folds have no error; the statistic then is what it tends to.
     statistic = float(mean / error) if error > 0 else float(np.copysign(np.inf, mean))
     return statistic, float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
 
@@ -97,6 +100,7 @@ def ratio_of_sums(numerator, denominator):
     """
 
     def ratio(weight):
+        # A pair counts as often as its patients were drawn, one times the other, without a matrix per resample.
         above, below = (((weight @ terms) * weight).sum(axis=1) for terms in (numerator, denominator))
         return divide_or_nan(above, below)
 
@@ -137,7 +141,9 @@ def paired_bootstrap(patients, differences, n_bootstrap, random_state):
     drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_bootstrap)
     total, n_folds = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
     for in_fold, difference in zip(patients, differences):
+        # Resampled within the fold, as risks of other folds come from other models, on scales of their own.
         values = difference(drawn[:, np.searchsorted(labels, in_fold)].astype(float))
+        # A resample may leave a small fold without an event, and still has a difference in the others.
         exists = ~np.isnan(values)
         total[exists] += values[exists]
         n_folds += exists
@@ -180,7 +186,9 @@ def holm(p_values):
     """
     p_values = np.asarray(p_values, dtype=float)
     adjusted = np.full(len(p_values), np.nan)
+    # NaN come last and are cut off: what was not tested must not make the others pay.
     order = np.argsort(p_values, kind="stable")[: np.count_nonzero(~np.isnan(p_values))]
     factors = np.arange(len(order), 0, -1)
+    # The factors fall, so that without the running maximum a larger p-value could become the smaller one.
     adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
     return adjusted

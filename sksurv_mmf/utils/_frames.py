@@ -34,6 +34,7 @@ def as_frame(X):
 
 def _values(column):
     """Values for a column of a pandas frame; this needs no pyarrow, which polars' own conversion does."""
+    # numpy has no missing boolean, and would make objects of the column.
     if column.dtype == nw.Boolean and column.null_count():
         column = column.cast(nw.Float64)
     return column.to_numpy() if column.dtype.is_numeric() or column.dtype == nw.Boolean else column.to_list()
@@ -112,4 +113,5 @@ def _holds_bags(X):
     if not (isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object)):
         return False
     cells = X.ravel() if isinstance(X, np.ndarray) else X
+    # By its attribute, because this part may not know the class of bags.
     return any(getattr(cell, "ndim", 0) == 2 or hasattr(cell, "n_tiles") for cell in cells)

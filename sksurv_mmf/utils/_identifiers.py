@@ -170,11 +170,13 @@ def _cuts(one, two):
 def _tells_apart(cut, one, two):
     """Whether a cut leaves alone what matches as it is, and merges the samples of a patient, not the patients."""
     _, keep = cut
+    # How much of a barcode names the patient is known, so that no other cut is right.
     if TCGA_PATIENT.match(one[0]) and TCGA_PATIENT.match(two[0]):
         return keep(one[0]) == TCGA_PATIENT.match(one[0])[0]
     if any(keep(text) != text for text in {*one} & {*two}):
         return False
     shares = sorted(len({keep(text) for text in own}) / len(own) for own in (one, two))
+    # One table may have two samples of a patient on average, but not both.
     return shares[0] >= 0.5 and shares[1] == 1
 
 
@@ -195,4 +197,5 @@ def _word_ends(one, two):
     lengths = [{len(text) for text in own} for own in (one, two)]
     if all(len(own) == 1 for own in lengths) and lengths[0] != lengths[1]:
         ends.add(min(*lengths[0], *lengths[1]))
+    # Of cuts that match equally many, the first is taken: that which keeps most.
     return sorted(ends, reverse=True)

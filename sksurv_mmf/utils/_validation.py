@@ -50,6 +50,8 @@ def names_of(base, **attributes):
     found, classes = set(), [base]
     while classes:
         classes += (cls := classes.pop()).__subclasses__()
+        # A user's class may lack an attribute that has no default; a set, because a notebook's cell that runs twice
+        # defines its class twice.
         is_meant = all(getattr(cls, name, None) == value for name, value in attributes.items())
         if is_meant and not isabstract(cls) and not cls.__name__.startswith("_"):
             found.add(cls.__name__)
