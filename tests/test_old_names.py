@@ -216,6 +216,24 @@ def test_an_objective_of_the_users_own_that_defines_finish(data):
     np.testing.assert_allclose(expected, 2 * plain, rtol=1e-6)
 
 
+def test_a_mixin_that_defines_finish(data):
+    X, y, _ = data
+
+    class Mixed:
+        def finish(self, predict, event, time):
+            CoxPH.fit_baseline(self, predict, event, time)
+            self.log_baseline_hazard_ = self.log_baseline_hazard_ + np.log(2)
+            return self
+
+    class Own(Mixed, CoxPH):
+        pass
+
+    with pytest.warns(FutureWarning, match=r"^Own\.finish is now called fit_baseline"):
+        model = network(Own()).fit(X, y)
+    expected = network(DoubledAnew()).fit(X, y).predict_cumulative_hazard_function(X, return_array=True)
+    np.testing.assert_array_equal(model.predict_cumulative_hazard_function(X, return_array=True), expected)
+
+
 def test_finish_may_be_called():
     event, time, outputs = np.array([True, True, False]), np.array([1.0, 2.0, 3.0]), torch.zeros(3, 1).double()
     expected = CoxPH().fit(event, time).fit_baseline(lambda: outputs, event, time).cumulative_hazard(outputs)

@@ -111,7 +111,9 @@ def _align(outcome, patients, n_patients):
     position = index.get_indexer(patients)
     missing = patients[position < 0].unique()
     if len(missing):
-        match = better_match(patients.unique(), index)
+        # Of row numbers a match would be chance: row 1 is not patient P1.
+        is_numbered = is_row_number(patients) or is_row_number(index)
+        match = None if is_numbered else better_match(patients.unique(), index)
         raise ValueError(
             f"{subject(missing, 'Patient', 'of X is', 'of X are')} not in y, whose patients are {shorten(index, 2)}. "
             + ("Add them to y, or drop them from X." if match is None else f"Compared {match}.")

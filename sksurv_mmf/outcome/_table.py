@@ -17,6 +17,11 @@ NAMES_EVENT = re.compile(
     re.IGNORECASE,
 )
 
+NEGATES = re.compile(r"(^|\b)(no|not|non|without|free)(\b|_|$)", re.IGNORECASE)
+
+POSITIVE = re.compile(r"1(\.0)?|y|yes|t|true|\+|pd", re.IGNORECASE)
+"""Codes of the event where no word names it."""
+
 NAMES_SURVIVOR = re.compile(r"cens|alive|living|surviv(?!al_?(status|event))", re.IGNORECASE)
 """Columns that may be 1 for those who had no event: PORPOISE has "censorship", METABRIC "overall_survival"."""
 
@@ -143,8 +148,15 @@ def advise_event(values, which):
             event = max(values)
             return f"If {as_plain(event)!r} is the event, pass {_as_map(values, which, lambda value: value == event)}."
         return "If these are times, event and time are swapped; if they are kinds of events, choose one of them."
-    event = next((value for value in values if NAMES_EVENT.search(str(value))), values[0])
-    return f"Pass for example {_as_map(values, which, lambda value: value == event)}."
+    event = _likely_event(values)
+    return f"If {as_plain(event)!r} is the event, pass {_as_map(values, which, lambda value: value == event)}."
+
+
+def _likely_event(values):
+    """Which of several codes is most likely the event; only who made the table knows."""
+    named = [value for value in values if NAMES_EVENT.search(str(value)) and not NEGATES.search(str(value))]
+    positive = [value for value in values if POSITIVE.fullmatch(str(value).strip())]
+    return [*named, *positive, *values][0]
 
 
 def _as_map(values, which, is_event):

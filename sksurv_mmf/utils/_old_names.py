@@ -46,7 +46,9 @@ def renamed_method(cls, old, new):
     Each name calls the method of this very class, so that ``super()`` works by both of them, and overriding one of them
     overrides both.
     """
-    own = vars(cls)
+    # Of a class that defines neither, a mixin in front may define one.
+    owner = next((one for one in cls.__mro__ if old in vars(one) or new in vars(one)), cls)
+    own = vars(owner)
     if (old in own) == (new in own):
         return
     defined, other = (new, old) if new in own else (old, new)

@@ -3,7 +3,16 @@
 import sys
 import warnings
 
-_NOT_THE_USERS = {__name__.partition(".")[0], "sklearn", "sksurv", "skorch", "joblib", "concurrent", "contextlib"}
+_NOT_THE_USERS = {
+    __name__.partition(".")[0],
+    "sklearn",
+    "sksurv",
+    "skorch",
+    "joblib",
+    "tqdm",
+    "concurrent",
+    "contextlib",
+}
 
 
 def warn(message, category=UserWarning):

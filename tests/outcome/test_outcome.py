@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -123,7 +125,7 @@ class TestTables:
                 ["1:DECEASED", "0:LIVING"] * 2,
                 r"holds '1:DECEASED', '0:LIVING'\. Pass y\['os'\]\.map\(\{'1:DECEASED': 1, '0:LIVING': 0\}\)",
             ),
-            (["Dead", "Alive"] * 2, r"Pass for example y\['os'\]\.map\(\{'Dead': 1, 'Alive': 0\}\)"),
+            (["Dead", "Alive"] * 2, r"If 'Dead' is the event, pass y\['os'\]\.map\(\{'Dead': 1, 'Alive': 0\}\)"),
             ([0, 1, 2, 3], r"holds 0, 1, 2 and 1 more\..*kinds of events"),
             ([0.5, 3.2, 8.0, 1.0], "event and time are swapped"),
         ],
@@ -256,3 +258,26 @@ def test_tables_of_other_libraries_go_with_rows_without_names(table, y):
     np.testing.assert_array_equal(align_outcome(other, np.zeros((4, 1))), expected)
     with pytest.raises(ValueError, match=r"y\.to_pandas\(\)\.set_index\('patient'\).*set_axis\(X\.index\)"):
         align_outcome(other, PATIENTS)
+
+
+@pytest.mark.parametrize(
+    ("codes", "event"),
+    [
+        (["0", "1"], "1"),
+        (["0.0", "1.0"], "1.0"),
+        (["no", "yes"], "yes"),
+        (["N", "Y"], "Y"),
+        (["FALSE", "TRUE"], "TRUE"),
+        (["-", "+"], "+"),
+        (["NED", "PD"], "PD"),
+        (["without event", "with event"], "with event"),
+        (["event-free", "event"], "event"),
+        (["Alive", "Dead"], "Dead"),
+        (["censored", "relapse"], "relapse"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_advice_on_codes_names_the_event_whatever_comes_first(codes, event, turned):
+    y = pd.DataFrame({"os": codes[::-1] if turned else codes, "os_time": [3.0, 4.0]}, index=["P1", "P2"])
+    with pytest.raises(ValueError, match=rf"If '{re.escape(event)}' is the event, pass .*'{re.escape(event)}': 1"):
+        align_outcome(y)
