@@ -20,6 +20,7 @@ from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .layers._normalization import NORMALIZATIONS
 from .networks._inference import infer
+from .networks._network import FusionNetwork
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
 from .outcome._align import align_outcome
@@ -450,7 +451,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         attention : DataFrame of shape (n_patients, n_modalities)
             Rows sum to one (unless the fusion was told not to normalise); a missing modality has weight 0.
         """
-        X, weights = self._infer(X, lambda network, batch: network.fuse(batch)[1])
+        X, weights = self._infer(X, FusionNetwork.attention)
         names = [modality.name for modality in self.modalities_]
         return pd.DataFrame(torch.cat(weights).cpu().numpy(), index=X.index, columns=names)
 

@@ -10,6 +10,7 @@ from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import PackedBags
 from sksurv_mmf.encoders import SNN, AttentionMIL, Encoder
 from sksurv_mmf.fusions import Fusion, Mean
+from sksurv_mmf.objectives import DiscreteHazard
 
 WIDTH = 4
 
@@ -164,3 +165,61 @@ def test_a_callback_may_monitor_what_another_one_records(cohort):
     callbacks = [score, EarlyStopping(monitor="train_acc", patience=2)]
     model = FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, max_epochs=9).fit(cohort.X, cohort.y)
     assert len(model.history_) == 3
+
+
+class WithAttention(AttentionMIL):
+    """An encoder whose module says how much tiles weigh by `attend`, or does not say it."""
+
+    def __init__(self, attend=None):
+        super().__init__(4, 4)
+        self.attend = attend
+
+    def build(self, n_features, embedding_dim):
+        module = super().build(n_features, embedding_dim)
+        module.attention = self.attend
+        return module
+
+
+@pytest.mark.parametrize(
+    ("attend", "found"),
+    [
+        (None, "has no method `attention`"),
+        (lambda bags: torch.ones(len(bags)), r"returned a tensor of shape \(30,\) from `attention`"),
+        (lambda bags: None, "returned a NoneType from `attention`"),
+    ],
+)
+def test_an_encoder_that_has_attention_must_say_the_weight_of_each_tile(attend, found, cohort):
+    modalities = [("wsi", WithAttention(attend)), ("rna", SNN(4))]
+    model = FusionSurvivalAnalysis(modalities, embedding_dim=WIDTH, max_epochs=1, device="cpu").fit(cohort.X, cohort.y)
+    with pytest.raises(ValueError, match=rf"{found}\. .* one weight per tile"):
+        model.tile_attention(cohort.X)
+
+
+class WeighsNothing(OwnFusion):
+    has_attention = True
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(30)])
+def test_a_fusion_that_has_attention_must_say_the_weight_of_each_modality(weights, cohort):
+    model = fit(cohort, fusion=WeighsNothing(lambda vectors, present: (sum(vectors), weights)))
+    with pytest.raises(ValueError, match=r"module Module returned a .* for weights.*shape \(30, 2\)"):
+        model.modality_attention(cohort.X)
+
+
+class ReadsToken(OwnFusion):
+    reads = "token"
+
+
+def test_what_a_fusion_reads_is_one_of_two(cohort):
+    with pytest.raises(ValueError, match=r"ReadsToken\.reads must be 'vectors' or 'tokens', got 'token'"):
+        fit(cohort, fusion=ReadsToken())
+
+
+class LossOfEach(DiscreteHazard):
+    def loss(self, outputs, target):
+        return super().loss(outputs, target).expand(len(outputs))
+
+
+def test_a_loss_is_one_number(cohort):
+    with pytest.raises(ValueError, match=r"LossOfEach.loss must return one number.*shape \(8,\)"):
+        fit(cohort, objective=LossOfEach())

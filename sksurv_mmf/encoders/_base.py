@@ -96,7 +96,8 @@ class Encoder(BaseEstimator, ABC):
         Its ``forward`` maps what the encoder reads to a tensor of shape (n_patients, ``out_dim``), or to several
         tokens per patient as :class:`~sksurv_mmf.bags.PackedBags` of width ``out_dim``, of which a fusion of vectors
         is given the mean. Its attribute ``out_dim`` says how wide that is. A module of an encoder that
-        `has_attention` has a second method, ``attention``, from packed bags to one weight per tile.
+        `has_attention` has a second method, ``attention``, from packed bags to one weight per tile, a tensor of shape
+        (n_tiles_total,) that sums to one over the tiles of each bag.
 
         Parameters
         ----------

@@ -81,7 +81,16 @@ class ModalityEncoder(nn.Module):
 
     def attention(self, bags: PackedBags) -> Tensor:
         """One weight per tile, of an encoder that weighs tiles."""
-        return self.encoder.attention(self.rescale(bags))
+        attend = getattr(self.encoder, "attention", None)
+        weights = None if attend is None else attend(self.rescale(bags))
+        expected = bags.values.shape[:-1]
+        if not isinstance(weights, Tensor) or weights.shape != expected:
+            found = "has no method `attention`" if attend is None else f"returned {shape_of(weights)} from `attention`"
+            raise ValueError(
+                f"The encoder's module {type(self.encoder).__name__} {found}. Of an encoder that has_attention, "
+                f"expected is one weight per tile, a tensor of shape {tuple(expected)}."
+            )
+        return weights
 
 
 # Tensors of other shapes would be broadcast further on, and a model would learn from them without a word.

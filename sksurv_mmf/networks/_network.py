@@ -121,6 +121,17 @@ class FusionNetwork(nn.Module):
         check_fused(self.fusion, fused, rows_of(embeddings[0]).shape[:-2], present.shape[-2])
         return fused
 
+    def attention(self, batch: Batch) -> Tensor:
+        """The (n_patients, n_modalities) weights of a fusion that weighs modalities."""
+        weights = self.fuse(batch)[1]
+        if getattr(weights, "shape", None) != batch.present.shape:
+            raise ValueError(
+                f"The fusion's module {type(self.fusion).__name__} returned {shape_of(weights)} for weights. Of a "
+                f"fusion that has_attention, expected is a tensor of shape {tuple(batch.present.shape)}: one for each "
+                "patient and modality."
+            )
+        return weights
+
     def forward(self, batch: Batch) -> Tensor:
         return self.head(self.fuse(batch)[0])
 

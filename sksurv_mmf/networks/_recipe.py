@@ -9,6 +9,7 @@ from ..fusions._base import Fusion
 from ..objectives._base import Objective
 from ..patients._modality import Modality
 from ..patients._patients import Patients
+from ._embeddings import READERS
 from ._modality_encoder import ModalityEncoder, Standardize
 from ._network import FusionNetwork, noise_scales
 
@@ -68,6 +69,9 @@ def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> Modality
 
 def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: Objective) -> FusionNetwork:
     """The network of these encoders, whose outputs start where the objective says."""
+    if recipe.fusion.reads not in READERS:
+        kind = type(recipe.fusion).__name__
+        raise ValueError(f"{kind}.reads must be {' or '.join(map(repr, READERS))}, got {recipe.fusion.reads!r}.")
     names = [modality.name for modality in recipe.modalities]
     fusion = recipe.fusion.build(
         {name: encoder.out_dim for name, encoder in zip(names, encoders)},

@@ -16,6 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..networks._finite import is_finite, why_diverged, wrong_weights
+from ..networks._modality_encoder import shape_of
 from ..objectives._base import Objective
 from ..patients._batch import to_device
 from ..patients._patients import Patients
@@ -36,7 +37,13 @@ class ObjectiveLoss(nn.Module):
         self.objective = objective
 
     def forward(self, outputs, target):
-        return self.objective.loss(outputs, target)
+        loss = self.objective.loss(outputs, target)
+        if getattr(loss, "shape", None) != ():
+            raise ValueError(
+                f"{type(self.objective).__name__}.loss must return one number, the mean over the patients, as a tensor "
+                f"without axes, got {shape_of(loss)}."
+            )
+        return loss
 
 
 class ProgressBar(Callback):
