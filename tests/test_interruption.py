@@ -28,7 +28,7 @@ cohort = make_multimodal_survival(n_patients=40, n_genes=10, n_tiles=(2, 4), ran
 X, y = cohort.X, cohort.y
 
 def wait(*args):
-    print("ready", os.getpid(), flush=True)
+    os.write(1, f"ready {os.getpid()}\\n".encode())  # whole, whatever another worker writes
     time.sleep(120)
 
 class Wait(Callback):

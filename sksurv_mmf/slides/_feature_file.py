@@ -30,7 +30,9 @@ def write_features(path, coords, batches, attributes, settings, source, overwrit
             file["coords"] = coords.astype(np.int32)
             file["coords"].attrs.update(attributes)
             file["features"] = features
-        unfinished.write_bytes(content.getbuffer())
+        # The view goes before the bytes, also if an error keeps this frame.
+        with open(unfinished, "wb") as file, content.getbuffer() as view:
+            file.write(view)
 
 
 def read_settings(path):
