@@ -307,7 +307,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return fusion
 
     def _objective(self):
-        objective = self.default_parts["objective"]() if self.objective is None else clone(self.objective)
+        objective = self.default_parts["objective"]() if self.objective is None else self.objective
         objective._validate_params()
         return objective
 
@@ -316,7 +316,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         if self.modalities is None:
             modalities = encoders_of(describe(X, infer_columns(X)), self.encoders)
         else:
-            encoders = [clone(encoder) for _, encoder in self._parts]
+            encoders = [encoder for _, encoder in self._parts]
             modalities = describe(X, select_columns(X, self.modalities), encoders)
         for modality in modalities:
             modality.encoder._validate_params()
@@ -324,7 +324,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return modalities
 
     def _recipe(self, modalities):
-        """What decides a fit of these modalities beside the patients and the seed."""
+        """What decides a fit of these modalities beside the patients and the seed.
+
+        Encoders and objective are the user's own, for a fit teaches clones of them.
+        """
         parts = {"modalities": modalities, "fusion": self._fusion(), "objective": self._objective()}
         # All other parameters arrive by their names.
         return Recipe(**parts, **{one.name: getattr(self, one.name) for one in fields(Recipe) if one.name not in parts})

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sklearn.base import clone
-
 from ..encoders._attention_mil import AttentionMIL
 from ..encoders._base import Encoder
 from ..encoders._snn import SNN
@@ -41,7 +39,7 @@ def encoders_of(modalities, encoders):
 
 def _encoder_of(modality, part):
     if isinstance(part, Encoder):
-        return clone(part)
+        return part
     encoder = AttentionMIL() if modality.is_bag else SNN()
     try:
         return encoder.set_params(**part)

@@ -123,8 +123,8 @@ def _remove_leftovers(folder):
     A process of another machine that shares the folder passes for dead. At worst it cannot keep a fit, and says so.
     """
     for path in list(folder.rglob("*")):
-        if path.is_dir():
-            remove_leftovers(path)
+        if path.suffix == ".partial":
+            remove_leftovers(path.parent)
         unfinished = _UNFINISHED.fullmatch(path.name)
         if unfinished is not None and not _is_alive(int(unfinished["process"])):
             with suppress(OSError):

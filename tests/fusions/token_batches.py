@@ -1,6 +1,9 @@
 """Batches of tokens, for the tests of the fusions that read them."""
 
+from itertools import product
+
 import torch
+from torch.testing import assert_close
 
 from sksurv_mmf.bags import PackedBags
 
@@ -43,3 +46,18 @@ def leave_out(embeddings, present):
 def patient(embeddings, i):
     """The batch of one patient."""
     return [PackedBags(one.values.split(one.lengths)[i], one.lengths[i : i + 1]) for one in embeddings]
+
+
+def check_hidden_is_left_out(module):
+    """Hidden tokens of three modalities, in every combination, count as absent ones, for outputs and gradients."""
+    masks = torch.tensor([one for one in product([True, False], repeat=3) if any(one)])
+    batch = [random_tokens(*[n] * len(masks)) for n in (2, 4, 3)]
+    for one in batch:
+        one.values.requires_grad_()
+    hidden, left_out = module(hide(batch, masks), masks)[0], fuse(module, *leave_out(batch, masks))
+    assert_close(hidden, left_out, rtol=1e-10, atol=1e-12)
+    wanted = [one.values for one in batch] + list(module.parameters())
+    gradients = [torch.autograd.grad(out.square().sum(), wanted, allow_unused=True) for out in (hidden, left_out)]
+    for ours, expected in zip(*gradients):
+        if expected is not None:
+            assert_close(ours, expected, rtol=1e-9, atol=1e-11)
