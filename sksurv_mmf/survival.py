@@ -175,6 +175,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "encoders": [dict, None],
         "embedding_dim": [WIDTH],
         "standardize": ["boolean"],
+        "fair_inputs": ["boolean"],
+        "zero_start": ["boolean"],
+        "attention_lr": [Interval(Real, 0, None, closed="neither")],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -203,10 +206,13 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         encoders=None,
         embedding_dim=32,
         standardize=True,
-        normalization="layer",
-        max_epochs=20,
-        lr=0.0003,
-        batch_size=8,
+        fair_inputs=True,
+        zero_start=True,
+        attention_lr=0.3,
+        normalization=None,
+        max_epochs=12,
+        lr=0.001,
+        batch_size=16,
         optimizer="adamw",
         weight_decay=0.01,
         input_noise=0.0,
@@ -227,6 +233,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self.encoders = encoders
         self.embedding_dim = embedding_dim
         self.standardize = standardize
+        self.fair_inputs = fair_inputs
+        self.zero_start = zero_start
+        self.attention_lr = attention_lr
         self.normalization = normalization
         self.max_epochs = max_epochs
         self.lr = lr

@@ -3,10 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from ..layers._attention_pooling import AttentionPooling
+from ..layers._attention_pooling import CHUNK, AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._dropout import Dropout
+from ..layers._input_linear import InputLinear
+from ..layers._lockstep import for_each_member, in_lockstep
 from ..layers._packed_bags import PackedBags
-from ..layers._segments import segment_softmax, segment_weighted_sum
+from ..layers._segments import pool_few, segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY, WIDTH
 from ._base import Encoder
 
@@ -118,11 +121,11 @@ class TileEmbedding(nn.Sequential):
     """(..., n_tiles, n_features) -> (..., n_tiles, hidden_dim): linear, optional batch norm, ReLU, dropout."""
 
     def __init__(self, n_features: int, hidden_dim: int, dropout: float, input_dropout: float, batch_norm: bool):
-        layers = [nn.Dropout(input_dropout)] if input_dropout else []
-        layers.append(xavier_linear(n_features, hidden_dim))
+        layers = [Dropout(input_dropout)] if input_dropout else []
+        layers.append(xavier_linear(n_features, hidden_dim, InputLinear))
         if batch_norm:
             layers.append(TileBatchNorm(hidden_dim))
-        super().__init__(*layers, nn.ReLU(), nn.Dropout(dropout))
+        super().__init__(*layers, nn.ReLU(), Dropout(dropout))
         self.batch_norm = batch_norm
 
 
@@ -130,7 +133,7 @@ class PatientVector(nn.Sequential):
     """(..., hidden_dim) -> (..., embedding_dim): linear, ReLU, dropout."""
 
     def __init__(self, hidden_dim: int, embedding_dim: int, dropout: float):
-        super().__init__(xavier_linear(hidden_dim, embedding_dim), nn.ReLU(), nn.Dropout(dropout))
+        super().__init__(xavier_linear(hidden_dim, embedding_dim), nn.ReLU(), Dropout(dropout))
         self.out_dim = embedding_dim
 
 
@@ -147,26 +150,22 @@ class _AttentionMILModule(nn.Module):
 
     def _pool(self, bags: PackedBags) -> Tensor:
         tiles = self.embed(bags.values)
-        weights = segment_softmax(self.score(tiles), bags.lengths)
-        return segment_weighted_sum(weights, tiles, bags.lengths)
+        scores = self.score(tiles)
+        if in_lockstep() and len(scores) <= CHUNK:
+            return pool_few(scores, tiles, bags.lengths)
+        return segment_weighted_sum(segment_softmax(scores, bags.lengths), tiles, bags.lengths)
 
     def _pool_on_cpu(self, bags: PackedBags) -> Tensor:
         # Without batch norm, at most the dropout of the features stands in front of the linear layer.
         *before, linear, _, dropout = self.embed
         hidden, score = self.score.hidden, self.score.score
-        return AttentionPooling.apply(
-            bags.values,
-            bags.lengths,
-            linear.weight,
-            linear.bias,
-            hidden.weight,
-            hidden.bias,
-            score.weight.squeeze(0),
-            score.bias,
-            before[0].p if before else 0.0,
-            dropout.p,
-            self.score.gated,
-        )
+        settings = before[0].p if before else 0.0, dropout.p, self.score.gated
+
+        def pool(generator, *weights):
+            return AttentionPooling.apply(bags.values, bags.lengths, *weights, *settings, generator)
+
+        weights = linear.scaled_weight, linear.bias, hidden.weight, hidden.bias, score.weight.squeeze(0), score.bias
+        return for_each_member(pool, *weights) if in_lockstep() else pool(None, *weights)
 
     def _trains_on_cpu(self, values: Tensor) -> bool:
         """Whether the hand-written gradient serves: for the tiles of one network, on a CPU, without batch norm."""
@@ -177,6 +176,8 @@ class _AttentionMILModule(nn.Module):
             and values.ndim == 2
             and not values.requires_grad
             and not self.embed.batch_norm
+            # For a few tiles, one operation for all members is quicker.
+            and not (in_lockstep() and len(values) <= CHUNK)
         )
 
     def attention(self, bags: PackedBags) -> Tensor:

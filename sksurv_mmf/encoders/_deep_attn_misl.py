@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._input_linear import InputLinear
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import segment_weighted_sum
 from ..utils._sklearn import Interval
@@ -139,7 +140,7 @@ class DeepAttnMISL(Encoder):
         )
         return _DeepAttnMISLModule(
             torch.as_tensor(self.cluster_centers_),
-            nn.Sequential(xavier_linear(n_features, self.hidden_dim), nn.ReLU()),
+            nn.Sequential(xavier_linear(n_features, self.hidden_dim, InputLinear), nn.ReLU()),
             AttentionScore(self.hidden_dim, self.attention_dim, 0.0, self.gated),
             PatientVector(self.hidden_dim, embedding_dim, self.dropout),
         )

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..layers._input_linear import InputLinear
 from ..layers._relu_layers import relu_layers
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Encoder
@@ -43,6 +44,6 @@ class MLP(Encoder):
 
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:
         widths = [n_features, *[self.hidden_dim] * (self.n_layers - 1), embedding_dim]
-        module = relu_layers(widths, self.dropout)
+        module = relu_layers(widths, self.dropout, first=InputLinear)
         module.out_dim = embedding_dim
         return module

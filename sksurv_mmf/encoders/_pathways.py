@@ -10,6 +10,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from ..layers._dropout import AlphaDropout
 from ..layers._packed_bags import PackedBags
 from ..utils._sklearn import Interval, StrOptions
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH, shorten
@@ -181,12 +182,21 @@ class GeneSetLinear(nn.Module):
         self.register_buffer("position", torch.as_tensor(by_size.argsort()))  # of each set in the order of size
         # The fan-in is a set's own number of genes: tokens of small and large sets start with one variance.
         fan_in = torch.as_tensor(sizes[by_size].repeat(sizes[by_size])).unsqueeze(1)
-        self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * fan_in**-0.5)
+        self.register_buffer("root", fan_in**-0.5, persistent=False)
+        self.is_fair = False
+        self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * self.root)
         self.bias = nn.Parameter(torch.zeros(len(columns), 1, n_out))
 
+    def make_fair(self) -> None:
+        """Divide the genes of a set by the root of their number, and start from weights that are as much larger."""
+        self.is_fair = True
+        with torch.no_grad():
+            self.weight /= self.root
+
     def forward(self, rows: Tensor) -> Tensor:
+        weight = self.weight * self.root if self.is_fair else self.weight
         genes = rows.mT.index_select(-2, self.columns)  # (..., n_genes_of_all_sets, n_patients)
-        genes, weights = (one.split(self.lengths, dim=-2) for one in (genes, self.weight))
+        genes, weights = (one.split(self.lengths, dim=-2) for one in (genes, weight))
         products = [
             values.unflatten(-2, (-1, size)).mT @ weight.unflatten(-2, (-1, size))
             for size, values, weight in zip(self.sizes, genes, weights)
@@ -210,7 +220,7 @@ class _PathwaySNNModule(nn.Sequential):
     def __init__(self, columns: Sequence[np.ndarray], widths: list[int], activation: type[nn.Module], dropout: float):
         linear = [GeneSetLinear(columns, widths[0])]
         linear += [SetwiseLinear(len(columns), n_in, n_out) for n_in, n_out in pairwise(widths)]
-        super().__init__(*(layer for one in linear for layer in (one, activation(), nn.AlphaDropout(dropout))))
+        super().__init__(*(layer for one in linear for layer in (one, activation(), AlphaDropout(dropout))))
         self.out_dim = widths[-1]
 
     def forward(self, rows: Tensor) -> PackedBags:

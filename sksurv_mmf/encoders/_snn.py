@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from ..layers._dropout import AlphaDropout
+from ..layers._input_linear import InputLinear
 from ..utils._sklearn import StrOptions
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Encoder
@@ -69,10 +71,10 @@ class _SNNModule(nn.Sequential):
     def __init__(self, widths: list[int], activation: type[nn.Module], dropout: float):
         layers = []
         for n_in, n_out in pairwise(widths):
-            linear = nn.Linear(n_in, n_out)
+            linear = (nn.Linear if layers else InputLinear)(n_in, n_out)
             # The default of torch has a third of this variance, and activations would shrink from block to block.
             nn.init.normal_(linear.weight, std=n_in**-0.5)
             nn.init.zeros_(linear.bias)
-            layers += [linear, activation(), nn.AlphaDropout(dropout)]
+            layers += [linear, activation(), AlphaDropout(dropout)]
         super().__init__(*layers)
         self.out_dim = widths[-1]

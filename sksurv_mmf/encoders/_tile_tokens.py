@@ -3,6 +3,8 @@
 from torch import nn
 
 from ..layers._attention_score import xavier_linear
+from ..layers._dropout import Dropout
+from ..layers._input_linear import InputLinear
 from ..layers._packed_bags import PackedBags
 from ..utils._sklearn import StrOptions
 from ..utils._validation import PROBABILITY
@@ -57,7 +59,7 @@ class TileTokens(Encoder):
 
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:
         activation = [nn.ReLU()] if self.activation == "relu" else []
-        return _TileTokensModule(xavier_linear(n_features, embedding_dim), *activation, nn.Dropout(self.dropout))
+        return _TileTokensModule(xavier_linear(n_features, embedding_dim, InputLinear), *activation, Dropout(self.dropout))
 
 
 class _TileTokensModule(nn.Sequential):

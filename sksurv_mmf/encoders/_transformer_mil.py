@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers._attention_score import xavier_linear
+from ..layers._dropout import Dropout
 from ..layers._packed_bags import PackedBags
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._attention_mil import PatientVector, TileEmbedding
@@ -139,9 +140,9 @@ class AttentionBlock(nn.Module):
         self.query_norm, self.context_norm, self.hidden_norm = (nn.LayerNorm(dim) for _ in range(3))
         self.query, self.key, self.value, self.out = (xavier_linear(dim, dim) for _ in range(4))
         self.feed_forward = nn.Sequential(
-            xavier_linear(dim, dim), nn.ReLU(), xavier_linear(dim, dim), nn.Dropout(dropout)
+            xavier_linear(dim, dim), nn.ReLU(), xavier_linear(dim, dim), Dropout(dropout)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.n_heads = n_heads
 
     def forward(self, rows: Tensor, context: Tensor) -> Tensor:

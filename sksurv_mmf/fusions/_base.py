@@ -104,6 +104,11 @@ def modality_softmax(scores: Tensor, present: Tensor) -> Tensor:
     return scores.masked_fill(~present, -torch.inf).softmax(dim=-1)
 
 
+def side_by_side(weights: Tensor, stacked: Tensor) -> Tensor:
+    """The modality vectors times the (..., n_patients, n_modalities) weights, one beside the other."""
+    return (weights.unsqueeze(-1) * stacked).flatten(-2)
+
+
 def weighted_sum(weights: Tensor, stacked: Tensor) -> Tensor:
     """Sum of the stacked modality vectors with the given (..., n_patients, n_modalities) weights."""
     return (weights.unsqueeze(-1) * stacked).sum(dim=-2)

@@ -8,6 +8,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from ..layers._dropout import Dropout
 from ..utils._sklearn import Interval
 from ..utils._validation import PROBABILITY, WIDTH, shorten
 from ._base import Fusion
@@ -100,7 +101,7 @@ class _Reduced(nn.Module):
         self.reduce = nn.Linear(dim, width)
         self.gate = nn.Linear(all_dims, width) if gate else None
         self.transform = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out_dim = width + 1
 
     def forward(self, vector: Tensor, everything: Tensor, present: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class _FullRank(nn.Module):
                 f"The product of modality vectors with {shorten(widths)} elements has {size:,} elements; at most "
                 f"{MAX_PRODUCT:,} are formed. Use Bilinear(rank=16), a larger scale or a smaller embedding_dim."
             )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(size, out_dim)
 
     def forward(self, factors: list[Tensor]) -> Tensor:
@@ -156,7 +157,7 @@ class _BilinearModule(nn.Module):
         widths = [one.out_dim for one in self.reduced]
         self.product = _LowRank(widths, rank, hidden_dim) if rank else _FullRank(widths, hidden_dim, dropout)
         self.last = nn.Linear(hidden_dim + (total if skip else 0), hidden_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.skip = skip
         self.out_dim = hidden_dim
 

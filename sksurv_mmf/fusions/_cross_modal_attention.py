@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..utils._sklearn import StrOptions
 from ..utils._validation import WIDTH
-from ._base import Fusion, modality_softmax, stack_modalities, weighted_sum
+from ._base import Fusion, modality_softmax, side_by_side, stack_modalities, weighted_sum
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -28,6 +28,9 @@ class CrossModalAttention(Fusion):
     normalize : bool, default=True
         Whether scores pass through a softmax over the modalities, as in Eq. 1 of [1]_. False weighs with the
         raw scores, as the authors' earlier cross-scale code does; the weights then do not sum to one.
+    heads : {"own", "shared"}, default="own"
+        Whether each modality has an output layer of its own, so that what a modality says of the risk need not be said
+        in the same coordinates as the others say it, or all share one, as in [1]_.
 
     Notes
     -----
@@ -38,7 +41,15 @@ class CrossModalAttention(Fusion):
         a_m = \frac{\exp(w^\top \varphi(V f_m))}{\sum_{m'} \exp(w^\top \varphi(V f_{m'}))}, \qquad
         F = \sum_m a_m f_m,
 
-    where the sums run over the modalities that the patient has.
+    where the sums run over the modalities that the patient has. This :math:`F`, of which a linear layer makes the
+    outputs, is that of shared heads. Own heads :math:`h_m` are linear layers whose sum is the output,
+
+    .. math::
+
+        M \sum_m a_m h_m^\top f_m,
+
+    with the number :math:`M` of modalities that the patient has: the fused vector is then :math:`(M a_1 f_1, M a_2 f_2,
+    \dots)`. Equal weights make it an additive model of the modalities.
 
     References
     ----------
@@ -63,13 +74,15 @@ class CrossModalAttention(Fusion):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "hidden_dim": [WIDTH],
         "normalize": ["boolean"],
+        "heads": [StrOptions({"own", "shared"})],
     }
 
-    def __init__(self, shared=True, activation="tanh", *, hidden_dim=64, normalize=True):
+    def __init__(self, shared=True, activation="tanh", *, hidden_dim=64, normalize=True, heads="own"):
         self.shared = shared
         self.activation = activation
         self.hidden_dim = hidden_dim
         self.normalize = normalize
+        self.heads = heads
 
     def build(self, dims: dict[str, int], bags: Collection[str] = ()) -> nn.Module:
         dim = self._common_dim(dims)
@@ -77,11 +90,13 @@ class CrossModalAttention(Fusion):
             ModalityScore(dim, self.hidden_dim, ACTIVATIONS[self.activation])
             for _ in range(1 if self.shared else len(dims))
         ]
-        return _CrossModalAttentionModule(scorers, self.normalize, dim)
+        return _CrossModalAttentionModule(scorers, self.normalize, dim, len(dims), self.heads == "own")
 
 
 class ModalityScore(nn.Module):
     """(..., embedding_dim) -> (...): ``w^T phi(V f)``, both layers with bias."""
+
+    is_attention = True
 
     def __init__(self, embedding_dim: int, hidden_dim: int, activation):
         super().__init__()
@@ -89,16 +104,29 @@ class ModalityScore(nn.Module):
         self.score = nn.Linear(hidden_dim, 1)
         self.activation = activation
 
+    def start_evenly(self) -> None:
+        """Give all modalities the same score until something is learnt."""
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
     def forward(self, embedding: Tensor) -> Tensor:
         return self.score(self.activation(self.hidden(embedding))).squeeze(-1)
 
 
 class _CrossModalAttentionModule(nn.Module):
-    def __init__(self, scorers: list[ModalityScore], normalize: bool, dim: int):
+    def __init__(self, scorers: list[ModalityScore], normalize: bool, dim: int, n_modalities: int, own_heads: bool):
         super().__init__()
         self.scorers = nn.ModuleList(scorers)
         self.normalize = normalize
-        self.out_dim = dim
+        self.own_heads = own_heads
+        self.n_modalities = n_modalities
+        self.out_dim = dim * n_modalities if own_heads else dim
+
+    def start_evenly(self) -> None:
+        """Let raw scores start as a mean: at zero nothing would ever be learnt."""
+        if not self.normalize:
+            for scorer in self.scorers:
+                nn.init.constant_(scorer.score.bias, 1 / self.n_modalities)
 
     def _scores(self, embeddings: list[Tensor], stacked: Tensor) -> Tensor:
         # A shared scorer takes one product for all; with a single modality, one of its own is the same.
@@ -112,4 +140,6 @@ class _CrossModalAttentionModule(nn.Module):
         scores = self._scores(embeddings, stacked)
         # Raw scores may have any sign and sum, so that nothing divides by the sum, and a missing modality gets zero.
         weights = modality_softmax(scores, present) if self.normalize else scores * present
-        return weighted_sum(weights, stacked), weights
+        if not self.own_heads:
+            return weighted_sum(weights, stacked), weights
+        return side_by_side(weights * present.sum(dim=-1, keepdim=True), stacked), weights

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from ..layers._dropout import Dropout
 from ..layers._packed_bags import PackedBags
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Fusion
@@ -148,7 +149,7 @@ class _FeedForward(nn.Sequential):
 
     def __init__(self, width: int, dropout: float):
         super().__init__(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), Dropout(dropout), nn.Linear(width, width)
         )
 
 

@@ -44,7 +44,7 @@ def zero_where_small(values: Tensor, other: Tensor, threshold: float) -> Tensor:
     return threshold_backward(values, other, threshold, grad_input=values)
 
 
-def drop(values: Tensor, keep: int) -> Tensor:
+def drop(values: Tensor, keep: int, generator: torch.Generator | None = None) -> Tensor:
     """Set each of `values` to zero, in place, independently with probability ``1 - keep / LEVELS``.
 
     For many values, four decisions are made with one 64-bit draw, which is several times faster than torch's Bernoulli;
@@ -52,8 +52,8 @@ def drop(values: Tensor, keep: int) -> Tensor:
     """
     size = values.numel()
     if size <= FEW:
-        return zero_where_small(values, torch.rand_like(values), 1 - keep / LEVELS)
-    words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        return zero_where_small(values, torch.rand(values.shape, generator=generator), 1 - keep / LEVELS)
+    words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=generator)
     draws = words.view(torch.int16)[:size].view(values.shape)  # uniform on -LEVELS / 2 ... LEVELS / 2 - 1
     return zero_where_small(values, draws.to(values.dtype), LEVELS // 2 - 1 - keep)
 
@@ -104,11 +104,11 @@ class AttentionPooling(torch.autograd.Function):
     (attention_dim,), the embeddings are ``h = drop(relu(drop(x) W' + b))`` and the scores
     ``s = drop(tanh(h V1' + v1) * sigmoid(h V2' + v2)) w + c``, without the sigmoid if not gated. Separate dropout of
     the two gated factors is dropout of their product with the squared probability of keeping, so one mask is drawn
-    for both. No gradient goes to the tiles `x`.
+    for both. No gradient goes to the tiles `x`. Masks are drawn from `generator`, or from torch's own.
     """
 
     @staticmethod
-    def forward(ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated):
+    def forward(ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated, generator=None):
         """Return a tensor of shape (n_bags, hidden_dim)."""
         n, dim = x.shape[0], w.shape[0]
         keep_input, keep = keep_levels(input_dropout), keep_levels(dropout)
@@ -120,16 +120,16 @@ class AttentionPooling(torch.autograd.Function):
             x = x.clone()
         for rows, h, z, s in chunks(x, tiles, hidden, scores):
             if input_dropout:
-                drop(rows, keep_input)
+                drop(rows, keep_input, generator)
             # relu(k z) = k relu(z): the scale of dropout goes into the product instead of over the tiles.
             torch.addmm(b, rows, W.T, beta=scale, alpha=input_scale, out=h).relu_()
             if dropout:
-                drop(h, keep)
+                drop(h, keep, generator)
             torch.addmm(v, h, V.T, out=z)
             tanh_and_sigmoid(z, dim)
             product, last = z[..., :dim], z[..., -dim:]
             if dropout:
-                drop(last, keep_score)
+                drop(last, keep_score, generator)
             if gated:
                 product = product * last
             torch.addmv(c, product, w, alpha=score_scale, out=s)
@@ -157,4 +157,4 @@ class AttentionPooling(torch.autograd.Function):
         # The scales of dropout are left for here, where they multiply small matrices instead of all tiles.
         dW, db, dV, dv, dw = total
         dc = grad_scores.sum(0, keepdim=True)
-        return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, dc, None, None, None
+        return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, dc, None, None, None, None

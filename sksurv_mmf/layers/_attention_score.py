@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from ._dropout import Dropout
 
-def xavier_linear(n_in: int, n_out: int) -> nn.Linear:
+
+def xavier_linear(n_in: int, n_out: int, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
     """Linear layer with Xavier-normal weights and zero biases."""
-    layer = nn.Linear(n_in, n_out)
+    layer = kind(n_in, n_out)
     nn.init.xavier_normal_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
@@ -14,6 +16,8 @@ def xavier_linear(n_in: int, n_out: int) -> nn.Linear:
 
 class AttentionScore(nn.Module):
     """(..., n_in) -> (...): the score of each row before the softmax."""
+
+    is_attention = True
 
     def __init__(self, n_in: int, attention_dim: int, dropout: float, gated: bool):
         super().__init__()
@@ -23,9 +27,13 @@ class AttentionScore(nn.Module):
         with torch.no_grad():
             self.hidden.weight.copy_(torch.cat([part.weight for part in parts]))
             self.hidden.bias.zero_()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.score = xavier_linear(attention_dim, 1)
         self.gated = gated
+
+    def start_evenly(self) -> None:
+        """Give all rows the same score until something is learnt."""
+        nn.init.zeros_(self.score.weight)
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.gated:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ._lockstep import in_lockstep, lift
+
 
 class _MinMax(torch.autograd.Function):
     """Rescaling to [0, 1] with a gradient of six operations, where automatic differentiation needs thirty."""
@@ -30,7 +32,7 @@ class _MinMax(torch.autograd.Function):
 
 def minmax_normalize(vectors: Tensor) -> Tensor:
     """Rescale each row to [0, 1] by its own minimum and maximum; a constant row becomes zeros."""
-    return _MinMax.apply(vectors)
+    return lift(_MinMax.apply, vectors) if in_lockstep() else _MinMax.apply(vectors)
 
 
 def layer_normalize(vectors: Tensor) -> Tensor:

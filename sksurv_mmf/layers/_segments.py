@@ -30,6 +30,17 @@ def segment_weighted_sum(weights: Tensor, values: Tensor, lengths: tuple[int, ..
     return torch.cat([one @ tiles for one, tiles in pairs], dim=-2)
 
 
+def pool_few(scores: Tensor, values: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    """Sum of the values of each bag with the softmax of its scores: (..., n_bags, n_features).
+
+    Three operations whatever the number of bags, on a matrix of bags x tiles: for few tiles.
+    """
+    bags = torch.arange(len(lengths), device=values.device).unsqueeze(-1)
+    owner = torch.tensor(lengths, device=values.device).cumsum(0)
+    tiles = torch.bucketize(torch.arange(scores.shape[-1], device=values.device), owner, right=True)
+    return scores.unsqueeze(-2).masked_fill(tiles != bags, -torch.inf).softmax(-1) @ values
+
+
 def segment_mean(values: Tensor, lengths: tuple[int, ...]) -> Tensor:
     """Mean of each bag: (..., n_bags, n_features)."""
     return torch.stack([tiles.mean(-2) for tiles in values.split(lengths, dim=-2)], dim=-2)

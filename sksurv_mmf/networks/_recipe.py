@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from sklearn.base import clone
+from torch import nn
 
 from ..fusions._base import Fusion
 from ..objectives._base import Objective
@@ -24,7 +25,7 @@ class NetworkRecipe:
         What is read, and by which encoders.
     fusion : Fusion
         What makes one vector of theirs.
-    embedding_dim, standardize, normalization, input_noise, modality_dropout
+    embedding_dim, standardize, normalization, input_noise, modality_dropout, fair_inputs, zero_start
         As in `FusionSurvivalAnalysis`.
     """
 
@@ -35,6 +36,8 @@ class NetworkRecipe:
     normalization: str | None
     input_noise: float | dict[str, float]
     modality_dropout: float
+    fair_inputs: bool
+    zero_start: bool
 
 
 def fit_network(
@@ -64,7 +67,17 @@ def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> Modality
     """The untrained encoder of a modality, and the standardisation of its `inputs`."""
     # Tiles keep their scale: one extractor made them all, and means would need a pass over the whole cohort.
     standardize = Standardize(inputs) if recipe.standardize and not modality.is_bag else None
-    return ModalityEncoder(standardize, modality.encoder.build(modality.n_features, recipe.embedding_dim))
+    module = modality.encoder.build(modality.n_features, recipe.embedding_dim)
+    if recipe.fair_inputs:
+        call_all(module, "make_fair")
+    return ModalityEncoder(standardize, module)
+
+
+def call_all(network: nn.Module, method: str) -> None:
+    """Call a method of all parts of a network that have it, of a part before that of what contains it."""
+    for part in reversed(list(network.modules())):
+        if hasattr(part, method):
+            getattr(part, method)()
 
 
 def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: Objective) -> FusionNetwork:
@@ -77,7 +90,7 @@ def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: 
         {name: encoder.out_dim for name, encoder in zip(names, encoders)},
         bags=[modality.name for modality in recipe.modalities if modality.is_bag],
     )
-    return FusionNetwork(
+    network = FusionNetwork(
         encoders,
         fusion,
         objective.n_outputs_,
@@ -87,3 +100,7 @@ def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: 
         normalization=recipe.normalization,
         modality_dropout=recipe.modality_dropout,
     )
+    if recipe.zero_start:
+        nn.init.zeros_(network.head.weight)
+        call_all(network, "start_evenly")
+    return network

@@ -39,6 +39,7 @@ class Recipe(NetworkRecipe):
     objective: Objective
     max_epochs: int
     lr: float
+    attention_lr: float
     batch_size: int
     optimizer: str | type
     weight_decay: float

@@ -218,6 +218,31 @@ def make_optimizer_params(optimizer, weight_decay: float) -> dict:
     return params
 
 
+def attention_weights(network: nn.Module) -> list[str]:
+    """Names of the parameters of a network that decide how it weighs modalities or tiles."""
+    parts = [name for name, part in network.named_modules() if getattr(part, "is_attention", False)]
+    return [name for name, _ in network.named_parameters() if any(name.startswith(f"{part}.") for part in parts)]
+
+
+def make_param_groups(network: nn.Module, recipe) -> dict:
+    """Arguments for skorch that give attention a learning rate of its own; none where it has the usual one."""
+    names = [] if recipe.attention_lr == 1 else attention_weights(network)
+    group = {"lr": recipe.lr * recipe.attention_lr}
+    return {"optimizer__param_groups": [(name, group) for name in names]} if names else {}
+
+
+def make_optimizer(weights: dict[str, torch.Tensor], network: nn.Module, recipe) -> torch.optim.Optimizer:
+    """The optimizer that `recipe` asks for, of `weights` with the names that they have in `network`."""
+    params = make_optimizer_params(recipe.optimizer, recipe.weight_decay)
+    settings = {name.removeprefix("optimizer__"): value for name, value in params.items() if name != "optimizer"}
+    slow = set(attention_weights(network))
+    groups = [
+        {"params": [one for name, one in weights.items() if name in slow], "lr": recipe.lr * recipe.attention_lr},
+        {"params": [one for name, one in weights.items() if name not in slow]},
+    ]
+    return params["optimizer"]([group for group in groups if group["params"]], lr=recipe.lr, **settings)
+
+
 def without_name(entry):
     """A callback, of which users may pass a pair of name and callback."""
     return entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
@@ -277,6 +302,7 @@ def train(network: nn.Module, objective: Objective, training, validation, recipe
         lr=recipe.lr,
         device=device,
         **make_optimizer_params(recipe.optimizer, recipe.weight_decay),
+        **make_param_groups(network, recipe),
     )
     with tiny_numbers_as_zero(), closing(bar):
         return net.fit((training, validation), None)

@@ -1,0 +1,134 @@
+"""Training of the members of an ensemble, all in one forward pass."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..networks._lockstep import Lockstep
+from ..patients._reading import read_all
+from ..utils._torch_state import tiny_numbers_as_zero
+from ._net import make_optimizer
+
+
+class SharedBatches:
+    """Batches of one epoch that all members go through, in a new random order each time.
+
+    A member learns from those patients of a batch who are in its sample, so that patients are read once for all
+    members, and a member's batches do not depend on who else trains beside it.
+
+    Parameters
+    ----------
+    patients : Patients
+        Those of all samples.
+    batch_size : int
+        Patients per batch, of all samples together.
+    gradient_accumulation : int
+        Batches per optimizer step.
+    teaches : callable
+        Tells whether the rows of a step teach every member of the ensemble something. A step that does not takes in the
+        next one, and the last ones of an epoch join the step before.
+    seed : int
+        Decides the orders.
+    """
+
+    def __init__(self, patients, batch_size, gradient_accumulation, teaches, seed):
+        self.patients = patients
+        self.batch_size = batch_size
+        self.per_step = batch_size * gradient_accumulation
+        self.teaches = teaches
+        self.rng = np.random.default_rng(seed)
+
+    def _steps(self) -> list[np.ndarray]:
+        order, steps, start = self.rng.permutation(len(self.patients)), [], 0
+        for stop in [*range(self.per_step, len(order), self.per_step), len(order)]:
+            if self.teaches(order[start:stop]):
+                steps.append(order[start:stop])
+                start = stop
+        rest = order[start:]
+        return [*steps[:-1], np.concatenate([*steps[-1:], rest])]
+
+    def _read(self, request):
+        rows, step = request
+        return self.patients.batch(rows), rows, step
+
+    def __iter__(self):
+        """Yield the patients of a batch, their rows, and those of the step that it belongs to."""
+        requests = [
+            (step[start : start + self.batch_size], step)
+            for step in self._steps()
+            for start in range(0, len(step), self.batch_size)
+        ]
+        return read_all(self.patients, self._read, requests)
+
+
+class Targets:
+    """What each member is to learn of each patient.
+
+    Parameters
+    ----------
+    objectives : list of Objective
+        The fitted objectives of the members.
+    samples : ndarray of bool, shape (n_members, n_patients)
+        Whom each member learns from.
+    outcome : Outcome
+        Event and time of all patients.
+    """
+
+    def __init__(self, objectives, samples, outcome):
+        self.objectives = objectives
+        self.samples = torch.from_numpy(samples)
+        self.targets = [objective.encode(*outcome) for objective in objectives]
+        if objectives[0].losses is not None:
+            self.stacked = tuple(torch.stack(parts) for parts in zip(*self.targets))
+
+    def loss(self, outputs: Tensor, rows: np.ndarray, step: np.ndarray) -> Tensor:
+        """Loss of each member, shape (n_members,): the batch's share of the mean over the member's patients of a step."""
+        rows = torch.from_numpy(rows)
+        if self.objectives[0].losses is None:
+            return torch.stack([self._loss_of(k, outputs[k], rows, step) for k in range(len(outputs))])
+        target = tuple(one.index_select(1, rows).to(outputs.device) for one in self.stacked)
+        weights = self.samples[:, rows] / self.samples[:, step].sum(dim=1, keepdim=True)
+        return (self.objectives[0].losses(outputs, target) * weights.to(outputs)).sum(dim=1)
+
+    def _loss_of(self, k, outputs, rows, step):
+        own = self.samples[k, rows]
+        target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
+        if not own.any():
+            return outputs.sum() * 0
+        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * (own.sum() / self.samples[k, step].sum())
+
+
+def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at):
+    """Train networks of one shape at once.
+
+    Returns the weights of each network after the epochs `keep_at`, and the mean loss of each network in each epoch,
+    shape (n_epochs, n_members).
+    """
+    members = Lockstep(networks)
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    weights = members.parameters_by_name()
+    optimizer = make_optimizer(weights, networks[0], recipe)
+    snapshots, losses = {}, []
+    n_epochs = max(keep_at)
+    epochs = tqdm(range(1, n_epochs + 1), desc="training", unit="epoch", disable=not recipe.verbose)
+    with tiny_numbers_as_zero():
+        for epoch in epochs:
+            losses.append(_train_epoch(members, targets, batches, optimizer, generators, device))
+            epochs.set_postfix(train_loss=f"{losses[-1].mean():.4f}")
+            if epoch in keep_at:
+                snapshots[epoch] = members.snapshot()
+    return snapshots, np.array(losses)
+
+
+def _train_epoch(members, targets, batches, optimizer, generators, device):
+    total, n_seen = 0, 0
+    for batch, rows, step in batches:
+        loss = targets.loss(members.outputs(batch.to(device), generators), rows, step)
+        loss.sum().backward()
+        total += loss.detach().cpu().numpy() * len(step)
+        if rows[-1] == step[-1]:
+            n_seen += len(step)
+            optimizer.step()
+            optimizer.zero_grad()
+    return total / n_seen
