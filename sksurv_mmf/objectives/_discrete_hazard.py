@@ -228,9 +228,6 @@ class DiscreteHazard(Objective):
         """
         return discrete_hazard_nll(outputs, *target)
 
-    def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        return self.losses(outputs, target).mean(dim=-1)
-
     def risk(self, outputs: Tensor) -> Tensor:
         return -torch.exp(-cumulative_hazards(outputs)).sum(dim=-1)
 

@@ -159,9 +159,6 @@ class Weibull(Objective):
         """
         return weibull_nll(outputs, *target)
 
-    def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        return self.losses(outputs, target).mean(dim=-1)
-
     def risk(self, outputs: Tensor) -> Tensor:
         return -torch.expm1(-self.cumulative_hazard(outputs)).mean(dim=-1)
 

@@ -58,7 +58,7 @@ def test_attributions_sum_to_the_change_of_risk(cohort, encoders, fusion, normal
     model = FusionSurvivalAnalysis(encoders, fusion, objective, normalization=normalization, **SETTINGS).fit(
         X, cohort.y
     )
-    found = integrated_gradients(model, X, n_steps=100)
+    found = integrated_gradients(model, X, n_steps=300)
     assert found.index.equals(X.index.delete([3, 4, 5]))
     assert found.columns.tolist() == GENES
     have = X.loc[found.index]

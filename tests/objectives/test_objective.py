@@ -1,5 +1,7 @@
 """What objectives may define beside what they must."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -37,9 +39,13 @@ def test_losses_of_another_loss_are_not_inherited(base, own, has_losses):
     assert (type("Mine", base, own).losses is not None) == has_losses
 
 
-def test_overriding_losses_changes_the_loss():
-    objective = type("Mine", (DiscreteHazard,), {"losses": losses})()
-    assert objective.loss(torch.ones(4, 3), ()) == 3
+def test_the_loss_is_the_mean_of_the_losses_that_come_with_it():
+    mine = type("Mine", (DiscreteHazard,), {"losses": losses})
+    assert mine().loss(torch.ones(4, 3), ()) == 3
+    twice = type("Twice", (mine,), {"loss": lambda self, *args: 2 * mine.loss(self, *args)})
+    assert twice().loss(torch.ones(4, 3), ()) == 6
+    assert type("Own", (twice,), {"losses": losses})().loss(torch.ones(4, 3), ()) == 3
+    assert "A scalar" in inspect.getdoc(Weibull.loss)
 
 
 def test_outputs_have_rows_of_their_own_unless_an_objective_says_otherwise():
