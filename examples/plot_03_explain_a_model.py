@@ -28,7 +28,6 @@ from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import CrossModalAttention, Mean
 from sksurv_mmf.inspection import CalibrationDisplay, feature_importance, fusion_audit, modality_importance
 from sksurv_mmf.model_selection import SurvivalKFold, compare_models
-from sksurv_mmf.objectives import DiscreteHazard
 from sksurv_mmf.preprocessing import CoxElasticNetSelector, make_modality_transformer
 
 parser = argparse.ArgumentParser(description="Explain a fused survival model.")
@@ -56,9 +55,8 @@ prepare = {"wsi": "passthrough", "rna": make_pipeline(StandardScaler(), CoxElast
 def network(*modalities, fusion):
     """Let the network read some modalities."""
     transformer = make_modality_transformer(**{name: prepare[name] for name in modalities}, remainder="drop")
-    objective = DiscreteHazard(interpolation="linear")  # survival curves that fall between the edges of the time bins
     parts = [(name, encoders[name]) for name in modalities]
-    return make_pipeline(transformer, FusionSurvivalAnalysis(parts, fusion, objective, random_state=0))
+    return make_pipeline(transformer, FusionSurvivalAnalysis(parts, fusion, random_state=0))
 
 
 fused = network("wsi", "rna", fusion=CrossModalAttention())

@@ -23,7 +23,7 @@ from sksurv_mmf.encoders import (
     TransformerMIL,
 )
 from sksurv_mmf.fusions import Bilinear, CoAttention, Concat, CrossModalAttention, GatedAttention, Mean, SurvPath
-from sksurv_mmf.objectives import CoxPH, Objective
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Objective, Weibull
 from sksurv_mmf.preprocessing import (
     BagPooling,
     BagTransformer,
@@ -129,6 +129,10 @@ NUMERIC = [
     fusion(("all", MLP_ENCODER), fusion=Concat(), normalization="layer"),
     fusion(("all", LinearEncoder()), objective=ConstantHazard()),
     fusion(("all", SNN_ENCODER), objective=CoxPH()),
+    fusion(("all", SNN_ENCODER), objective=Weibull()),
+    fusion(
+        ("all", SNN_ENCODER), objective=DiscreteHazard(3, alpha=0.1, interpolation="exponential", proportional=False)
+    ),
     make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
     LateFusionSurvivalAnalysis([("all", CoxPHSurvivalAnalysis(alpha=0.1))], cv=2),
 ]

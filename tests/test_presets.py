@@ -15,6 +15,7 @@ from sksurv_mmf.datasets import load_tcga_nsclc, make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, Identity
 from sksurv_mmf.fusions import CrossModalAttention
 from sksurv_mmf.model_selection import SurvivalKFold
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard
 from sksurv_mmf.presets import baselines, paper_protocol, table1, table2
 
 REAL = Path(os.environ.get("SKSURV_MMF_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -61,6 +62,19 @@ def test_every_row_learns_from_the_same_cohort_and_rows_share_nothing(cohort, ta
     for name, model in models.items():
         again = model.fit(cohort.X, cohort.y).predict(cohort.X)
         assert np.array_equal(again, before[name]) == (name != first)
+
+
+def all_rows(**params):
+    return [model[-1] for model in [*table1(**params).values(), *table2(**params).values()]]
+
+
+@pytest.mark.parametrize("params", [{}, {"max_epochs": 3}, paper_protocol()], ids=["none", "some", "protocol"])
+def test_the_objective_is_that_of_the_paper_unless_another_is_named(params):
+    published = {"n_bins": 4, "alpha": 0.0, "interpolation": "step", "proportional": False}
+    objectives = [model.objective for model in all_rows(**params)]
+    assert [(type(one), one.get_params()) for one in objectives] == [(DiscreteHazard, published)] * len(objectives)
+    assert len({id(one) for one in [*objectives, paper_protocol()["objective"]]}) == len(objectives) + 1
+    assert {type(model.objective) for model in all_rows(**params | {"objective": CoxPH()})} == {CoxPH}
 
 
 def test_modalities_may_have_other_names(cohort):

@@ -35,7 +35,7 @@ NETWORKS = {
     "interpolated": network(
         AttentionMIL(8, 4, batch_norm=True),
         SNN(8),
-        objective=DiscreteHazard(3, interpolation="linear"),
+        objective=DiscreteHazard(3),
         optimizer="sgd",
     ),
     "Cox": network(TransformerMIL(8, n_heads=2, n_layers=1), SNN(8), objective=CoxPH(), gradient_accumulation=2),

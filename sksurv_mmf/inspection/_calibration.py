@@ -75,8 +75,8 @@ class CalibrationDisplay:
     Unlike risk scores, probabilities of different fold models have one scale, so that predictions for the test
     patients of all folds may be shown together with :meth:`from_predictions`.
 
-    The curves of :class:`~sksurv_mmf.objectives.DiscreteHazard` are constant inside its bins unless told otherwise, and
-    too high there for it. Ask for survival at an edge of a bin, or fit with ``interpolation="linear"``.
+    The curves of :class:`~sksurv_mmf.objectives.DiscreteHazard` with ``interpolation="step"`` are constant inside its
+    bins, and too high there for it: ask for survival at an edge of a bin then.
 
     References
     ----------

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..patients._batch import Batch
 from ..utils._validation import shorten
 from ._embeddings import READERS, Embedding, drop_modalities, hide, normalize, rows_of, spoil_overflow, spread
+from ._head import SharedLinear
 from ._modality_encoder import add_noise, shape_of, width_of
 
 
@@ -59,6 +60,8 @@ class FusionNetwork(nn.Module):
         What the fusion is given.
     initial_outputs : float or ndarray of shape (n_outputs,), default=0.0
         Biases with which the outputs start.
+    proportional : bool, default=False
+        Whether the last layer has one row of weights that the outputs share, beside a bias for each.
     """
 
     def __init__(
@@ -72,12 +75,13 @@ class FusionNetwork(nn.Module):
         modality_dropout,
         reads="vectors",
         initial_outputs=0.0,
+        proportional=False,
     ):
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
         self.fusion = fusion
         self.penalty = getattr(fusion, "penalty", None)  # asked once: a module is slow to say what it does not have
-        self.head = nn.Linear(width_of(fusion), n_outputs)
+        self.head = (SharedLinear if proportional else nn.Linear)(width_of(fusion), n_outputs)
         with torch.no_grad():
             self.head.bias.copy_(torch.as_tensor(initial_outputs).expand(n_outputs))
         self.reads = reads

@@ -95,6 +95,7 @@ def assemble(recipe: NetworkRecipe, encoders: list[ModalityEncoder], objective: 
         fusion,
         objective.n_outputs_,
         initial_outputs=objective.initial_outputs_,
+        proportional=objective.proportional,
         reads=recipe.fusion.reads,
         input_noise=noise_scales(recipe.input_noise, names),
         normalization=recipe.normalization,

@@ -3,5 +3,6 @@
 from ._base import Objective
 from ._cox import CoxPH
 from ._discrete_hazard import DiscreteHazard
+from ._weibull import Weibull
 
-__all__ = ["CoxPH", "DiscreteHazard", "Objective"]
+__all__ = ["CoxPH", "DiscreteHazard", "Objective", "Weibull"]

@@ -24,6 +24,16 @@ def never_falling(cumulative_hazard: Tensor) -> Tensor:
     return cumulative_hazard.cummax(dim=-1).values
 
 
+def mean_of(losses: Callable) -> Callable:
+    """The method `loss` to a method `losses`."""
+
+    def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
+        return losses(self, outputs, target).mean(dim=-1)
+
+    loss.__doc__ = Objective.loss.__doc__
+    return loss
+
+
 class Objective(BaseEstimator, ABC):
     """What a network learns: the loss, and how its outputs become a risk and a survival curve.
 
@@ -38,6 +48,15 @@ class Objective(BaseEstimator, ABC):
     decomposes : bool
         Whether the loss of a step is the mean of losses that patients have by themselves. A class attribute, True
         unless set. If False, `loss` always gets all patients of a step at once.
+    losses : callable or None
+        ``losses(outputs, target)``, the loss of each patient, of shape (n_patients,); of `outputs` and of each tensor
+        of `target` with further, equal axes in front of the patients, (..., n_patients). None unless defined. An
+        objective that decomposes may define it; ensembles then compute all members at once. A class that defines it
+        without `loss` has their mean as its loss, and one that overrides `loss` alone has no `losses`: those that it
+        would inherit belong to another loss.
+    proportional : bool
+        Whether outputs differ between patients by one common number: the network's last layer has one row of weights
+        and a bias for each of the `n_outputs_`. False unless set.
     n_outputs_ : int
         Number of outputs that the network must have.
     initial_outputs_ : float or ndarray of shape (`n_outputs_`,)
@@ -78,6 +97,8 @@ class Objective(BaseEstimator, ABC):
     """
 
     decomposes = True
+    losses = None
+    proportional = False
     initial_outputs_ = 0.0
 
     _parameter_constraints = {}
@@ -85,6 +106,11 @@ class Objective(BaseEstimator, ABC):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         renamed_method(cls, "finish", "fit_baseline")
+        owner = vars(next(one for one in cls.__mro__ if {"loss", "losses"} & vars(one).keys()))
+        if "losses" not in owner:
+            cls.losses = None
+        elif "loss" not in owner:
+            cls.loss = mean_of(owner["losses"])
 
     @abstractmethod
     def fit(self, event: np.ndarray, time: np.ndarray) -> "Objective":

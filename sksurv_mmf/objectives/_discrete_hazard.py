@@ -15,6 +15,9 @@ from ._base import Objective, check_times_differ, never_falling
 # the unit of the times, which makes curves depend on the unit.
 MARGIN = 1e-6
 
+AUTO_BINS = (4, 16)  # fewest and most that "auto" takes
+EVENTS_PER_BIN = 6  # of "auto"
+
 FEW_BINS = 10  # so many may be asked for whatever the number of events; what is too many is merged then
 
 
@@ -88,30 +91,36 @@ def marginal_logits(bin_index: np.ndarray, event: np.ndarray, n_bins: int) -> np
 
 
 class DiscreteHazard(Objective):
-    r"""Hazards in a few time bins, learnt by maximum likelihood.
+    r"""Hazards in time bins, learnt by maximum likelihood.
 
     The objective of CM-MMF, PORPOISE and their relatives. Needs no other patients to compute a patient's loss,
-    so it trains with a batch of one bag.
+    so it trains with a batch of one bag. The bins of these publications are
+    ``DiscreteHazard(n_bins=4, interpolation="step", proportional=False)``.
 
     Parameters
     ----------
-    n_bins : int, default=4
+    n_bins : int or "auto", default="auto"
         Number of time bins, at most that of the events, or 10 where there are fewer; their edges are quantiles of the
-        uncensored training times.
+        uncensored training times. "auto" is one bin for every 6 events, at least 4 and at most 16; where few events
+        or tied times leave fewer, they are merged without a warning.
     alpha : float, default=0.0
         How much censored patients are played down, in [0, 1): their loss counts ``1 - alpha``. Above 0, hazards are
         overestimated, and survival curves are too low.
-    interpolation : {"step", "linear", "exponential"}, default="step"
+    interpolation : {"step", "linear", "exponential"}, default="linear"
         The survival function inside a bin: constant up to the bin's right edge, falling linearly (a constant density
         of events) or exponentially (a constant hazard). The last two step at every training time. Risk scores and
-        training are the same. Use one of the last two for scores of curves, such as Brier's, and for calibration:
-        "step" is too high inside the bins.
+        training are the same. Curves of "step" are too high inside the bins, which spoils scores of curves, such as
+        Brier's, and calibration.
+    proportional : bool, default=True
+        Whether patients differ by one number that all bins share, beside a bias for each bin:
+        :math:`o_k = f(x) + b_k`, so that the odds of the hazards are proportional ([3]_) and curves do not cross.
+        False learns an output for each bin, which takes more events.
 
     Attributes
     ----------
     bin_edges_ : ndarray of shape (n_bins + 1,)
-        Edges of the bins :math:`[e_k, e_{k+1})` in the unit of the training times. Tied quantiles are merged
-        with a warning.
+        Edges of the bins :math:`[e_k, e_{k+1})` in the unit of the training times. Tied quantiles are merged,
+        with a warning unless `n_bins` is "auto".
     n_outputs_ : int
         Number of bins.
     initial_outputs_ : ndarray of shape (n_bins,)
@@ -133,6 +142,7 @@ class DiscreteHazard(Objective):
            TPAMI 43, 2020.
     .. [2] Chen, R. J. et al. "Pan-cancer integrative histology-genomic analysis via multimodal deep
            learning", Cancer Cell 40, 2022.
+    .. [3] Cox, D. R. "Regression models and life-tables", Journal of the Royal Statistical Society B 34, 1972.
 
     Examples
     --------
@@ -144,26 +154,23 @@ class DiscreteHazard(Objective):
     """
 
     _parameter_constraints = {
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "alpha": [Interval(Real, 0, 1, closed="left")],
         "interpolation": [StrOptions({"step", *INTERPOLATIONS})],
+        "proportional": ["boolean"],
     }
 
-    def __init__(self, n_bins=4, *, alpha=0.0, interpolation="step"):
+    def __init__(self, n_bins="auto", *, alpha=0.0, interpolation="linear", proportional=True):
         self.n_bins = n_bins
         self.alpha = alpha
         self.interpolation = interpolation
+        self.proportional = proportional
 
     def fit(self, event: np.ndarray, time: np.ndarray) -> "DiscreteHazard":
         check_times_differ(time)
-        if self.n_bins > max(event.sum(), FEW_BINS):
-            raise ValueError(
-                f"n_bins={self.n_bins} time bins are more than the {event.sum()} events of the {len(time)} training "
-                "patients, so that some bins have none; take 4, or one for every ten events."
-            )
-        self.bin_edges_ = survival_bin_edges(event, time, self.n_bins)
+        self.bin_edges_ = survival_bin_edges(event, time, self._n_bins(event))
         self.n_outputs_ = len(self.bin_edges_) - 1
-        if self.n_outputs_ < self.n_bins:
+        if self.n_bins != "auto" and self.n_outputs_ < self.n_bins:
             warn(
                 f"One patient of {len(event)} has an event, so that there is one time bin instead of "
                 f"n_bins={self.n_bins}, and nothing to learn of when events happen."
@@ -176,6 +183,18 @@ class DiscreteHazard(Objective):
         if self.interpolation != "step":
             self.unique_times_ = np.union1d(self.unique_times_, time)
         return self
+
+    def _n_bins(self, event: np.ndarray) -> int:
+        """How many bins there are unless quantiles tie."""
+        n_events = int(event.sum())
+        if self.n_bins == "auto":
+            return int(np.clip(n_events // EVENTS_PER_BIN, *AUTO_BINS))
+        if self.n_bins > max(n_events, FEW_BINS):
+            raise ValueError(
+                f"n_bins={self.n_bins} time bins are more than the {n_events} events of the {len(event)} training "
+                'patients, so that some bins have none; take "auto", or one for every ten events.'
+            )
+        return self.n_bins
 
     def _right_edges(self) -> np.ndarray:
         return np.concatenate([[0.0], self.bin_edges_[1:]])
@@ -191,8 +210,23 @@ class DiscreteHazard(Objective):
     def strata(self, event: np.ndarray, time: np.ndarray) -> np.ndarray:
         return 2 * self._bin_index(time) + ~event
 
-    def loss(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        return discrete_hazard_nll(outputs, *target).mean(dim=-1)
+    def losses(self, outputs: Tensor, target: tuple[Tensor, ...]) -> Tensor:
+        """Loss of each patient.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_patients, `n_outputs_`)
+            The network's outputs.
+        target : tuple of Tensor
+            What `encode` returned for these patients; with the axes in front of the patients that `outputs` has, or
+            without.
+
+        Returns
+        -------
+        losses : Tensor of shape (..., n_patients)
+            The losses, of which `loss` is the mean.
+        """
+        return discrete_hazard_nll(outputs, *target)
 
     def risk(self, outputs: Tensor) -> Tensor:
         return -torch.exp(-cumulative_hazards(outputs)).sum(dim=-1)

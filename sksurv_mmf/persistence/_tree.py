@@ -23,6 +23,7 @@ from ..objectives._base import Objective
 from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
 from ..utils._validation import shorten
+from ._later_parameters import meant_without
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -247,8 +248,10 @@ class Decoder:
         cls = self._class(name)
         if not issubclass(cls, BaseEstimator | Modality | Tiling):
             raise ValueError(f"parameters.json holds an instance of {name}, which save_model does not write")
-        parameters = signature(cls).parameters.keys() & state.keys()
-        value = cls(**{parameter: self.decode(state[parameter]) for parameter in parameters})
+        parameters = signature(cls).parameters
+        given = {name: value for name, value in meant_without(cls).items() if name in parameters}
+        given |= {name: self.decode(state[name]) for name in parameters.keys() & state.keys()}
+        value = cls(**given)
         for attribute in state.keys() - parameters:
             if not may_be_set(cls, attribute):
                 raise ValueError(f"parameters.json gives {name} an unknown {attribute!r}")

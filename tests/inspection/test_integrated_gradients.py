@@ -12,7 +12,7 @@ from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.encoders import SNN, AttentionMIL, Identity, PathwaySNN, TileTokens
 from sksurv_mmf.fusions import Bilinear, CrossModalAttention, Mean, SurvPath
 from sksurv_mmf.inspection import integrated_gradients
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.preprocessing import make_modality_transformer
 
 SETTINGS = {"embedding_dim": 8, "max_epochs": 3, "lr": 0.001, "random_state": 0, "device": "cpu"}
@@ -42,7 +42,7 @@ AMIL_SNN = [("wsi", AttentionMIL(hidden_dim=8)), ("rna", SNN(8))]
 TOKENS = [("wsi", TileTokens()), ("rna", PathwaySNN({"one": ["G0", "G1"], "two": ["G2", "G3"]}, min_genes=1))]
 
 
-@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH()])
+@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH(), Weibull()])
 @pytest.mark.parametrize(
     ("encoders", "fusion", "normalization", "tolerance"),
     [
@@ -58,7 +58,7 @@ def test_attributions_sum_to_the_change_of_risk(cohort, encoders, fusion, normal
     model = FusionSurvivalAnalysis(encoders, fusion, objective, normalization=normalization, **SETTINGS).fit(
         X, cohort.y
     )
-    found = integrated_gradients(model, X, n_steps=100)
+    found = integrated_gradients(model, X, n_steps=300)
     assert found.index.equals(X.index.delete([3, 4, 5]))
     assert found.columns.tolist() == GENES
     have = X.loc[found.index]

@@ -11,7 +11,7 @@ from sksurv_mmf.bags import BagArray
 from sksurv_mmf.encoders import SNN, Identity, TransformerMIL
 from sksurv_mmf.inspection import integrated_gradients
 from sksurv_mmf.networks._modality_encoder import Standardize
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.persistence import load_model, save_model
 
 TINY = {"embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
@@ -24,7 +24,7 @@ METHODS = [
 ]
 
 
-@pytest.fixture(scope="module", params=[DiscreteHazard, CoxPH], ids=lambda objective: objective.__name__)
+@pytest.fixture(scope="module", params=[DiscreteHazard, CoxPH, Weibull], ids=lambda objective: objective.__name__)
 def fitted(request, make_cohort):
     cohort = make_cohort()
     return FusionSurvivalAnalysis(objective=request.param(), **TINY).fit(cohort.X, cohort.y), cohort.X

@@ -38,7 +38,7 @@ from sksurv_mmf.layers._segments import (
 from sksurv_mmf.networks._embeddings import drop_modalities, hide, normalize, rows_of, spread
 from sksurv_mmf.networks._modality_encoder import ModalityEncoder, Standardize
 from sksurv_mmf.networks._network import FusionNetwork
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.patients._batch import Batch
 
 LENGTHS = (2, 1, 4)
@@ -200,8 +200,20 @@ def test_fusions_of_tokens(fusion, lengths):
 def test_discrete_hazard(interpolation):
     event, time = np.array([True, True, False, True, True]), np.array([1.0, 2.0, 9.0, 4.0, 8.0])
     objective = DiscreteHazard(3, alpha=0.2, interpolation=interpolation).fit(event, time)
-    outputs, target = random_numbers(2, 5, 3), objective.encode(event, time)
-    assert_pair(lambda one: objective.loss(one, target), outputs)
+    check_of_each(objective, random_numbers(2, 5, 3), event, time)
+
+
+def test_weibull():
+    event, time = np.array([True, True, False, True, False]), np.array([1.0, 0.0, 9.0, 4.0, 0.0])
+    check_of_each(Weibull().fit(event, time), random_numbers(2, 5, 2), event, time)
+
+
+def check_of_each(objective, outputs, event, time):
+    """An objective that has losses, whose targets may be the same or others for each of a pair."""
+    target, other = objective.encode(event, time), objective.encode(event[::-1], time[::-1])
+    for function in (objective.loss, objective.losses):
+        assert_pair(lambda one, function=function: function(one, target), outputs)
+        assert_pair(function, outputs, tuple(torch.stack(pair) for pair in zip(target, other, strict=True)))
     assert_pair(objective.risk, outputs)
     assert_pair(objective.cumulative_hazard, outputs)
 
@@ -246,8 +258,9 @@ def build(fusion, **params):
 
 @pytest.mark.parametrize("fusion", each([*VECTOR_FUSIONS, *TOKEN_FUSIONS]))
 @pytest.mark.parametrize("missing", [False, True])
-def test_network(fusion, missing):
-    network = build(fusion).eval()
+@pytest.mark.parametrize("proportional", [False, True])
+def test_network(fusion, missing, proportional):
+    network = build(fusion, proportional=proportional).eval()
     if missing:
         rows, lengths = (torch.tensor([0, 2]), torch.tensor([0, 1])), (2, 4)
         present = torch.tensor([[True, True], [False, True], [True, False]])

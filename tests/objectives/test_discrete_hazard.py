@@ -199,19 +199,33 @@ class TestBins:
         with pytest.warns(
             UserWarning, match="One patient of 3 has an event, so that there is one time bin instead of n_bins=4"
         ):
-            objective = DiscreteHazard().fit(event, time)
+            objective = DiscreteHazard(4).fit(event, time)
         assert objective.bin_edges_.tolist() == pytest.approx([1, 3], abs=4 * MARGIN)
 
     def test_equal_times_are_refused(self):
         with pytest.raises(ValueError, match=r"All 3 times equal 7\.5"):
             DiscreteHazard().fit(np.array([True, False, True]), np.full(3, 7.5))
 
+    @pytest.mark.parametrize(
+        ("n_events", "n_bins"), [(1, 1), (4, 4), (29, 4), (30, 5), (33, 5), (90, 15), (96, 16), (5000, 16)]
+    )
+    def test_auto_is_one_for_every_six_events_but_four_to_sixteen(self, n_events, n_bins):
+        event = np.arange(2 * n_events) % 2 == 0
+        time = np.random.default_rng(0).exponential(size=2 * n_events)
+        assert DiscreteHazard().fit(event, time).n_outputs_ == n_bins
+
+    def test_auto_merges_what_is_tied_without_a_word(self, sample, recwarn):
+        event, time, _ = sample("heavyties")
+        time = np.ceil(time / 3)
+        assert event.sum() // 6 > DiscreteHazard().fit(event, time).n_outputs_
+        assert not recwarn.list
+
 
 class TestPredictions:
     def test_risk_and_survival_equal_porpoise(self, sample):
         *_, arrays = sample("noties")
         logits = torch.as_tensor(arrays["risk/logits"]).double()
-        objective = DiscreteHazard()
+        objective = DiscreteHazard(interpolation="step")
         assert_close(objective.risk(logits), torch.as_tensor(arrays["risk/f64/risk"]), rtol=1e-10, atol=1e-12)
         survival = torch.exp(-objective.cumulative_hazard(logits))
         assert_close(survival[:, 1:], torch.as_tensor(arrays["risk/f64/survival"]), rtol=1e-8, atol=1e-12)
@@ -232,7 +246,7 @@ class TestPredictions:
 
     def test_curves_step_at_zero_and_at_the_right_edges(self):
         event, time = np.ones(5, dtype=bool), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-        objective = DiscreteHazard(n_bins=2).fit(event, time)
+        objective = DiscreteHazard(n_bins=2, interpolation="step").fit(event, time)
         np.testing.assert_allclose(objective.unique_times_, [0, 3, 5 + 5 * MARGIN])
 
 
@@ -242,7 +256,7 @@ def test_the_unit_of_time_does_not_matter(scale, interpolation):
     rng = np.random.default_rng(0)
     event, time = rng.random(40) < 0.6, rng.exponential(3, 40)
     logits = torch.as_tensor(rng.normal(size=(5, 4)))
-    one, other = (DiscreteHazard(interpolation=interpolation).fit(event, unit * time) for unit in (1, scale))
+    one, other = (DiscreteHazard(4, interpolation=interpolation).fit(event, unit * time) for unit in (1, scale))
     np.testing.assert_allclose(other.unique_times_, scale * one.unique_times_)
     np.testing.assert_allclose(other.cumulative_hazard(logits), one.cumulative_hazard(logits), rtol=1e-8, atol=1e-12)
 

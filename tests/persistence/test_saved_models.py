@@ -49,7 +49,7 @@ from sksurv_mmf.fusions import (
     SurvPath,
 )
 from sksurv_mmf.model_selection import SurvivalKFold
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Objective
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Objective, Weibull
 from sksurv_mmf.persistence._foreign import known_types
 from sksurv_mmf.persistence._tree import full_name, subclasses
 from sksurv_mmf.preprocessing import (
@@ -65,7 +65,7 @@ GENE_SETS = {"one": ["G0", "G1"], "two": ["G1", "G2", "G3"]}
 DESIGNS = [
     (AttentionMIL(4, 4), SNN(4, n_layers=2), CrossModalAttention(hidden_dim=4), DiscreteHazard()),
     (AttentionMIL(4, 4, batch_norm=True), MLP(4), CrossModalAttention(shared=False, activation="relu"), CoxPH()),
-    (MeanMIL(4), Identity(), Concat(), DiscreteHazard(3, alpha=0.2, interpolation="linear")),
+    (MeanMIL(4), Identity(), Concat(), DiscreteHazard(3, alpha=0.2, interpolation="step", proportional=False)),
     (MaxMIL(4), SNN(4), Mean(), CoxPH("breslow")),
     (DeepAttnMISL(3, hidden_dim=4, attention_dim=4), SNN(4), GatedAttention(4), DiscreteHazard()),
     (TransformerMIL(4, n_heads=2, n_layers=1, n_inducing=2), SNN(4), Bilinear(scale=2, hidden_dim=4), DiscreteHazard()),
@@ -76,6 +76,7 @@ DESIGNS = [
         CoAttention(n_heads=2, n_layers=1, feedforward_dim=4, hidden_dim=4),
         CoxPH(),
     ),
+    (MeanMIL(4), SNN(4), Mean(), Weibull()),
 ]
 
 

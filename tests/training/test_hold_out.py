@@ -11,7 +11,7 @@ from sksurv_mmf import BagArray, FusionSurvivalAnalysis
 from sksurv_mmf.cohort._reading import read_patients
 from sksurv_mmf.encoders import SNN, DeepAttnMISL, PathwaySNN
 from sksurv_mmf.fusions import Concat
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.outcome._outcome import Outcome
 from sksurv_mmf.training import _fit
 from sksurv_mmf.training._hold_out import hold_out
@@ -68,7 +68,7 @@ class TestHoldOut:
 HELD_OUT = np.array([2, 11, 7, 29, 16, 23])
 OTHERS = np.setdiff1d(np.arange(30), HELD_OUT)
 OBJECTIVES = pytest.mark.parametrize(
-    "objective", [DiscreteHazard(3, interpolation="linear"), CoxPH()], ids=lambda one: type(one).__name__
+    "objective", [DiscreteHazard(3), CoxPH(), Weibull()], ids=lambda one: type(one).__name__
 )
 
 

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, GradientNormClipping
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.encoders import MLP, SNN, AttentionMIL
 from sksurv_mmf.fusions import Concat, Mean
-from sksurv_mmf.objectives import CoxPH, DiscreteHazard
+from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.patients._batch import Batch
 
 PARTS = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
@@ -168,7 +168,7 @@ def test_every_parameter_arrives_and_acts(cohort, name, monkeypatch, capfd):
     assert effects[0] != effects[1]
 
 
-@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH(), Weibull()], ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize(
     "params", [{"input_noise": 2.0}, {"modality_dropout": 0.9}, {"input_noise": {"wsi": 2.0}}], ids=str
 )
@@ -232,7 +232,7 @@ class Start(Watch):
         self.gradients = {name: weight.grad.clone() for name, weight in named_parameters}
 
 
-@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("objective", [DiscreteHazard(), CoxPH(), Weibull()], ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("batch_size", [7, 30])
 def test_the_penalty_of_a_fusion_is_the_mean_over_the_patients_of_a_step(cohort, objective, batch_size):
     parts = [("wsi", AttentionMIL(8, 4, dropout=0.0)), ("rna", SNN(8, dropout=0.0))]
