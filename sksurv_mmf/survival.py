@@ -1,6 +1,7 @@
 """The estimator."""
 
 from dataclasses import fields
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 from sksurv.functions import StepFunction
+from sksurv.metrics import concordance_index_censored
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
 from .cohort._encoders import check_encoders, encoders_of
@@ -19,15 +21,17 @@ from .encoders._base import Encoder
 from .fusions._base import Fusion
 from .fusions._cross_modal_attention import CrossModalAttention
 from .layers._normalization import NORMALIZATIONS
-from .networks._inference import infer
-from .networks._network import FusionNetwork
+from .networks._curves import survival_at
+from .networks._inference import infer_all
 from .objectives._base import Objective
 from .objectives._discrete_hazard import DiscreteHazard
 from .outcome._align import align_outcome
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._survival_model import SurvivalModel
+from .training._ensemble import fit_ensemble
 from .training._fit import Recipe, fit
+from .training._lengths import left_out_survival
 from .training._net import OPTIMIZERS, check_callbacks, training_history
 from .training._seeds import draw_seed
 from .utils._available_if import available_if
@@ -45,6 +49,10 @@ def _check_fusion_weighs(estimator):
             f"{type(estimator).__name__} has no modality_attention: its fusion {type(fusion).__name__} does not weigh "
             f"modalities. Fusions that do are {', '.join(names_of(Fusion, has_attention=True))}."
         )
+
+
+MOST_TIMES = 1000  # at which the curves of an ensemble step
+MOST_RISK_TIMES = 100  # over which they are averaged for the risk
 
 
 class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredComposition):
@@ -172,6 +180,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "modalities": [list, None],
         "fusion": [Fusion, None],
         "objective": [Objective, None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Real, 0, 1, closed="right"), Interval(Integral, 1, None, closed="left")],
+        "average_epochs": ["boolean"],
         "encoders": [dict, None],
         "embedding_dim": [WIDTH],
         "standardize": ["boolean"],
@@ -193,6 +204,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "balance": ["boolean"],
         "callbacks": [list, None],
         "device": [str],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -203,6 +215,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         fusion=None,
         objective=None,
         *,
+        n_estimators=10,
+        max_samples=0.8,
+        average_epochs=True,
         encoders=None,
         embedding_dim=32,
         standardize=True,
@@ -224,12 +239,16 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         balance=False,
         callbacks=None,
         device="auto",
+        n_jobs=None,
         random_state=None,
         verbose=False,
     ):
         self.modalities = modalities
         self.fusion = fusion
         self.objective = objective
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.average_epochs = average_epochs
         self.encoders = encoders
         self.embedding_dim = embedding_dim
         self.standardize = standardize
@@ -251,6 +270,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self.balance = balance
         self.callbacks = callbacks
         self.device = device
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -296,11 +316,50 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         recipe = self._recipe(self._plan(X))
         warn_of_merged_modalities(X, recipe.modalities, self.modalities)
         patients = read_patients(X, recipe.modalities, for_training=True)
-        done = fit(recipe, patients, outcome, np.arange(len(patients)), draw_seed(self.random_state))
+        seed = draw_seed(self.random_state)
+        if self.n_estimators == 1:
+            self._keep(fit(recipe, patients, outcome, np.arange(len(patients)), seed))
+        else:
+            self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed), patients, outcome)
+        return self
+
+    def _keep(self, done):
         self.net_, self.modalities_, self.objective_ = done.net, done.modalities, done.objective
         self.history_ = training_history(self.net_)
         self.unique_times_ = self.objective_.unique_times_
-        return self
+
+    def _keep_ensemble(self, ensemble, patients, outcome):
+        self.estimators_ = [self._member(done) for done in ensemble.members]
+        self.modalities_ = self.estimators_[0].modalities_
+        histories = [member.history_ for member in self.estimators_]
+        self.history_ = pd.concat(histories).groupby(level=0).mean()
+        self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
+        self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
+        times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
+        self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
+        self.unique_times_ = evenly(times, MOST_TIMES)
+
+    def _member(self, done):
+        """A member as an estimator of its own."""
+        member = clone(self).set_params(n_estimators=1)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(member, name, getattr(self, name))
+        member._keep(done)
+        return member
+
+    def _judge_left_out(self, ensemble, patients, outcome, times):
+        """Predict each training patient by the members that have not seen her, and judge these predictions."""
+        if ensemble.samples.all():
+            return
+        models = [[(one.net.module_, one.objective) for one in ensemble.members]]
+        device = ensemble.members[0].net.device
+        at = np.union1d(times, self.risk_times_)
+        survival = left_out_survival(models, patients, ensemble.samples, at, device)[0]
+        judged = ~np.isnan(survival[:, 0])
+        risk = -survival[:, np.isin(at, self.risk_times_)].mean(axis=1)
+        self.oob_survival_function_ = survival[:, np.isin(at, times)]
+        self.oob_score_ = concordance_index_censored(*outcome.take(judged), risk[judged])[0]
 
     def _check_parameters(self):
         check_part("fusion", self.fusion, Fusion)
@@ -341,22 +400,28 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         # All other parameters arrive by their names.
         return Recipe(**parts, **{one.name: getattr(self, one.name) for one in fields(Recipe) if one.name not in parts})
 
+    @property
+    def _members(self):
+        """The fitted estimators of one network each: those of the ensemble, or this one."""
+        return getattr(self, "estimators_", [self])
+
     @usual_settings()
-    def _infer(self, X, function, mode=torch.inference_mode):
-        """Per-patient results of ``function(network, batch)`` for the patients of X."""
+    def _infer(self, X, function, reduce, mode=torch.inference_mode):
+        """X, and for each batch of its patients what `reduce` makes of the members' results.
+
+        These are a list of ``function(member, network, batch)``, in which `member` is an estimator of one network.
+        """
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
-        return X, infer(self.net_.module_, patients, self.net_.device, function, mode)
+        members = [(one.net_.module_, partial(function, one)) for one in self._members]
+        results = infer_all(members, patients, self._members[0].net_.device, mode)
+        return X, [reduce(one) for one in results]
 
-    def _from_outputs(self, X, what):
-        """Array of what the objective reads from the outputs of each patient: "risk" or "cumulative_hazard"."""
-
-        def read(network, batch):
-            return getattr(self.objective_, what)(network(batch).double())
-
-        _, results = self._infer(X, read)
-        return torch.cat(results).cpu().numpy()
+    def _mean(self, X, function):
+        """X, and an array of what ``function(member, network, batch)`` is on average over the members."""
+        X, means = self._infer(X, function, lambda results: torch.stack(results).mean(dim=0))
+        return X, torch.cat(means).cpu().numpy()
 
     def predict(self, X):
         """Predict risk scores.
@@ -369,11 +434,18 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         risk_score : ndarray of shape (n_patients,)
-            Higher for an earlier event. Only the order has a meaning.
+            Higher for an earlier event. Only the order has a meaning. Of an ensemble it is derived from the survival
+            function: minus its mean over `risk_times_`.
         """
-        return self._from_outputs(X, "risk")
+        return self._mean(X, lambda member, network, batch: self._risk(member, network(batch)))[1]
 
-    def predict_survival_function(self, X, return_array=False):
+    def _risk(self, member, outputs):
+        """Risks from the outputs of a member's network; their mean over the members is what is predicted."""
+        if self.n_estimators == 1:
+            return member.objective_.risk(outputs.double())
+        return -survival_at(member.objective_, outputs, self.risk_times_).mean(dim=-1)
+
+    def predict_survival_function(self, X, return_array=False, return_std=False):
         """Predict survival functions.
 
         Parameters
@@ -382,13 +454,50 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             Patients with the columns that the model was fitted on.
         return_array : bool, default=False
             Whether to return values at `unique_times_` instead of functions.
+        return_std : bool, default=False
+            Whether to return the spread between the members of an ensemble, too.
 
         Returns
         -------
         survival : ndarray
-            One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
+            One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times):
+            the mean over the members of an ensemble.
+        std : ndarray of shape (n_patients, n_unique_times)
+            With `return_std`, the standard deviation between members at `unique_times_`. It tells how much the curve
+            depends on which patients were seen, and on chance in training; not how far a patient's life may be off.
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is asked of a single network.
         """
-        return self._curves(np.exp(-self._from_outputs(X, "cumulative_hazard")), return_array)
+        if not return_std:
+            return self._curves(self._survival(X), return_array)
+        if self.n_estimators == 1:
+            raise ValueError(
+                "return_std=True needs an ensemble, but n_estimators=1 is a single network. Fit with n_estimators=10."
+            )
+        _, spread = self._infer(X, self._survival_of, lambda results: torch.stack(std_and_mean(results)))
+        std, mean = torch.cat(spread, dim=1).cpu().numpy()
+        return self._curves(mean, return_array), std
+
+    def _survival_of(self, member, network, batch):
+        return survival_at(member.objective_, network(batch), self.unique_times_)
+
+    def _survival(self, X):
+        if self.n_estimators == 1:
+            return np.exp(-self._cumulative_hazard(X))
+        return self._mean(X, self._survival_of)[1]
+
+    def _cumulative_hazard(self, X):
+        if self.n_estimators == 1:
+
+            def read(member, network, batch):
+                return member.objective_.cumulative_hazard(network(batch).double())
+
+            return self._mean(X, read)[1]
+        # The logarithm of 0 is not asked for, which rounding may make of a survival that is close to it.
+        return -np.log(np.maximum(self._survival(X), np.finfo(float).tiny))
 
     def predict_cumulative_hazard_function(self, X, return_array=False):
         """Predict cumulative hazard functions, minus the logarithm of the survival functions.
@@ -405,7 +514,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         cum_hazard : ndarray
             One :class:`sksurv.functions.StepFunction` per patient, or an array of shape (n_patients, n_unique_times).
         """
-        return self._curves(self._from_outputs(X, "cumulative_hazard"), return_array)
+        return self._curves(self._cumulative_hazard(X), return_array)
 
     def _curves(self, values, return_array):
         if return_array:
@@ -425,9 +534,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         embedding : DataFrame of shape (n_patients, n_dimensions)
-            One row per patient of X.
+            One row per patient of X. The vectors of an ensemble's members stand side by side, since their coordinates
+            have nothing to do with each other.
         """
-        X, fused = self._infer(X, lambda network, batch: network.fuse(batch)[0])
+        X, fused = self._infer(X, lambda member, network, batch: network.fuse(batch)[0], partial(torch.cat, dim=1))
         return pd.DataFrame(torch.cat(fused).cpu().numpy(), index=X.index, columns=self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features=None):
@@ -441,10 +551,13 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         names : ndarray of str
-            "fused0", "fused1", and so on.
+            "fused0", "fused1", and so on; of an ensemble "member0_fused0", and so on.
         """
         check_is_fitted(self)
-        return np.array([f"fused{i}" for i in range(self.net_.module_.fusion.out_dim)], dtype=object)
+        prefixes = [f"member{k}_" for k in range(self.n_estimators)] if self.n_estimators > 1 else [""]
+        widths = [one.net_.module_.fusion.out_dim for one in self._members]
+        names = [f"{prefix}fused{i}" for prefix, width in zip(prefixes, widths) for i in range(width)]
+        return np.array(names, dtype=object)
 
     @available_if(_check_fusion_weighs)
     def modality_attention(self, X):
@@ -461,11 +574,12 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         attention : DataFrame of shape (n_patients, n_modalities)
-            Rows sum to one (unless the fusion was told not to normalise); a missing modality has weight 0.
+            Rows sum to one (unless the fusion was told not to normalise); a missing modality has weight 0. Of an
+            ensemble it is the mean over the members.
         """
-        X, weights = self._infer(X, FusionNetwork.attention)
+        X, weights = self._mean(X, lambda member, network, batch: network.attention(batch))
         names = [modality.name for modality in self.modalities_]
-        return pd.DataFrame(torch.cat(weights).cpu().numpy(), index=X.index, columns=names)
+        return pd.DataFrame(weights, index=X.index, columns=names)
 
     def tile_attention(self, X, modality=None):
         """Compute how much each tile weighs in the vector of its patient.
@@ -483,7 +597,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         attention : DataFrame of shape (n_tiles_total, n_columns)
-            Column "attention", which sums to one over the tiles of a patient, column "slide" if all bags know their
+            Column "attention", which sums to one over the tiles of a patient (the mean over an ensemble's members), column "slide" if all bags know their
             slides, columns "x" and "y" if all tiles have coordinates, and, if files tell them, "coord_unit" ("px" or
             "um"), "tile_side" (in this unit), "tile_size" and "mpp" (pixels and um per pixel, as of `bags.Tiling`).
             The index has the levels "patient" and "tile". Patients without the modality have no rows.
@@ -496,11 +610,21 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         check_is_fitted(self)
         m = weighed_modality(modality, self.modalities_)
 
-        def attend(network, batch):
+        def attend(member, network, batch):
             bags = batch.inputs[m]
             return torch.empty(0) if bags is None else network.encoders[m].attention(bags).cpu()
 
-        X, weights = self._infer(X, attend)
+        X, weights = self._mean(X, attend)
         columns = self.modalities_[m].columns
         bags = X.iloc[who_has(X, columns), columns[0]]
-        return tile_table(bags, torch.cat(weights).numpy())
+        return tile_table(bags, weights)
+
+
+def std_and_mean(results):
+    """Standard deviation and mean over the members."""
+    return torch.std_mean(torch.stack(results), dim=0)
+
+
+def evenly(times, n_times):
+    """At most `n_times` of increasing times, evenly by rank, with the first and the last."""
+    return times[np.unique(np.linspace(0, len(times) - 1, n_times).round().astype(int))]

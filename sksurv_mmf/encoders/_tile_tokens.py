@@ -59,7 +59,9 @@ class TileTokens(Encoder):
 
     def build(self, n_features: int, embedding_dim: int) -> nn.Module:
         activation = [nn.ReLU()] if self.activation == "relu" else []
-        return _TileTokensModule(xavier_linear(n_features, embedding_dim, InputLinear), *activation, Dropout(self.dropout))
+        return _TileTokensModule(
+            xavier_linear(n_features, embedding_dim, InputLinear), *activation, Dropout(self.dropout)
+        )
 
 
 class _TileTokensModule(nn.Sequential):

@@ -139,9 +139,7 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.query_norm, self.context_norm, self.hidden_norm = (nn.LayerNorm(dim) for _ in range(3))
         self.query, self.key, self.value, self.out = (xavier_linear(dim, dim) for _ in range(4))
-        self.feed_forward = nn.Sequential(
-            xavier_linear(dim, dim), nn.ReLU(), xavier_linear(dim, dim), Dropout(dropout)
-        )
+        self.feed_forward = nn.Sequential(xavier_linear(dim, dim), nn.ReLU(), xavier_linear(dim, dim), Dropout(dropout))
         self.dropout = Dropout(dropout)
         self.n_heads = n_heads
 

@@ -1,5 +1,7 @@
 """What a network says about patients, refused where it is no number."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
@@ -14,18 +16,31 @@ def infer(network: nn.Module, patients: Patients, device: str, function, mode=to
 
     The mode ``torch.no_grad`` lets `function` switch gradients on again. A result that is NaN or infinite is refused.
     """
+    return [result for (result,) in infer_all([(network, function)], patients, device, mode)]
 
+
+def infer_all(members: list[tuple], patients: Patients, device: str, mode=torch.inference_mode) -> Iterator[list]:
+    """Results of several networks, batch by batch, each a list of ``function(network, batch)``.
+
+    `members` are pairs of a network and its function. Patients are read once for all.
+    """
+    start = 0
+    for network, _ in members:
+        network.eval()
+    for batch in prediction_batches(patients):
+        rows = np.arange(start, start + len(batch))
+        with mode():
+            batch = batch.to(device)
+            results = [_look(network, function, batch, patients, rows) for network, function in members]
+        yield results
+        start += len(batch)
+
+
+def _look(network, function, batch, patients, rows):
     def again(rows):
-        return function(network, patients.batch(rows).to(device))
+        return function(network, patients.batch(rows).to(batch.present.device))
 
-    network.eval()
-    results, start = [], 0
-    with mode():
-        for batch in prediction_batches(patients):
-            result = function(network, batch.to(device))
-            if not is_finite(result):
-                rows = np.arange(start, start + len(batch))
-                raise ValueError(why_not_finite(network, patients, rows, again))
-            results.append(result)
-            start += len(batch)
-    return results
+    result = function(network, batch)
+    if not is_finite(result):
+        raise ValueError(why_not_finite(network, patients, rows, again))
+    return result

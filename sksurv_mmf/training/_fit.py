@@ -51,6 +51,10 @@ class Recipe(NetworkRecipe):
     callbacks: list | None
     device: str
     verbose: bool
+    n_estimators: int
+    max_samples: float | int
+    average_epochs: bool
+    n_jobs: int | None
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,14 @@ class Fit:
         Those of the recipe, with fitted encoders.
     objective : Objective
         The fitted objective.
+    snapshots : dict of int to dict, default=None
+        Weights after some epochs, while an ensemble needs them.
     """
 
     net: SurvivalNet
     modalities: list[Modality]
     objective: Objective
+    snapshots: dict | None = None
 
 
 def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, seed: int) -> Fit:
@@ -94,9 +101,13 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
         own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
         net = train(network, objective, training, validation, own, device)
         check_converged(net, trained_on, np.arange(min(len(rows), recipe.batch_size)))
-    outputs = partial(infer, net.module_, trained_on, device, FusionNetwork.forward)
-    objective = objective.fit_baseline(lambda: torch.cat(outputs()).double(), *learnt)
-    return Fit(net, modalities, objective)
+    return Fit(net, modalities, complete(net.module_, objective, trained_on, learnt, device))
+
+
+def complete(network: FusionNetwork, objective: Objective, patients: Patients, outcome: Outcome, device) -> Objective:
+    """Let an objective learn what depends on the trained network."""
+    outputs = partial(infer, network, patients, device, FusionNetwork.forward)
+    return objective.fit_baseline(lambda: torch.cat(outputs()).double(), *outcome)
 
 
 def training_batches(recipe, objective, patients, outcome):

@@ -96,7 +96,9 @@ class Targets:
         target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
         if not own.any():
             return outputs.sum() * 0
-        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * (own.sum() / self.samples[k, step].sum())
+        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * (
+            own.sum() / self.samples[k, step].sum()
+        )
 
 
 def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at):
