@@ -1,5 +1,6 @@
 """A simulated cohort with RNA, tile bags and known truth."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,7 +10,7 @@ from sksurv.util import Surv
 
 from ..bags._array import BagArray
 from ..bags._bag import Bag
-from ..utils._sklearn import Interval, validate_params
+from ..utils._sklearn import Interval, StrOptions, validate_params
 
 INFORMATIVE_GENES = 10
 GENES_PER_BLOCK = 10
@@ -18,9 +19,14 @@ MARKER_SHIFT = 3.0  # how far witness tiles lie from the others; their projectio
 SIGNAL_SHIFT = 2.0  # of witness tiles, per unit of the image score
 NUISANCE_SHIFT = 0.5  # of the other tiles, along the same direction but without meaning
 TILE_SIZE = 512  # pixels
+INFORMATIVE_FEATURES = 4  # of an image that is a table
+NOISE_SCALE = 2.0  # standard deviation of what replaces the values of a corrupted modality
+N_QUALITY = 3  # quality features of a modality
+QUALITY_SHIFT = 2.0  # of these, where the modality is corrupted
 MOST_NUMBERS = 2 * 10**9  # in memory, 16 GB
 WEIBULL_SHAPE = 1.5
 WEIBULL_SCALE = 60.0  # months
+STREAMS = ["image", "rna", "tiles", "outcome", "missing", "corrupted", "corrupted rna", "corrupted tiles"]
 
 
 @validate_params(
@@ -36,6 +42,8 @@ WEIBULL_SCALE = 60.0  # months
         "interaction": [Interval(Real, None, None, closed="neither")],
         "censoring": [Interval(Real, 0, 1, closed="left")],
         "missing": [dict, Interval(Real, 0, 1, closed="both")],
+        "corrupted": [dict, Interval(Real, 0, 1, closed="both")],
+        "image_as": [StrOptions({"tiles", "table"})],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -53,12 +61,15 @@ def make_multimodal_survival(
     interaction=0.0,
     censoring=0.4,
     missing=0.0,
+    corrupted=0.0,
+    image_as="tiles",
     random_state=None,
 ):
     r"""Simulate a cohort with RNA and bags of image tiles whose risk is known.
 
     Use it to ask whether a model finds what is there: the true risk, the genes that matter, the few tiles that carry
-    the image signal, and the interaction of image and RNA that no model of a single modality can see.
+    the image signal, the interaction of image and RNA that no model of a single modality can see, and in which patients
+    one of the two is not to be trusted.
 
     Parameters
     ----------
@@ -76,7 +87,7 @@ def make_multimodal_survival(
         Smallest and largest number of tiles of a patient (uniform in between), or the number for all.
 
     n_tile_features : int, default=32
-        Number of features of a tile.
+        Number of features of a tile, or of the image if it is a table; quality features come on top.
 
     witness_rate : float, default=0.2
         Share of a patient's tiles, at least one tile, that carry the image signal: one nest of neighbouring tiles.
@@ -98,6 +109,18 @@ def make_multimodal_survival(
         Share of patients who lack one of the modalities, half of them the bags and half the RNA; or the share per
         modality, as in ``{"wsi": 0.1, "rna": 0.3}``. Nobody lacks both.
 
+    corrupted : float or dict, default=0.0
+        Share of patients in whom one of the modalities is uninformative and shows it, as an out-of-focus slide or
+        degraded RNA does: half of them, to one patient, the image and half the RNA; or the share per modality, as for
+        `missing`. Its values are noise of twice the usual size, and three quality features, which all patients have as
+        soon as a share is above 0, are shifted by two standard deviations. Everyone keeps one modality that tells
+        something: only patients who have both are corrupted, and never in both.
+
+    image_as : {"tiles", "table"}, default="tiles"
+        What the image is: a bag of tiles, or `n_tile_features` numbers per patient, standard normal, of which four
+        chosen at random (all, if there are fewer) make up the image score, with equal weights of random sign. Use the
+        table to study fusions without the encoding of tiles.
+
     random_state : int, RandomState instance or None, default=None
         Seed. An int gives the same cohort at every call.
 
@@ -106,12 +129,17 @@ def make_multimodal_survival(
     Bunch
         A dictionary with attributes:
 
-        X : DataFrame of shape (n_patients, 1 + n_genes)
-            Column ``wsi__tiles`` of dtype bag, with coordinates in pixels, and columns ``rna__G0000``, ...
+        X : DataFrame of shape (n_patients, n_columns)
+            Column ``wsi__tiles`` of dtype bag, with coordinates in pixels, or of a table ``wsi__F0000``, ..., and
+            columns ``rna__G0000``, .... With `corrupted` there are quality features, too: the last three of each tile,
+            or columns ``wsi__Q0`` to ``wsi__Q2``, and columns ``rna__Q0`` to ``rna__Q2``.
         y : structured array of shape (n_patients,)
             Fields ``event`` and ``time`` (months).
         risk : Series of shape (n_patients,)
-            The true log hazard ratio; also of patients who lack a modality.
+            The true log hazard ratio; also of patients who lack a modality or have a corrupted one.
+        known_risk : Series of shape (n_patients,)
+            The expected log hazard ratio given the scores of the informative modalities, the other score being
+            replaced by its mean, 0. No prediction is expected to order patients better, so its C-index is the ceiling.
         image_risk, rna_risk : Series of shape (n_patients,)
             The image score and the RNA score, both standard normal.
         coefficients : Series
@@ -121,14 +149,24 @@ def make_multimodal_survival(
         gene_weights : Series of shape (n_genes,)
             Weight of each gene in the RNA score, zero for the others.
         witness_tiles : Series of shape (n_patients,)
-            One boolean array per patient that tells which of the tiles carry the signal; None without a bag.
-        tile_directions : DataFrame of shape (2, n_tile_features)
-            Unit vectors: ``marker``, along which witness tiles differ from the others, and ``signal``.
+            One boolean array per patient that tells which of the tiles carry the signal: none of a corrupted image.
+            None without a bag.
+        tile_directions : DataFrame of shape (n_directions, n_features)
+            Unit vectors in the space of the tile's features: ``marker``, along which witness tiles differ from the
+            others, and ``signal``. Of a table only ``signal``, the weights of its columns in the image score.
+        corrupted : Series of shape (n_patients,)
+            The corrupted modality, "wsi" or "rna"; None if there is none.
+        informative : DataFrame of shape (n_patients, 2)
+            Whether the modalities ``wsi`` and ``rna`` are there and intact: what a model should attend to.
 
     Raises
     ------
     ValueError
-        If the parameters contradict each other.
+        If the parameters contradict each other, or leave a patient without an informative modality.
+
+    See Also
+    --------
+    sksurv_mmf.inspection.ModalityAttentionDisplay : Shows the attention that `informative` is to be compared with.
 
     Notes
     -----
@@ -142,8 +180,15 @@ def make_multimodal_survival(
     of the patient, drawn from a standard normal distribution. The mean over all tiles therefore carries the score too,
     but blurred.
 
-    Each part has its own random stream: changing the tiles leaves genes and outcome as they are, and changing effects
-    or censoring leaves X as it is.
+    All values of a corrupted modality are independent normal numbers with standard deviation 2, whatever the patient's
+    score: tiles have neither marker nor signal nor nuisance, and genes no blocks. Quality features are standard normal
+    in intact modalities and have mean 2 in corrupted ones, each tile's drawn anew. The outcome follows the
+    scores that were measured badly. Because a score's distribution is symmetric about 0, of two patients the one with
+    the higher `known_risk` is more likely to die first, whatever is corrupted or missing. From tiles a score can be
+    read only approximately, so that a model of bags stays below this ceiling.
+
+    Each part has its own random stream: changing the tiles leaves genes and outcome as they are, changing effects
+    or censoring leaves X as it is, and corruption changes what is corrupted alone.
 
     Examples
     --------
@@ -155,44 +200,50 @@ def make_multimodal_survival(
     'bag'
     >>> int(cohort.y["event"].sum())
     30
+
+    Two tables, one of them useless in two of five patients:
+
+    >>> tables = {"n_genes": 20, "n_informative_genes": 4, "n_tile_features": 20, "image_as": "table"}
+    >>> cohort = make_multimodal_survival(n_patients=50, corrupted=0.4, **tables, random_state=0)
+    >>> cohort.X.shape
+    (50, 46)
+    >>> cohort.corrupted.value_counts().to_dict()
+    {'wsi': 10, 'rna': 10}
     """
-    if n_informative_genes is None:
-        n_informative_genes = min(INFORMATIVE_GENES, n_genes)
-    if n_informative_genes > n_genes:
-        raise ValueError(f"n_informative_genes must be at most n_genes={n_genes}, got {n_informative_genes}.")
     n_tiles = _check_n_tiles(n_tiles)
+    n_informative_genes = _check_n_informative_genes(n_informative_genes, n_genes)
     _check_size(n_patients, n_genes, n_tiles, n_tile_features)
-    missing = _count_missing(missing, n_patients)
-    streams = _random_streams(random_state, ["image", "rna", "tiles", "outcome", "missing"])
-    patients = pd.Index([f"P{number:04d}" for number in range(1, n_patients + 1)], name="patient")
+    streams = _random_streams(random_state, STREAMS)
+    lacks, damaged = _choose_patients(streams["missing"], streams["corrupted"], n_patients, missing, corrupted)
+    informative = ~(lacks | damaged)
+    n_quality = N_QUALITY if _total(corrupted) > 0 else 0
 
     image_risk = streams["image"].standard_normal(n_patients)
     genes, weights = _make_genes(streams["rna"], n_patients, n_genes, n_informative_genes)
-    rna_risk = genes @ weights
-    directions, bags, witnesses = _make_bags(streams["tiles"], image_risk, n_tiles, n_tile_features, witness_rate)
+    make_image = _make_table if image_as == "table" else partial(_make_bags, n_tiles=n_tiles, witness_rate=witness_rate)
+    image, directions, witnesses = make_image(streams["tiles"], image_risk, n_tile_features)
+    rna = _measure(streams["corrupted rna"], genes, "rna__G", lacks["rna"], damaged["rna"], n_quality)
+    wsi = _measure(streams["corrupted tiles"], image, "wsi__F", lacks["wsi"], damaged["wsi"], n_quality)
 
-    risk = image_effect * image_risk + rna_effect * rna_risk + interaction * image_risk * rna_risk
-    event, time = _make_outcome(streams["outcome"], risk, censoring)
-
-    order = streams["missing"].permutation(n_patients)
-    for patient in order[: missing["wsi"]]:
-        bags[patient] = witnesses[patient] = None
-    genes[order[missing["wsi"] : missing["wsi"] + missing["rna"]]] = np.nan
-
-    columns = [f"rna__G{number:04d}" for number in range(n_genes)]
-    tiles = pd.DataFrame({"wsi__tiles": BagArray(bags)}, index=patients)
-    weights = pd.Series(weights, index=columns, name="gene_weights")
+    scores = pd.DataFrame({"wsi": image_risk, "rna": genes @ weights}, index=lacks.index)
+    effects = pd.Series({"image": image_effect, "rna": rna_effect, "interaction": interaction}, dtype=float)
+    risk = _log_hazard(effects, scores)
+    event, time = _make_outcome(streams["outcome"], risk.to_numpy(), censoring)
+    weights = pd.Series(weights, index=rna.columns[:n_genes], name="gene_weights")
     return Bunch(
-        X=pd.concat([tiles, pd.DataFrame(genes, index=patients, columns=columns)], axis=1),
+        X=pd.concat([wsi, rna], axis=1),
         y=Surv.from_arrays(event, time),
-        risk=pd.Series(risk, index=patients, name="risk"),
-        image_risk=pd.Series(image_risk, index=patients, name="image_risk"),
-        rna_risk=pd.Series(rna_risk, index=patients, name="rna_risk"),
-        coefficients=pd.Series({"image": image_effect, "rna": rna_effect, "interaction": interaction}, dtype=float),
+        risk=risk.rename("risk"),
+        known_risk=_log_hazard(effects, scores * informative).rename("known_risk"),
+        image_risk=scores["wsi"].rename("image_risk"),
+        rna_risk=scores["rna"].rename("rna_risk"),
+        coefficients=effects,
         genes=list(weights.index[weights != 0]),
         gene_weights=weights,
-        witness_tiles=pd.Series(witnesses, index=patients, name="witness_tiles", dtype=object),
-        tile_directions=pd.DataFrame(directions, index=["marker", "signal"]),
+        witness_tiles=_see(witnesses, lacks["wsi"], damaged["wsi"]),
+        tile_directions=directions.reindex(columns=range(n_tile_features + n_quality), fill_value=0.0),
+        corrupted=_name_corrupted(damaged),
+        informative=informative,
     )
 
 
@@ -212,6 +263,14 @@ def _check_n_tiles(n_tiles):
     return pair
 
 
+def _check_n_informative_genes(n_informative_genes, n_genes):
+    if n_informative_genes is None:
+        return min(INFORMATIVE_GENES, n_genes)
+    if n_informative_genes > n_genes:
+        raise ValueError(f"n_informative_genes must be at most n_genes={n_genes}, got {n_informative_genes}.")
+    return n_informative_genes
+
+
 def _check_size(n_patients, n_genes, n_tiles, n_tile_features):
     """Refuse cohorts that no memory holds."""
     size = n_patients * (n_genes + n_tiles[1] * n_tile_features)
@@ -222,20 +281,48 @@ def _check_size(n_patients, n_genes, n_tiles, n_tile_features):
         )
 
 
-def _count_missing(missing, n_patients):
-    if not isinstance(missing, dict):
-        total = round(missing * n_patients)
-        return {"wsi": total // 2, "rna": total - total // 2}
-    counts = {"wsi": 0, "rna": 0}
-    for name, share in missing.items():
-        if name not in counts or not isinstance(share, Real) or not 0 <= share <= 1:
-            raise ValueError(f"missing must give shares in [0, 1] for 'wsi' and 'rna', got {{{name!r}: {share!r}}}.")
-        counts[name] = round(share * n_patients)
-    if sum(counts.values()) > n_patients:
+def _choose_patients(missing_rng, corrupted_rng, n_patients, missing, corrupted):
+    """Who lacks, and in whom is corrupted, which modality: two boolean tables, which overlap nowhere."""
+    n_missing = _count("missing", missing, n_patients)
+    n_corrupted = _count("corrupted", corrupted, n_patients)
+    if sum(n_missing.values()) > n_patients:
         raise ValueError(
             f"missing={missing} leaves patients without any modality; the shares must add up to 1 at most."
         )
+    if _total(missing) + _total(corrupted) > 1 + 1e-9:  # 0.1 + 0.34 + 0.56 is a little more than 1
+        raise ValueError(
+            f"missing={missing} and corrupted={corrupted} leave patients without an intact modality; "
+            "the shares of both must add up to 1 at most."
+        )
+    order = missing_rng.permutation(n_patients)
+    lacking = {"wsi": order[: n_missing["wsi"]], "rna": order[n_missing["wsi"] : sum(n_missing.values())]}
+    order = corrupted_rng.permutation(n_patients)
+    order = order[~np.isin(order, np.concatenate(list(lacking.values())))]
+    # from both ends, so that a higher share corrupts the same patients and more
+    damaged = {"wsi": order[: n_corrupted["wsi"]], "rna": order[n_corrupted["wsi"] :][::-1][: n_corrupted["rna"]]}
+    patients = pd.Index([f"P{number:04d}" for number in range(1, n_patients + 1)], name="patient")
+    return _as_masks(lacking, patients), _as_masks(damaged, patients)
+
+
+def _as_masks(rows, patients):
+    return pd.DataFrame({name: np.isin(np.arange(len(patients)), own) for name, own in rows.items()}, index=patients)
+
+
+def _count(argument, shares, n_patients):
+    """Number of patients per modality."""
+    if not isinstance(shares, dict):
+        total = round(shares * n_patients)
+        return {"wsi": total // 2, "rna": total - total // 2}
+    counts = {"wsi": 0, "rna": 0}
+    for name, share in shares.items():
+        if name not in counts or not isinstance(share, Real) or not 0 <= share <= 1:
+            raise ValueError(f"{argument} must give shares in [0, 1] for 'wsi' and 'rna', got {{{name!r}: {share!r}}}.")
+        counts[name] = round(share * n_patients)
     return counts
+
+
+def _total(shares):
+    return sum(shares.values()) if isinstance(shares, dict) else shares
 
 
 def _make_genes(rng, n_patients, n_genes, n_informative_genes):
@@ -253,7 +340,17 @@ def _make_genes(rng, n_patients, n_genes, n_informative_genes):
     return genes, weights / np.sqrt(variance)
 
 
-def _make_bags(rng, image_risk, n_tiles, n_tile_features, witness_rate):
+def _make_table(rng, image_risk, n_features):
+    """Standard normal columns of which the signal direction makes the image score."""
+    informative = rng.choice(n_features, min(INFORMATIVE_FEATURES, n_features), replace=False)
+    signal = np.zeros(n_features)
+    signal[informative] = rng.choice([-1.0, 1.0], len(informative)) / np.sqrt(len(informative))
+    features = rng.standard_normal((len(image_risk), n_features))
+    features += np.outer(image_risk - features @ signal, signal)
+    return features, pd.DataFrame([signal], index=["signal"]), [None] * len(image_risk)
+
+
+def _make_bags(rng, image_risk, n_tile_features, n_tiles, witness_rate):
     directions, _ = np.linalg.qr(rng.standard_normal((n_tile_features, 2)))
     marker, signal = directions.T
     bags, witnesses = [], []
@@ -267,7 +364,7 @@ def _make_bags(rng, image_risk, n_tiles, n_tile_features, witness_rate):
         features[~witness] += nuisance * signal
         bags.append(Bag(features, coords=coords))
         witnesses.append(witness)
-    return directions.T, bags, witnesses
+    return bags, pd.DataFrame(directions.T, index=["marker", "signal"]), witnesses
 
 
 def _place_tiles(n):
@@ -281,6 +378,44 @@ def _nest(rng, coords, witness_rate):
     size = max(1, round(witness_rate * len(coords))) if witness_rate else 0
     nearest = np.argsort(np.sum((coords - centre) ** 2, axis=1), kind="stable")
     return np.isin(np.arange(len(coords)), nearest[:size])
+
+
+def _measure(rng, values, prefix, lacks, damaged, n_quality):
+    """The columns of a modality, given its true values, a matrix or a list of bags."""
+    if isinstance(values, list):
+        bags = [Bag(_corrupt(rng, bag.features, bad, n_quality), bag.coords) for bag, bad in zip(values, damaged)]
+        tiles = BagArray([None if gone else bag for bag, gone in zip(bags, lacks)])
+        return pd.DataFrame({"wsi__tiles": tiles}, index=lacks.index)
+    names = [f"{prefix}{number:04d}" for number in range(values.shape[1])]
+    names += [f"{prefix[:-1]}Q{number}" for number in range(n_quality)]
+    measured = np.where(lacks.to_numpy()[:, None], np.nan, _corrupt(rng, values, damaged, n_quality))
+    return pd.DataFrame(measured, index=lacks.index, columns=names)
+
+
+def _corrupt(rng, values, damaged, n_quality):
+    """Noise in place of the damaged values, and quality features that show it as further columns."""
+    if n_quality == 0:
+        return values
+    damaged = np.reshape(damaged, (-1, 1))
+    noise = NOISE_SCALE * rng.standard_normal(values.shape)
+    quality = QUALITY_SHIFT * damaged + rng.standard_normal((len(values), n_quality))
+    return np.hstack([np.where(damaged, noise, values), quality])
+
+
+def _see(witnesses, lacks, damaged):
+    """The tiles that still carry the signal."""
+    seen = [None if gone or own is None else own & (not bad) for own, gone, bad in zip(witnesses, lacks, damaged)]
+    return pd.Series(seen, index=lacks.index, name="witness_tiles", dtype=object)
+
+
+def _name_corrupted(damaged):
+    names = [next((name for name in damaged if row[name]), None) for row in damaged.to_dict("records")]
+    return pd.Series(names, index=damaged.index, name="corrupted", dtype=object)
+
+
+def _log_hazard(effects, scores):
+    z, r = scores["wsi"], scores["rna"]
+    return effects["image"] * z + effects["rna"] * r + effects["interaction"] * z * r
 
 
 def _make_outcome(rng, risk, censoring):
