@@ -55,6 +55,13 @@ MOST_TIMES = 1000  # at which the curves of an ensemble step
 MOST_RISK_TIMES = 100  # over which they are averaged for the risk
 
 
+# What an ensemble has, and what a single network has; a fit leaves nothing of the other one.
+LEARNT = (
+    *("net_", "objective_", "estimators_", "length_shares_", "risk_times_"),
+    *("oob_survival_function_", "oob_score_"),
+)
+
+
 class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredComposition):
     """Predict survival from several kinds of data by a network that fuses them.
 
@@ -323,21 +330,28 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed), patients, outcome)
         return self
 
+    def _forget_fit(self):
+        super()._forget_fit()
+        for name in LEARNT:
+            vars(self).pop(name, None)
+
     def _keep(self, done):
         self.net_, self.modalities_, self.objective_ = done.net, done.modalities, done.objective
         self.history_ = training_history(self.net_)
         self.unique_times_ = self.objective_.unique_times_
 
     def _keep_ensemble(self, ensemble, patients, outcome):
-        self.estimators_ = [self._member(done) for done in ensemble.members]
-        self.modalities_ = self.estimators_[0].modalities_
-        histories = [member.history_ for member in self.estimators_]
-        self.history_ = pd.concat(histories).groupby(level=0).mean()
+        self._keep_members([self._member(done) for done in ensemble.members])
         self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
         self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
         self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
         self.unique_times_ = evenly(times, MOST_TIMES)
+
+    def _keep_members(self, members):
+        """Consist of fitted estimators of one network each."""
+        self.estimators_, self.modalities_ = members, members[0].modalities_
+        self.history_ = pd.concat([member.history_ for member in members]).groupby(level=0).mean()
 
     def _member(self, done):
         """A member as an estimator of its own."""
@@ -401,9 +415,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return Recipe(**parts, **{one.name: getattr(self, one.name) for one in fields(Recipe) if one.name not in parts})
 
     @property
-    def _members(self):
+    def members(self):
         """The fitted estimators of one network each: those of the ensemble, or this one."""
-        return getattr(self, "estimators_", [self])
+        return [self] if self.n_estimators == 1 else self.estimators_
 
     @usual_settings()
     def _infer(self, X, function, reduce, mode=torch.inference_mode):
@@ -414,8 +428,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
-        members = [(one.net_.module_, partial(function, one)) for one in self._members]
-        results = infer_all(members, patients, self._members[0].net_.device, mode)
+        members = [(one.net_.module_, partial(function, one)) for one in self.members]
+        results = infer_all(members, patients, self.members[0].net_.device, mode)
         return X, [reduce(one) for one in results]
 
     def _mean(self, X, function):
@@ -555,7 +569,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         """
         check_is_fitted(self)
         prefixes = [f"member{k}_" for k in range(self.n_estimators)] if self.n_estimators > 1 else [""]
-        widths = [one.net_.module_.fusion.out_dim for one in self._members]
+        widths = [one.net_.module_.fusion.out_dim for one in self.members]
         names = [f"{prefix}fused{i}" for prefix, width in zip(prefixes, widths) for i in range(width)]
         return np.array(names, dtype=object)
 
@@ -597,9 +611,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Returns
         -------
         attention : DataFrame of shape (n_tiles_total, n_columns)
-            Column "attention", which sums to one over the tiles of a patient (the mean over an ensemble's members), column "slide" if all bags know their
-            slides, columns "x" and "y" if all tiles have coordinates, and, if files tell them, "coord_unit" ("px" or
-            "um"), "tile_side" (in this unit), "tile_size" and "mpp" (pixels and um per pixel, as of `bags.Tiling`).
+            Column "attention", which sums to one over the tiles of a patient (of an ensemble the mean over the
+            members), column "slide" if all bags know their slides, columns "x" and "y" if all tiles have coordinates,
+            and, if files tell them, "coord_unit" ("px" or "um"), "tile_side" (in this unit), "tile_size" and "mpp"
+            (pixels and um per pixel, as of `bags.Tiling`).
             The index has the levels "patient" and "tile". Patients without the modality have no rows.
 
         Raises

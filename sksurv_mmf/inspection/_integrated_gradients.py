@@ -109,9 +109,9 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
         raise TypeError(f"Gradients need a FusionSurvivalAnalysis, or a Pipeline or search of one, got {kind}.")
     model, X = unwrap(estimator, X)
     m, columns = _find_modality(model, modality)
-    baseline = _check_baseline(model.net_.module_.encoders[m], baseline, len(columns))
+    baseline = _check_baseline([one.net_.module_.encoders[m] for one in model.members], baseline, len(columns))
 
-    def explain(network, batch):
+    def explain(member, network, batch):
         if batch.inputs[m] is None:
             return None
         values, present = batch.inputs[m], batch.present[:, m]
@@ -120,7 +120,7 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
         def risk(changed):
             embeddings[m] = network.embed_one(m, replace(batch, inputs=_exchanged(batch.inputs, m, changed)))
             outputs = network.head(network.fusion(embeddings, has)[0])
-            return model.objective_.risk(outputs.double())[present]
+            return model._risk(member, outputs)[present]
 
         start = baseline.to(values).expand_as(values)
         with torch.enable_grad():
@@ -128,7 +128,7 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
             found = method(risk).attribute(values, start, n_steps=n_steps, internal_batch_size=len(values))
         return values, found, risk(values) - risk(start)
 
-    X, parts = model._infer(X, explain, torch.no_grad)
+    X, parts = model._infer(X, explain, _mean_over_members, torch.no_grad)
     parts = [part for part in parts if part is not None]
     if not parts:
         raise ValueError(
@@ -138,6 +138,11 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
     _check_completeness(found, change, n_steps)
     patients, names = X.index[who_has(X, columns)], X.columns[columns]
     return tuple(pd.DataFrame(one, index=patients, columns=names) for one in (values, found))
+
+
+def _mean_over_members(results):
+    """Values, attributions and changes of risk; the risk of an ensemble is the mean of its members' risks."""
+    return None if results[0] is None else [torch.stack(one).mean(dim=0) for one in zip(*results)]
 
 
 def _exchanged(inputs, m, values):
@@ -158,9 +163,12 @@ def _find_modality(model, name):
     return m, model.modalities_[m].columns
 
 
-def _check_baseline(encoder, baseline, n_features):
+def _check_baseline(encoders, baseline, n_features):
+    if baseline is None and encoders[0].standardize is None:
+        return torch.zeros(n_features)
     if baseline is None:
-        return torch.zeros(n_features) if encoder.standardize is None else encoder.standardize.mean
+        # Members have seen different patients.
+        return torch.stack([encoder.standardize.mean for encoder in encoders]).mean(dim=0)
     baseline = as_real_numbers(baseline, "baseline is").astype(np.float32)
     if baseline.shape != (n_features,) or not np.isfinite(baseline).all():
         raise ValueError(

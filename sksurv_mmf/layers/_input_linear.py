@@ -9,9 +9,10 @@ from ._lockstep import in_lockstep
 class InputLinear(nn.Linear):
     r"""A linear layer over the inputs of a modality, whose learning rate may be made independent of their number.
 
-    Optimizers such as Adam move every weight by about the learning rate. Of a layer with `p` inputs the output then moves
-    by `p` times as much, so that wide modalities learn faster than narrow ones and take over the fusion. Once the layer
-    is made fair, it divides its inputs by :math:`\sqrt{p}` and starts from weights that are :math:`\sqrt{p}` times larger.
+    Optimizers such as Adam move every weight by about the learning rate. Of a layer with `p` inputs the output then
+    moves by up to `p` times as much, so that wide modalities learn faster than narrow ones and take over the fusion.
+    Once the layer is made fair, it divides its inputs by :math:`\sqrt{p}` and starts from weights that are
+    :math:`\sqrt{p}` times larger.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What layers do where many networks of one shape compute at once, each with weights and random numbers of its own.
 
-Such networks, the members of an ensemble, are one network under `torch.func.vmap` over stacked weights. A layer sees the
-weights of one member and knows nothing of the others, unless it draws random numbers or has a gradient of its own.
+Such networks, the members of an ensemble, are one network under `torch.func.vmap` over stacked weights. A layer sees
+the weights of one member and knows nothing of the others, unless it draws random numbers or has a gradient of its own.
 """
 
 from collections.abc import Callable, Iterator

@@ -19,6 +19,7 @@ from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._archive import as_path, read_archive, write_archive
+from ._ensemble import decode_ensemble, encode_ensemble
 from ._foreign import dump_foreign, load_foreign
 from ._integrity import CHECKSUMS, changed_members, check_coefficients, checksums, read_json
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
@@ -26,8 +27,8 @@ from ._network import decode_network, encode_network
 from ._tree import Decoder, Parts, full_name, known_classes, place
 
 FORMAT = "sksurv_mmf model"
-FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+FORMAT_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
 MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.safetensors"
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
@@ -85,6 +86,8 @@ def save_model(estimator, path, *, overwrite=False):
       skops writes it.
 
     Any zip program shows the manifest, for example ``unzip -p model.zip manifest.json``.
+
+    An ensemble is saved without `oob_survival_function_`, the curves of single training patients.
 
     Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
     and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
@@ -308,7 +311,7 @@ def _encode_step(estimator, where, parts):
             return {"late_fusion": encode_late_fusion(estimator, where, parts), "holds": held}
         if isinstance(estimator, FusionSurvivalAnalysis):
             parts.networks[where] = estimator
-            return encode_network(estimator, where, parts)
+            return (encode_network if estimator.n_estimators == 1 else encode_ensemble)(estimator, where, parts)
         name = f"{len(parts.files)}.skops"
         parts.files[name], names = dump_foreign(estimator)
         parts.names |= names
@@ -341,6 +344,8 @@ def _decode_step(node, where, decoder, files, names):
         return decode_late_fusion(node["late_fusion"], decode_steps(node["holds"]), decoder)
     if kind == ("network", "epochs"):
         return decode_network(node, where, decoder)
+    if kind == ("ensemble", "members"):
+        return decode_ensemble(node, where, decoder)
     if kind == ("skops",) and node["skops"] in files:
         name = node["skops"]
         try:
@@ -368,7 +373,7 @@ def _describe(estimator, networks):
 
 
 def _describe_network(network):
-    losses = network.history_.iloc[-1]
+    losses, members = network.history_.iloc[-1], network.members
     return {
         "modalities": {
             one.name: {
@@ -379,10 +384,11 @@ def _describe_network(network):
             for one in network.modalities_
         },
         "fusion": repr(network._fusion()),
-        "objective": repr(network.objective_),
+        "objective": repr(members[0].objective_),
+        "n_members": len(members),
         "training": {"n_epochs": len(network.history_)} | {name: float(loss) for name, loss in losses.items()},
         "last_time": float(network.unique_times_[-1]),
-        "n_weights": sum(weight.numel() for weight in network.net_.module_.parameters()),
+        "n_weights": sum(weight.numel() for one in members for weight in one.net_.module_.parameters()),
     }
 
 

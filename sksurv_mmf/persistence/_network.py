@@ -25,6 +25,7 @@ from ..utils._torch_state import fork_rng
 from ..utils._validation import shorten
 from ._first_format import upgrade_network
 from ._integrity import check_learnt, check_objective, check_weights
+from ._later_parameters import as_it_was
 from ._tree import encode, is_ours, is_torch_optimizer, place
 
 # Without a limit, a file of a kilobyte could ask for a list of a billion layers. No real parameter comes near.
@@ -72,7 +73,7 @@ def decode_network(node, where, decoder):
     prefix = weights_prefix(where)
     names = [name for name in decoder.tensors if name.startswith(prefix)]
     weights = {name.removeprefix(prefix): decoder.tensors.pop(name) for name in names}
-    node, weights = upgrade_network(node, weights)
+    node, weights = upgrade_network(as_it_was(node), weights)
     estimator, epochs = decoder.decode(node["network"]), check_epochs(decoder.decode(node["epochs"]))
     check_estimator(estimator)
     network = build_network(estimator, weights)

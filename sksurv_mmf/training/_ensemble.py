@@ -15,12 +15,15 @@ from ..outcome._outcome import Outcome
 from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
+from ..utils._torch_state import n_threads
 from ._fit import Fit, Recipe, complete, fit
 from ._lengths import average_weights, epochs_to_keep, intervals, left_out_survival, outcome_likelihood, weigh_lengths
 from ._lockstep import SharedBatches, Targets, train_in_lockstep
 from ._net import OPTIMIZERS, check_converged, make_optimizer_params, restore
 from ._samples import draw_samples
 from ._seeds import torch_seed
+
+MANY_TILES = 4096  # in a batch, from which on threads are worth their trouble
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,19 @@ def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int
     train = partial(train_some, recipe, patients, outcome, samples, member_seeds(seed, len(samples)), seed)
     n_jobs = min(effective_n_jobs(recipe.n_jobs), len(samples))
     shares = np.array_split(np.arange(len(samples)), n_jobs)
-    parts = [train(shares[0])] if n_jobs == 1 else Parallel(n_jobs)(delayed(train)(share) for share in shares)
-    members = [member for part in parts for member in part]
-    return settle(recipe, members, patients, outcome, samples)
+    with n_threads(threads_for(patients, recipe.batch_size)):
+        parts = [train(shares[0])] if n_jobs == 1 else Parallel(n_jobs)(delayed(train)(share) for share in shares)
+        members = [member for part in parts for member in part]
+        return settle(recipe, members, patients, outcome, samples)
+
+
+def threads_for(patients: Patients, batch_size: int) -> int | None:
+    """One thread for small steps, None for torch's own number for others.
+
+    Two threads gain small steps nothing, and where they share a core with others, each waits for the other. What
+    decides is the number of tiles, and no clock, since it changes the last bits.
+    """
+    return None if patients.n_tiles.mean() * batch_size >= MANY_TILES else 1
 
 
 def member_seeds(seed: int, n_members: int) -> list[int]:
@@ -112,7 +125,7 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> d
     snapshots, losses = train_in_lockstep(
         [network.to(device) for network in networks],
         Targets(objectives, samples[members], outcome),
-        SharedBatches(patients, recipe.batch_size, recipe.gradient_accumulation, teaches, seed),
+        SharedBatches(patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed),
         recipe,
         [seeds[k] + 1 for k in members],
         device,
@@ -122,6 +135,11 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> d
         k: finish(recipe, untrained[k], {epoch: one[i] for epoch, one in snapshots.items()}, losses[:, i], device)
         for i, k in enumerate(members)
     }
+
+
+def shared_batch_size(recipe: Recipe, samples: np.ndarray) -> int:
+    """How many patients have about `batch_size` in the sample of each member."""
+    return round(recipe.batch_size / samples.mean())
 
 
 def teaches_all(objective, outcome: Outcome, samples: np.ndarray, rows: np.ndarray) -> bool:

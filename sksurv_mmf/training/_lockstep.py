@@ -22,7 +22,7 @@ class SharedBatches:
     patients : Patients
         Those of all samples.
     batch_size : int
-        Patients per batch, of all samples together.
+        Patients per batch, whether in a sample or not.
     gradient_accumulation : int
         Batches per optimizer step.
     teaches : callable
@@ -83,7 +83,7 @@ class Targets:
             self.stacked = tuple(torch.stack(parts) for parts in zip(*self.targets))
 
     def loss(self, outputs: Tensor, rows: np.ndarray, step: np.ndarray) -> Tensor:
-        """Loss of each member, shape (n_members,): the batch's share of the mean over the member's patients of a step."""
+        """Loss of each member, (n_members,): what the batch adds to the mean over the member's patients of a step."""
         rows = torch.from_numpy(rows)
         if self.objectives[0].losses is None:
             return torch.stack([self._loss_of(k, outputs[k], rows, step) for k in range(len(outputs))])
@@ -93,12 +93,11 @@ class Targets:
 
     def _loss_of(self, k, outputs, rows, step):
         own = self.samples[k, rows]
-        target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
         if not own.any():
             return outputs.sum() * 0
-        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * (
-            own.sum() / self.samples[k, step].sum()
-        )
+        target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
+        share = own.sum() / self.samples[k, step].sum()
+        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * share
 
 
 def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at):

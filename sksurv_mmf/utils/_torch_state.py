@@ -83,6 +83,17 @@ def _default_float32():
 
 
 @contextmanager
+def n_threads(number: int | None):
+    """Let torch use so many threads inside the block; None leaves it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def tiny_numbers_as_zero():
     """Count numbers below float32's normal range, 1e-38, as zero.
 
