@@ -4,7 +4,7 @@ from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
 from .bags._readers import read_bags
 from .cohort._join import join_modalities
-from .late_fusion import LateFusionSurvivalAnalysis
+from .late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from .persistence._model import load_model, save_model
 from .survival import FusionSurvivalAnalysis
 

@@ -135,6 +135,7 @@ NUMERIC = [
     ),
     make_pipeline(MinMaxNormalizer(), fusion(("all", Identity()), fusion=Mean(), normalization=None)),
     LateFusionSurvivalAnalysis([("all", CoxPHSurvivalAnalysis(alpha=0.1))], cv=2),
+    LateFusionSurvivalAnalysis([("all", CoxPHSurvivalAnalysis(alpha=0.1))], combine="curves", cv=2),
 ]
 
 WITH_BAGS = [
@@ -191,7 +192,16 @@ WITH_BAGS = [
             combine=combine,
             cv=2,
         )
-        for combine in ("rank", "stack")
+        for combine in ("rank", "stack", "curves")
+    ),
+    LateFusionSurvivalAnalysis(
+        [
+            ("wsi", make_pipeline(BagPooling(), CoxPHSurvivalAnalysis(alpha=0.1))),
+            ("network", fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER)), ["wsi", "rna"]),
+        ],
+        combine="curves",
+        weights=[1, 2],
+        cv=None,
     ),
 ]
 

@@ -14,7 +14,7 @@ from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
 
 from sksurv_mmf import LateFusionSurvivalAnalysis
-from sksurv_mmf.late_fusion import relative_rank
+from sksurv_mmf.late_fusion._ranks import relative_rank
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagPooling
 

@@ -8,15 +8,21 @@ from chance import margin_of_chance
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
+from sksurv.functions import StepFunction
 from sksurv.util import Surv
 
+from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import BagArray
-from sksurv_mmf.datasets import load_tcga_nsclc, make_multimodal_survival
+from sksurv_mmf.datasets import load_breast_cancer_cohort, load_tcga_nsclc, make_multimodal_survival
 from sksurv_mmf.encoders import SNN, AttentionMIL, Identity
 from sksurv_mmf.fusions import CrossModalAttention
+from sksurv_mmf.late_fusion._trial import marginal_curve
 from sksurv_mmf.model_selection import SurvivalKFold
+from sksurv_mmf.model_selection._survival_scores import FoldPrediction, ibs
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard
-from sksurv_mmf.presets import baselines, paper_protocol, table1, table2
+from sksurv_mmf.predictions._ask import predict_curves
+from sksurv_mmf.predictions._fold_outcome import FoldOutcome
+from sksurv_mmf.presets import baselines, paper_protocol, super_learner, table1, table2
 
 REAL = Path(os.environ.get("SKSURV_MMF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -171,3 +177,70 @@ def test_clinical_cox_is_where_it_was_measured_with_scikit_survival_alone():
     model = baselines(image=None, rna=None)["Clinical Cox"]
     scores = cross_val_score(model, cohort.X, cohort.y, cv=SurvivalKFold(5, shuffle=True, random_state=0))
     assert abs(scores.mean() - 0.562) < 0.03
+
+
+SMALL = FusionSurvivalAnalysis(
+    objective=DiscreteHazard(n_bins=8, interpolation="linear"), embedding_dim=16, max_epochs=4, random_state=0
+)
+
+
+def test_the_super_learner_is_half_network_a_quarter_ridge_and_a_quarter_forests():
+    assert super_learner()["fuse"].weights == {
+        "network": 1 / 2,
+        "ridge": 1 / 4,
+        "forest_wsi": 1 / 12,
+        "forest_rna": 1 / 12,
+        "forest_clinical": 1 / 12,
+    }
+    two = super_learner(image=None, rna="genes")["fuse"]
+    assert two.weights == {"network": 1 / 2, "ridge": 1 / 4, "forest_genes": 1 / 8, "forest_clinical": 1 / 8}
+    with pytest.raises(ValueError, match="Name at least one"):
+        super_learner(None, None, None)
+
+
+def test_the_super_learner_reads_a_patchy_cohort_and_is_the_mean_of_its_members(patchy):
+    X, y = patchy
+    model = fast(super_learner(handle_missing="ignore", network=SMALL, random_state=0)).set_params(fuse__cv=None)
+    model.fit(X[:70], y[:70])
+    risk = model.predict(X[70:])
+    assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
+    assert model.score(X[70:], y[70:]) > 0.5 + margin_of_chance(y[70:], risk)
+    whole = X[70:][X[70:].notna().all(axis=1)]
+    at, fuse = model["fuse"].unique_times_, model["fuse"]
+    members = {
+        name: predict_curves(one, model[0].transform(whole).iloc[:, columns])
+        for (name, columns), one in zip(fuse._columns, fuse.estimators_.values())
+    }
+    mean = sum(fuse.weights_[name] * np.array([one(at) for one in curves]) for name, curves in members.items())
+    assert_allclose([one(at) for one in model.predict_survival_function(whole)], mean)
+
+
+def test_the_super_learner_names_the_member_that_refuses(patchy):
+    X, y = patchy
+    with pytest.raises(ValueError, match="estimator of member 'ridge' cannot be fitted"):
+        super_learner(network=SMALL).fit(X, y)
+
+
+def test_members_of_the_super_learner_share_no_part():
+    model = super_learner()
+    model.set_params(fuse__forest_wsi__prepare__bagpooling__handle_missing="ignore")
+    model.set_params(fuse__network__fuse__max_epochs=3, fuse__forest_rna__forest__n_estimators=3)
+    params = super_learner(network=SMALL).get_params()
+    assert model.get_params()["fuse__ridge__prepare"].transformers[0][1].transformer[0].handle_missing == "error"
+    assert model.get_params()["fuse__forest_wsi__forest__n_estimators"] == 100
+    assert params["fuse__network__fuse__max_epochs"] == 4
+    assert params["fuse__network__fuse"] is not SMALL
+
+
+def test_the_super_learner_has_better_probabilities_than_kaplan_meier():
+    cohort = load_breast_cancer_cohort()
+    learner = fast(super_learner(image=None, network=SMALL, random_state=0)).set_params(fuse__cv=None)
+    scores = []
+    for train, test in SurvivalKFold(3, shuffle=True, random_state=0).split(cohort.X, cohort.y):
+        model = clone(learner).fit(cohort.X.iloc[train], cohort.y[train])
+        outcome, at = FoldOutcome(cohort.y[train], cohort.y[test]), model["fuse"].unique_times_
+        marginal = StepFunction(at, marginal_curve(cohort.y[train], at))
+        curves = model.predict_survival_function(cohort.X.iloc[test]), np.array([marginal] * len(test))
+        scores.append([ibs(outcome, FoldPrediction(np.zeros(len(test)), one)) for one in curves])
+    ours, kaplan_meier = np.mean(scores, axis=0)
+    assert ours < kaplan_meier - 0.003

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from ..predictions._fold_outcome import FoldOutcome
 from ..statistics._paired_tests import (
     bootstrap_p_value,
     corrected_resampled_t_test,
@@ -22,7 +23,7 @@ from ..utils._validation import RESAMPLES, shorten
 from ..utils._warnings import warn
 from ._comparison_display import ComparisonDisplay
 from ._report import write_report
-from ._survival_scores import FoldOutcome, FoldPrediction, compute_scores
+from ._survival_scores import FoldPrediction, compute_scores
 
 LEVEL = [Interval(Real, 0, 1, closed="neither")]
 COUNTS = ["n_folds", "n_missing", "n_failed"]

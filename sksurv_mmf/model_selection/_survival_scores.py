@@ -1,8 +1,8 @@
 """Scores of a test fold: each has a value, or a reason why it does not exist."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from sksurv.metrics import (
@@ -12,96 +12,20 @@ from sksurv.metrics import (
     cumulative_dynamic_auc,
     integrated_brier_score,
 )
-from sksurv.nonparametric import CensoringDistributionEstimator, SurvivalFunctionEstimator
-from sksurv.util import Surv, check_y_survival
+from sksurv.nonparametric import SurvivalFunctionEstimator
+from sksurv.util import check_y_survival
 
 from ..outcome._outcome import Outcome
 from ..predictions._checks import check_curves, common_domain, curve_values
+from ..predictions._fold_outcome import ScoreDoesNotExist, brier_losses
 from ..statistics._concordance import comparable, higher
 from ..statistics._kaplan_meier import kaplan_meier
 from ..statistics._paired_tests import divide_or_nan, ratio_of_sums
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 
-AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
-MOST_TIMES = 100  # of an integral over time
 # R's `concordance(timefix = FALSE)` takes risks as they are; a tolerance would make the index depend on their scale.
 TIED_TOL = 0
-
-
-class ScoreDoesNotExist(ValueError):
-    """A score is not defined here; the message says why."""
-
-
-@dataclass(frozen=True)
-class FoldOutcome:
-    """Outcome of the patients of a fold, and the times at which test patients can be judged.
-
-    Attributes
-    ----------
-    y_train, y_test : structured array
-        Event and time of training and of test patients.
-    patients : Index or None
-        Names of the test patients, for messages.
-    """
-
-    y_train: np.ndarray
-    y_test: np.ndarray
-    patients: Sequence | None = None
-
-    @cached_property
-    def time_range(self):
-        """First time, and the time before which scores over time end.
-
-        Weights against censoring come from the training patients and are known as long as these are followed; the end
-        is where a tenth of them is left, or where the test fold ends. Before the first event nothing can be compared.
-        """
-        event_train, time_train = Outcome.of(self.y_train)
-        event, time = Outcome.of(self.y_test)
-        for who, has_event in (("training", event_train), ("test", event)):
-            if not has_event.any():
-                raise ScoreDoesNotExist(f"no event among {len(has_event)} {who} patients")
-        start = max(time_train[event_train].min(), time[event].min())
-        end = min(np.quantile(time_train, 1 - AT_RISK, method="lower"), time.max())
-        if start >= end:
-            raise ScoreDoesNotExist(
-                f"no time at which test patients can be judged: training and test patients both have events from "
-                f"{start:g} on, but are followed until {end:g} only"
-            )
-        return float(start), float(end)
-
-    @cached_property
-    def truncated(self):
-        """Outcome of the test patients, all followed until the end of `time_range` at most."""
-        _, end = self.time_range
-        event, time = Outcome.of(self.y_test)
-        # The range is open: who has the event at its end counts as followed until then.
-        return Surv.from_arrays(event & (time < end), np.minimum(time, end))
-
-    @cached_property
-    def times(self):
-        """Times over which scores are integrated: event times of training patients within `time_range`."""
-        start, end = self.time_range
-        event, time = check_y_survival(self.y_train)
-        times = np.unique(time[event & (time >= start) & (time < end)])
-        if len(times) < 2:
-            raise ScoreDoesNotExist(f"training patients have fewer than two event times from {start:g} to {end:g}")
-        # Evenly by rank, so that they lie where the events do.
-        return times[np.unique(np.linspace(0, len(times) - 1, MOST_TIMES).round().astype(int))]
-
-    @cached_property
-    def censoring(self):
-        """Probability of not being censored, from the training patients."""
-        return CensoringDistributionEstimator().fit(self.y_train)
-
-    def check_horizon(self, horizon):
-        """Refuse a horizon at which test patients cannot be judged."""
-        start, end = self.time_range
-        if not start <= horizon < end:
-            raise ScoreDoesNotExist(
-                f"horizon {format_time(horizon)} is not within {start:g} and {end:g}, where training and test patients "
-                "of this fold have events and are followed"
-            )
 
 
 @dataclass(frozen=True)
@@ -268,19 +192,8 @@ def _difference_of_order(weight, a, b):
 
 
 def _difference_of_losses(outcome, a, b, times):
-    loss = _losses(outcome, a, times) - _losses(outcome, b, times)
+    loss = np.subtract(*(brier_losses(outcome, one.survival(times), times) for one in (a, b)))
     return lambda drawn: divide_or_nan(drawn @ loss, drawn.sum(axis=1))
-
-
-def _losses(outcome, prediction, times):
-    """Squared error of each patient, weighted against censoring and averaged over `times`."""
-    _, time = check_y_survival(outcome.truncated)
-    survival = prediction.survival(times)
-    # Cases weigh by the censoring up to their own time, controls by that up to the time looked at.
-    case = outcome.censoring.predict_ipcw(outcome.truncated)[:, np.newaxis] * (time[:, np.newaxis] <= times)
-    control = (time[:, np.newaxis] > times) / outcome.censoring.predict_proba(times)
-    error = survival**2 * case + (1 - survival) ** 2 * control  # (n_test, n_times)
-    return error[:, 0] if len(times) == 1 else np.trapezoid(error, times) / (times[-1] - times[0])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..files._regular_file import check_regular_file
-from ..late_fusion import LateFusionSurvivalAnalysis
+from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._optional import import_optional
 from ..utils._torch_state import usual_settings
@@ -96,7 +96,8 @@ def save_model(estimator, path, *, overwrite=False):
     their order, numbered. Its unfitted `modalities` are clones of the fitted models.
 
     Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
-    forests, boosting and the late fusions of forests have trees, for which :func:`load_model` wants `trusted`. A
+    forests, boosting, late fusions of forests and :func:`presets.super_learner() <sksurv_mmf.presets.super_learner>`
+    have trees, for which :func:`load_model` wants `trusted`. A
     :class:`~sklearn.model_selection.GridSearchCV` over estimators of scikit-learn and scikit-survival can be saved. One
     over a network or a late fusion cannot: save its `best_estimator_`.
 

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from ..bags._tiling import Tiling
 from ..encoders._base import Encoder
 from ..fusions._base import Fusion
-from ..late_fusion import LateFusionSurvivalAnalysis
+from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..objectives._base import Objective
 from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis

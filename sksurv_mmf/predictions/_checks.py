@@ -70,12 +70,12 @@ def common_domain(curves):
 def _domain(curve):
     domain = getattr(curve, "domain", None)
     if domain is None:
-        steps = _steps(curve)
+        steps = steps_of(curve)
         return (steps[0], steps[-1]) if len(steps) else (0.0, np.inf)
     return domain
 
 
-def _steps(curve):
+def steps_of(curve):
     """Times at which a curve steps, as `StepFunction` tells them; none of a curve that does not."""
     steps = getattr(curve, "x", None)
     return np.empty(0) if steps is None else np.atleast_1d(np.asarray(steps, dtype=float))
@@ -89,7 +89,7 @@ def check_curves(curves, times, patients=None):
     """
     for i, curve in enumerate(curves):
         start, end = _domain(curve)
-        looked_at = np.union1d(_steps(curve), times)
+        looked_at = np.union1d(steps_of(curve), times)
         _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i, patients))
 
 
@@ -97,6 +97,21 @@ def curve_values(curves, times):
     """Values of survival functions, of those too that take one time only, at `times`; (n_patients, n_times)."""
     times = np.atleast_1d(np.asarray(times, dtype=float))
     return np.array([_evaluate(curve, times, _name(i)) for i, curve in enumerate(curves)])
+
+
+def carried_forward(curves, times):
+    """Values of survival functions at increasing `times`, those beyond the domain of a curve included.
+
+    Before it a curve is 1, and behind it the curve keeps the last value that is known.
+    """
+    times = np.asarray(times, dtype=float)
+    values = np.ones((len(curves), len(times)))
+    for i, curve in enumerate(curves):
+        start, end = _domain(curve)
+        known = times >= start
+        if known.any():
+            values[i, known] = _evaluate(curve, np.minimum(times[known], end), _name(i))
+    return values
 
 
 def _name(i, patients=None):

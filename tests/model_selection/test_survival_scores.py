@@ -14,9 +14,7 @@ from sksurv.nonparametric import CensoringDistributionEstimator
 from sksurv.util import Surv
 
 from sksurv_mmf.model_selection._survival_scores import (
-    FoldOutcome,
     FoldPrediction,
-    ScoreDoesNotExist,
     auc_difference,
     calibration_at,
     choose_scores,
@@ -24,6 +22,7 @@ from sksurv_mmf.model_selection._survival_scores import (
     harrell,
     uno,
 )
+from sksurv_mmf.predictions._fold_outcome import FoldOutcome, ScoreDoesNotExist
 
 SAMPLES = ["noties", "timeties", "riskties", "bothties", "small", "nearties"]
 

@@ -11,9 +11,9 @@ from sklearn.tree._tree import Tree
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalForest
 from sksurv.tree import SurvivalTree
 
-from sksurv_mmf import load_model, save_model
+from sksurv_mmf import FusionSurvivalAnalysis, load_model, save_model
 from sksurv_mmf.persistence._tree import full_name
-from sksurv_mmf.presets import baselines
+from sksurv_mmf.presets import baselines, super_learner
 
 FOREST = [RandomSurvivalForest, SurvivalTree, Tree]
 NEED = {
@@ -24,7 +24,14 @@ NEED = {
     "Clinical Cox": [],
     "Late fusion, rank": FOREST,
     "Late fusion, stack": FOREST,
+    "Super learner": FOREST,
 }
+
+
+def models():
+    network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    learner = super_learner(network=network, random_state=0).set_params(fuse__cv=None)
+    return baselines(random_state=0) | {"Super learner": learner}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def cohort(make_cohort):
 
 @pytest.mark.parametrize("name", NEED)
 def test_baselines_come_back(cohort, tmp_path, name):
-    model, path = baselines(random_state=0)[name], tmp_path / "model.zip"
+    model, path = models()[name], tmp_path / "model.zip"
     few = [parameter for parameter in model.get_params() if parameter.endswith("n_estimators")]
     model.set_params(**dict.fromkeys(few, 3)).fit(cohort.X, cohort.y)
     save_model(model, path)
@@ -52,4 +59,4 @@ def test_baselines_come_back(cohort, tmp_path, name):
 
 
 def test_no_baseline_is_forgotten_here():
-    assert list(NEED) == list(baselines())
+    assert list(NEED) == list(models())

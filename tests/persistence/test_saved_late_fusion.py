@@ -61,7 +61,11 @@ def assert_same(loaded, model, X):
 
 def assert_same_attributes(loaded, model):
     assert_series_equal(loaded.weights_, model.weights_)
-    assert_frame_equal(loaded.held_out_ranks_, model.held_out_ranks_.reset_index(drop=True))
+    if model.cv is not None:
+        assert_frame_equal(loaded.held_out_ranks_, model.held_out_ranks_.reset_index(drop=True))
+    if model.combine == "curves":
+        assert_frame_equal(loaded.brier_scores_, model.brier_scores_)
+        assert loaded.silenced_ == model.silenced_
     assert_array_equal(loaded.unique_times_, model.unique_times_)
     assert list(loaded.estimators_) == list(model.estimators_)
     assert str(loaded.get_params()) == str(model.get_params())
@@ -75,6 +79,30 @@ def test_alone(cohort, path, image, params):
     assert_same(loaded, model, cohort.X)
     assert_frame_equal(loaded.modality_ranks(cohort.X), model.modality_ranks(cohort.X))
     assert_same_attributes(loaded, model)
+
+
+CURVES = [
+    {"cv": 3},
+    {"cv": None, "weights": [0, 1, 2]},
+    {"cv": SurvivalKFold(3), "weights": {"network": 2, "rna": 1, "clinical": 1}},
+]
+
+
+@pytest.mark.parametrize("params", CURVES, ids=str)
+@pytest.mark.filterwarnings("ignore:.*silenced:UserWarning")
+def test_a_mean_of_curves(cohort, path, params):
+    cox = CoxPHSurvivalAnalysis(alpha=1.0)
+    members = [
+        ("network", clone(NETWORK).set_params(modalities=None), ["wsi", "rna"]),
+        ("rna", COXNET),
+        ("clinical", cox),
+    ]
+    model = LateFusionSurvivalAnalysis(members, combine="curves", **params).fit(cohort.X, cohort.y)
+    loaded = saved_and_loaded(model, path)
+    for again in (loaded, saved_and_loaded(loaded, path.with_name("again.zip")), clone(loaded).fit(cohort.X, cohort.y)):
+        assert_same(again, model, cohort.X)
+    assert_same_attributes(loaded, model)
+    assert_frame_equal(loaded.modality_ranks(cohort.X), model.modality_ranks(cohort.X))
 
 
 def test_in_a_pipeline_beside_another_and_fitted_again(cohort, path):
