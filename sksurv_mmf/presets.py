@@ -1,5 +1,7 @@
 """Named settings from the literature."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -30,6 +32,12 @@ from .preprocessing._modality_transformer import make_modality_transformer
 from .survival import FusionSurvivalAnalysis
 from .utils._modality_names import modality_of
 from .utils._warnings import warn
+
+# What this package adds to published networks, switched off.
+AS_PUBLISHED = {"n_estimators": 1, "fair_inputs": False, "zero_start": False, "attention_lr": 1.0}
+
+# How the rows of the tables train unless parameters say otherwise.
+_TRAINING = {"max_epochs": 20, "lr": 0.0003, "batch_size": 8, "normalization": "layer"}
 
 
 def paper_protocol():
@@ -73,6 +81,7 @@ def paper_protocol():
         "input_noise": 0.1,
         "normalization": "minmax",
         "modality_dropout": 0.0,
+        **AS_PUBLISHED,
         "objective": _four_bins(),
     }
 
@@ -123,7 +132,7 @@ def table1(image="wsi", rna="rna", **params):
     >>> list(models)[:4]
     ['AMIL, image only', 'Custom-AMIL, image only', 'SNN, RNA only', 'Raw concatenation']
     >>> models["CM-MMF"][-1].fusion
-    CrossModalAttention()
+    CrossModalAttention(heads='shared')
     """
     _check_names(image=image, rna=rna)
     alone = params | {"normalization": None}
@@ -134,12 +143,12 @@ def table1(image="wsi", rna="rna", **params):
         "Bilinear": Bilinear(),
         "Gated attention": GatedAttention(),
         "SurvPath": SurvPath(),
-        "CM-MMF": CrossModalAttention(),
+        "CM-MMF": CrossModalAttention(heads="shared"),
     }
     return {
-        "AMIL, image only": _row([(image, AttentionMIL())], Mean(), alone),
-        "Custom-AMIL, image only": _row([(image, AttentionMIL(batch_norm=True))], Mean(), alone),
-        "SNN, RNA only": _row([(rna, SNN(n_layers=4))], Mean(), alone),
+        "AMIL, image only": _row([(image, AttentionMIL(512, 256))], Mean(), alone),
+        "Custom-AMIL, image only": _row([(image, AttentionMIL(512, 256, batch_norm=True))], Mean(), alone),
+        "SNN, RNA only": _row([(rna, SNN(256, n_layers=4))], Mean(), alone),
         "Raw concatenation": _row([both[0], (rna, Identity())], Concat(), params),
         **{name: _row(both, fusion, params) for name, fusion in fusions.items()},
     }
@@ -174,9 +183,9 @@ def table2(image="wsi", rna="rna", **params):
     ['Not shared, ReLU', 'Shared, ReLU', 'Not shared, tanh', 'Shared, tanh']
     """
     _check_names(image=image, rna=rna)
-    both = _image_and_rna(image, rna)
+    both, fusion = _image_and_rna(image, rna), partial(CrossModalAttention, heads="shared")
     return {
-        f"{'Shared' if shared else 'Not shared'}, {label}": _row(both, CrossModalAttention(shared, activation), params)
+        f"{'Shared' if shared else 'Not shared'}, {label}": _row(both, fusion(shared, activation), params)
         for activation, label in [("relu", "ReLU"), ("tanh", "tanh")]
         for shared in (False, True)
     }
@@ -462,7 +471,7 @@ def _choose(names):
 
 def _image_and_rna(image, rna):
     """The encoders of the multimodal network."""
-    return [(image, AttentionMIL(input_dropout=0.1)), (rna, SNN())]
+    return [(image, AttentionMIL(512, 256, input_dropout=0.1)), (rna, SNN(256, n_layers=2))]
 
 
 def _four_bins():
@@ -473,5 +482,7 @@ def _four_bins():
 def _row(modalities, fusion, params):
     """A pipeline that takes the columns of the modalities and fuses them."""
     # A clone, so that rows share no encoder.
-    model = clone(FusionSurvivalAnalysis(modalities, fusion, **{"objective": _four_bins(), **params}))
+    model = clone(
+        FusionSurvivalAnalysis(modalities, fusion, **{**AS_PUBLISHED, **_TRAINING, "objective": _four_bins(), **params})
+    )
     return Pipeline([("choose", _choose(dict(modalities))), ("fuse", model)])

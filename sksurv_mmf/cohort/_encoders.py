@@ -40,7 +40,7 @@ def encoders_of(modalities, encoders):
 def _encoder_of(modality, part):
     if isinstance(part, Encoder):
         return part
-    encoder = AttentionMIL(32, 32) if modality.is_bag else SNN(n_layers=1)
+    encoder = AttentionMIL() if modality.is_bag else SNN()
     try:
         return encoder.set_params(**part)
     except (ValueError, AttributeError) as error:

@@ -47,7 +47,7 @@ class _Lifted(torch.autograd.Function):
 
     @staticmethod
     def forward(function, *tensors):
-        raise NotImplementedError("lifted functions are for members only")
+        raise NotImplementedError("Lifted functions are for members only.")
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -40,9 +40,7 @@ def decode_ensemble(node, where, decoder):
     estimator._validate_params()
     members = [decode_network(one, place(where, f"{k}"), decoder) for k, one in enumerate(node["members"])]
     if len(members) != estimator.n_estimators or estimator.n_estimators == 1:
-        raise ValueError(
-            f"parameters.json says n_estimators={estimator.n_estimators}, but has {len(members)} members"
-        )
+        raise ValueError(f"parameters.json says n_estimators={estimator.n_estimators}, but has {len(members)} members")
     for name in ("unique_times_", "risk_times_"):
         check_times(name, getattr(estimator, name, None))
     check_members(estimator, members)
