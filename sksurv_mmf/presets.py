@@ -327,15 +327,17 @@ def super_learner(
     See Also
     --------
     baselines : Ridge Cox and forests by themselves.
-    sksurv_mmf.LateFusionSurvivalAnalysis : What averages the curves, and silences members that do harm.
+    sksurv_mmf.LateFusionSurvivalAnalysis : Averages the curves of any members.
 
     Notes
     -----
     On paper this is a super learner [1]_, of survival curves [2]_, with one difference: its weights are fixed. Weights
-    learnt from held-out patients were worse on average than fixed ones, with 33 to 187 events to learn them from. What
-    is learnt is whether a member does harm: it is silenced if held-out patients are predicted better, by more than
-    chance, by the Kaplan-Meier curve. For that each member is fitted six times; ``set_params(fuse__cv=None)`` fits it
-    once and trusts all. The figures above are those of the plain average.
+    learnt from held-out patients were worse on average than fixed ones, with 33 to 187 events to learn them from.
+
+    Nor is any member silenced, and so each is fitted once. ``set_params(fuse__cv=5)`` silences those that are worse
+    than the Kaplan-Meier curve on held-out patients, for six times the cost. On three real cohorts that did not help:
+    it changed nothing on two, and on the third, where nearly every member is worse than Kaplan-Meier and their mean is
+    better, it cost 0.03 of C and 0.004 of the integrated Brier score.
 
     References
     ----------
@@ -351,7 +353,7 @@ def super_learner(
     >>> from sksurv_mmf.presets import super_learner
     >>> cohort = load_breast_cancer_cohort()
     >>> quick = FusionSurvivalAnalysis(max_epochs=2, random_state=0)
-    >>> model = super_learner(image=None, network=quick, random_state=0).set_params(fuse__cv=None)
+    >>> model = super_learner(image=None, network=quick, random_state=0)
     >>> model.fit(cohort.X, cohort.y)["fuse"].weights_.to_dict()
     {'network': 0.5, 'ridge': 0.25, 'forest_rna': 0.125, 'forest_clinical': 0.125}
     """
@@ -369,7 +371,7 @@ def super_learner(
         ),
     ]
     weights = {"network": 1 / 2, "ridge": 1 / 4} | {f"forest_{name}": 1 / (4 * len(names)) for name in names}
-    fuse = LateFusionSurvivalAnalysis(members, combine="curves", weights=weights)
+    fuse = LateFusionSurvivalAnalysis(members, combine="curves", weights=weights, cv=None)
     return clone(Pipeline([("choose", _choose(names)), ("fuse", fuse)]))  # a clone, so that members share no part
 
 

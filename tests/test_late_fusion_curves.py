@@ -239,7 +239,7 @@ SEVERAL = [["a", "b"], ["b", "a"], ["a__x", "b"], ["a__x", "b__x"], slice(0, 2),
 
 
 @pytest.mark.filterwarnings("ignore:Member 'third' is silenced:UserWarning")
-@pytest.mark.parametrize("columns", SEVERAL, ids=str)
+@pytest.mark.parametrize("columns", SEVERAL, ids=range(len(SEVERAL)))
 @pytest.mark.parametrize("combine", ["rank", "stack", "curves"])
 def test_a_member_may_see_several_modalities(table, columns, combine):
     X, y = table

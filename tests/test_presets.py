@@ -208,6 +208,7 @@ def test_the_super_learner_is_half_network_a_quarter_ridge_and_a_quarter_forests
         "forest_rna": 1 / 12,
         "forest_clinical": 1 / 12,
     }
+    assert super_learner()["fuse"].cv is None
     two = super_learner(image=None, rna="genes")["fuse"]
     assert two.weights == {"network": 1 / 2, "ridge": 1 / 4, "forest_genes": 1 / 8, "forest_clinical": 1 / 8}
     with pytest.raises(ValueError, match="Name at least one"):
@@ -216,7 +217,7 @@ def test_the_super_learner_is_half_network_a_quarter_ridge_and_a_quarter_forests
 
 def test_the_super_learner_reads_a_patchy_cohort_and_is_the_mean_of_its_members(patchy):
     X, y = patchy
-    model = fast(super_learner(handle_missing="ignore", network=SMALL, random_state=0)).set_params(fuse__cv=None)
+    model = fast(super_learner(handle_missing="ignore", network=SMALL, random_state=0))
     model.fit(X[:70], y[:70])
     risk = model.predict(X[70:])
     assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
@@ -250,7 +251,7 @@ def test_members_of_the_super_learner_share_no_part():
 
 def test_the_super_learner_has_better_probabilities_than_kaplan_meier():
     cohort = load_breast_cancer_cohort()
-    learner = fast(super_learner(image=None, network=SMALL, random_state=0)).set_params(fuse__cv=None)
+    learner = fast(super_learner(image=None, network=SMALL, random_state=0))
     scores = []
     for train, test in SurvivalKFold(3, shuffle=True, random_state=0).split(cohort.X, cohort.y):
         model = clone(learner).fit(cohort.X.iloc[train], cohort.y[train])

@@ -114,11 +114,13 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
     the event times of the training patients.
 
     A member whose curves are worse for held-out patients than one curve for all, the Kaplan-Meier estimate of those
-    who trained it, does harm and is silenced: its weight is 0, it is asked no more, and a warning says so. The score is
-    the integrated Brier score [2]_ of all held-out patients together, up to the time at which a tenth of them is still
-    followed. Worse means by more than two standard errors of the paired difference: with the events of small cohorts,
-    members that help often come out slightly worse, and silencing these as well cost up to 0.06 of C. Patients whom no
-    other member predicts, and all if every member is silenced, have the Kaplan-Meier curve of the training patients.
+    who trained it, is silenced: its weight is 0, it is asked no more, and a warning says so. The score is the
+    integrated Brier score [2]_ of all held-out patients together, up to the time at which a tenth of them is still
+    followed. Worse means by more than two standard errors of the paired difference, because members that help often
+    come out slightly worse. This guards against a member that is broken. It does not make a good mean better: several
+    members that overrate what they know may average to curves that do not, and ``cv=None`` keeps them all. Patients
+    whom no other member predicts, and all if every member is silenced, have the Kaplan-Meier curve of the training
+    patients.
 
     References
     ----------

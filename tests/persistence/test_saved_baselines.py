@@ -30,7 +30,7 @@ NEED = {
 
 def models():
     network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
-    learner = super_learner(network=network, random_state=0).set_params(fuse__cv=None)
+    learner = super_learner(network=network, random_state=0)
     return baselines(random_state=0) | {"Super learner": learner}
 
 
