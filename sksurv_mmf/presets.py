@@ -146,9 +146,11 @@ def table1(image="wsi", rna="rna", **params):
         "CM-MMF": CrossModalAttention(heads="shared"),
     }
     return {
-        "AMIL, image only": _row([(image, AttentionMIL(512, 256))], Mean(), alone),
-        "Custom-AMIL, image only": _row([(image, AttentionMIL(512, 256, batch_norm=True))], Mean(), alone),
-        "SNN, RNA only": _row([(rna, SNN(256, n_layers=4))], Mean(), alone),
+        "AMIL, image only": _row([(image, AttentionMIL(512, 256, dropout=0.25))], Mean(), alone),
+        "Custom-AMIL, image only": _row(
+            [(image, AttentionMIL(512, 256, batch_norm=True, dropout=0.25))], Mean(), alone
+        ),
+        "SNN, RNA only": _row([(rna, SNN(256, n_layers=4, dropout=0.25))], Mean(), alone),
         "Raw concatenation": _row([both[0], (rna, Identity())], Concat(), params),
         **{name: _row(both, fusion, params) for name, fusion in fusions.items()},
     }
@@ -473,7 +475,7 @@ def _choose(names):
 
 def _image_and_rna(image, rna):
     """The encoders of the multimodal network."""
-    return [(image, AttentionMIL(512, 256, input_dropout=0.1)), (rna, SNN(256, n_layers=2))]
+    return [(image, AttentionMIL(512, 256, dropout=0.25, input_dropout=0.1)), (rna, SNN(256, n_layers=2, dropout=0.25))]
 
 
 def _four_bins():

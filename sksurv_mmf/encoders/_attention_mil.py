@@ -32,8 +32,8 @@ class AttentionMIL(Encoder):
     batch_norm : bool, default=False
         Normalise the tile embedding over the tiles of a training step before the ReLU. True gives the
         Custom-AMIL of [1]_, which the paper found to be worse.
-    dropout : float, default=0.25
-        Dropout probability in the tile embedding, the score and the patient vector.
+    dropout : float, default=0.0
+        Dropout probability in the tile embedding, the score and the patient vector; 0.25 in the networks of [2]_.
     input_dropout : float, default=0.0
         Dropout probability of the tile features themselves; the multimodal networks of [2]_ use 0.1.
 
@@ -85,7 +85,7 @@ class AttentionMIL(Encoder):
         *,
         gated=True,
         batch_norm=False,
-        dropout=0.25,
+        dropout=0.0,
         input_dropout=0.0,
     ):
         self.hidden_dim = hidden_dim

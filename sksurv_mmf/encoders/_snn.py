@@ -26,8 +26,8 @@ class SNN(Encoder):
     n_layers : int, default=1
         Number of blocks: 2 in the multimodal network of [1]_, 4 in its RNA-only network, of width 256. One suffices a
         few hundred patients.
-    dropout : float, default=0.25
-        Probability of alpha dropout after each block.
+    dropout : float, default=0.0
+        Probability of alpha dropout after each block; 0.25 in the networks of [1]_.
     activation : {"elu", "selu"}, default="elu"
         "elu" as in the code of [1]_, "selu" as in [2]_.
 
@@ -57,7 +57,7 @@ class SNN(Encoder):
         "activation": [StrOptions(set(ACTIVATIONS))],
     }
 
-    def __init__(self, hidden_dim=256, *, n_layers=1, dropout=0.25, activation="elu"):
+    def __init__(self, hidden_dim=256, *, n_layers=1, dropout=0.0, activation="elu"):
         self.hidden_dim = hidden_dim
         self.n_layers = n_layers
         self.dropout = dropout

@@ -11,35 +11,69 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-Draw = Callable[[torch.Generator | None], Tensor]
+STOCK = 2**14
+"""Random numbers that are drawn for a member at once: a draw for each layer would take longer than the layer."""
 
-_generators = ContextVar("generators", default=None)  # of the members, while they compute
-_member = ContextVar("member", default=None)  # a tensor of which each member sees one entry
+
+class Randomness:
+    """Random numbers of each member, from a generator of its own.
+
+    A member draws what it would draw alone, whoever computes beside it.
+
+    Parameters
+    ----------
+    generators : list of torch.Generator
+        One for each member.
+    """
+
+    def __init__(self, generators: list[torch.Generator]):
+        self.generators = generators
+        self.stock = self._draw(STOCK)
+        self.used = 0
+
+    def _draw(self, size):
+        return torch.stack([torch.rand(size, device=one.device, generator=one) for one in self.generators])
+
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        """Numbers in [0, 1) for the member that computes."""
+        size = int(torch.Size(shape).numel())
+        if self.used + size > STOCK:
+            if size > STOCK // 4:
+                return lift(lambda: self._draw(size)).view(shape)
+            _own.set((_own.get()[0], lift(self._renew)))
+        numbers = _own.get()[1][self.used : self.used + size]
+        self.used += size
+        return numbers.view(shape)
+
+    def _renew(self):
+        self.stock, self.used = self._draw(STOCK), 0
+        return self.stock
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal numbers for the member that computes."""
+        return lift(
+            lambda: torch.stack([torch.randn(shape, device=one.device, generator=one) for one in self.generators])
+        )
+
+
+_randomness = ContextVar("randomness", default=None)  # of all members, while they compute
+_own = ContextVar("own", default=None)  # what the member that computes sees: its number, its stock
 
 
 @contextmanager
-def lockstep(generators: list[torch.Generator]) -> Iterator[None]:
-    """Inside the block, members draw random numbers from their own generators."""
-    token = _generators.set(generators)
+def as_member(randomness: Randomness | None, number: Tensor, stock: Tensor | None) -> Iterator[None]:
+    """Inside the block, which is under vmap, `number` and `stock` are those of the member that computes."""
+    tokens = _randomness.set(randomness), _own.set((number, stock))
     try:
         yield
     finally:
-        _generators.reset(token)
-
-
-@contextmanager
-def as_member(number: Tensor) -> Iterator[None]:
-    """Inside the block, which is under vmap, `number` is the one of the member that computes."""
-    token = _member.set(number)
-    try:
-        yield
-    finally:
-        _member.reset(token)
+        _randomness.reset(tokens[0])
+        _own.reset(tokens[1])
 
 
 def in_lockstep() -> bool:
     """Whether members compute at once."""
-    return _member.get() is not None
+    return _own.get() is not None
 
 
 class _Lifted(torch.autograd.Function):
@@ -65,23 +99,25 @@ def _members_first(tensor, dim, n_members):
 def lift(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """What a member gets of ``function(*tensors)``, in which all tensors have the members along a first axis."""
     # The number is what makes vmap look for a rule where no other tensor differs between members.
-    return _Lifted.apply(lambda _, *members: function(*members), _member.get(), *tensors)
-
-
-def draw(sample: Draw) -> Tensor:
-    """Random numbers: ``sample(generator)`` of the generator of each member, or of torch's own.
-
-    A member draws what it would draw alone, whoever computes beside it.
-    """
-    if not in_lockstep():
-        return sample(None)
-    return lift(lambda: torch.stack([sample(generator) for generator in _generators.get()]))
+    return _Lifted.apply(lambda _, *members: function(*members), _own.get()[0], *tensors)
 
 
 def for_each_member(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """``function(generator, *tensors)`` of one member after the other, for what vmap cannot look into."""
+    randomness = _randomness.get()
 
     def compute(*members):
-        return torch.stack([function(*one) for one in zip(_generators.get(), *members)])
+        generators = [None] * len(members[0]) if randomness is None else randomness.generators
+        return torch.stack([function(*one) for one in zip(generators, *members)])
 
     return lift(compute, *tensors)
+
+
+def uniform(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Random numbers in [0, 1), from the generator of the member that computes, or from torch's own."""
+    return _randomness.get().uniform(shape) if in_lockstep() else torch.rand(shape, device=device)
+
+
+def normal(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Standard normal random numbers, from the generator of the member that computes, or from torch's own."""
+    return _randomness.get().normal(shape) if in_lockstep() else torch.randn(shape, device=device)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..layers._lockstep import draw
+from ..layers._lockstep import uniform
 from ..layers._normalization import NORMALIZATIONS
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import for_each_row, segment_mean
@@ -84,8 +84,7 @@ def hide(embedding: Embedding, kept: Tensor) -> Embedding:
 
 def drop_modalities(present: Tensor, probability: float) -> Tensor:
     """Hide each modality of a patient with the given probability, but never all that the patient has."""
-    shape, device = present.shape, present.device
-    chance = draw(lambda generator: torch.rand(shape, device=device, generator=generator))
+    chance = uniform(present.shape, present.device)
     kept = present & (chance >= probability)
     # Who would lose all keeps all, so that the few modalities of a patient are hidden less often than asked for.
     return torch.where(kept.any(dim=-1, keepdim=True), kept, present)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..layers._lockstep import as_member, lockstep
+from ..layers._lockstep import Randomness, as_member
 from ..patients._batch import Batch
 
 PLAIN = (
@@ -49,7 +49,7 @@ class Lockstep:
     def __init__(self, networks: list[nn.Module]):
         self.n_members = len(networks)
         # Without memory of its own: weights are handed to it in each step.
-        self.network = deepcopy(networks[0]).to("meta")
+        self.network = deepcopy(networks[0]).to("meta").train()
         trained = {name for name, _ in networks[0].named_parameters()}
         tensors = [_tensors(network) for network in networks]
         self.stacked = {
@@ -61,19 +61,15 @@ class Lockstep:
         """The stacked weights that are trained."""
         return {name: one for name, one in self.stacked.items() if one.requires_grad}
 
-    def outputs(self, batch: Batch, generators: list[torch.Generator] | None = None) -> Tensor:
-        """Outputs of all members, shape (n_members, n_patients, n_outputs); with `generators` as in training."""
-        network = self.network
-        if network.training != (generators is not None):
-            network.train(generators is not None)
+    def outputs(self, batch: Batch, randomness: Randomness) -> Tensor:
+        """Outputs of all members in training, shape (n_members, n_patients, n_outputs)."""
 
-        def compute(weights, number):
-            with as_member(number):
-                return functional_call(network, weights, (batch,))
+        def compute(weights, number, stock):
+            with as_member(randomness, number, stock):
+                return functional_call(self.network, weights, (batch,))
 
         numbers = torch.arange(self.n_members, device=batch.present.device)
-        with lockstep(generators):
-            return vmap(compute, randomness="error")(self.stacked, numbers)
+        return vmap(compute, randomness="error")(self.stacked, numbers, randomness.stock)
 
     def snapshot(self) -> list[dict[str, Tensor]]:
         """Copies of the weights of each member, as `load_state_dict` takes them."""

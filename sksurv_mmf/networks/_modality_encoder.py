@@ -5,7 +5,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from ..layers._lockstep import draw
+from ..layers._lockstep import normal
 from ..layers._packed_bags import PackedBags
 from ._embeddings import Embedding, n_patients_of, rows_of
 
@@ -34,8 +34,7 @@ def add_noise(inputs, scale: float):
     """Add Gaussian noise of standard deviation `scale` to vectors or to the tiles of bags."""
     if isinstance(inputs, PackedBags):
         return inputs.with_values(add_noise(inputs.values, scale))
-    shape, options = inputs.shape, {"dtype": inputs.dtype, "device": inputs.device}
-    noise = draw(lambda generator: torch.randn(shape, generator=generator, **options))
+    noise = normal(inputs.shape, inputs.device).to(inputs.dtype)
     return torch.add(inputs, noise, alpha=scale)
 
 

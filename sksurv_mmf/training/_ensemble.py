@@ -8,6 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from torch.func import functional_call
 
 from ..networks._lockstep import knows_lockstep, shape_of_network
 from ..networks._recipe import fit_network
@@ -160,6 +161,11 @@ def finish(recipe, untrained, snapshots, losses, device) -> Fit:
     return Fit(net, modalities, objective, snapshots)
 
 
+def with_weights(weights, network, batch):
+    """Outputs of a network as it would be with other weights."""
+    return functional_call(network, weights, (batch,))
+
+
 class Snapshots(Callback):
     """Keeps the weights after some epochs."""
 
@@ -204,15 +210,16 @@ def settle(recipe, members, patients, outcome, samples) -> Ensemble:
 
 def shares_of_lengths(recipe, members, patients, outcome, samples, epochs) -> np.ndarray:
     """How much each length of training counts, judged by patients whom members have left out."""
+    seen = [(patients.select(rows), outcome.take(rows)) for rows in map(np.flatnonzero, samples)]
 
-    def at(epoch, member, sample):
-        network = deepcopy(member.net.module_)
-        network.load_state_dict(member.snapshots[epoch])
-        rows = np.flatnonzero(sample)
-        seen, learnt = patients.select(rows), outcome.take(rows)
-        return network, complete(network, deepcopy(member.objective), seen, learnt, member.net.device)
+    def at(epoch, member, learnt_from):
+        predict = partial(with_weights, member.snapshots[epoch])
+        objective = complete(member.net.module_, deepcopy(member.objective), *learnt_from, member.net.device, predict)
+        return partial(predict, member.net.module_), objective
 
-    models = [[at(epoch, *one) for one in zip(members, samples)] for epoch in epochs]
+    for member in members:
+        member.net.module_.eval()
+    models = [[at(epoch, *one) for one in zip(members, seen)] for epoch in epochs]
     edges = intervals(outcome)
     survival = left_out_survival(models, patients, samples, edges, members[0].net.device)
     judged = np.flatnonzero(~np.isnan(survival[0, :, 0]))

@@ -104,9 +104,9 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
     return Fit(net, modalities, complete(net.module_, objective, trained_on, learnt, device))
 
 
-def complete(network: FusionNetwork, objective: Objective, patients: Patients, outcome: Outcome, device) -> Objective:
-    """Let an objective learn what depends on the trained network."""
-    outputs = partial(infer, network, patients, device, FusionNetwork.forward)
+def complete(network, objective: Objective, patients: Patients, outcome: Outcome, device, predict=None) -> Objective:
+    """Let an objective learn what depends on the trained network; `predict` says how it is asked, if not as usual."""
+    outputs = partial(infer, network, patients, device, predict or FusionNetwork.forward)
     return objective.fit_baseline(lambda: torch.cat(outputs()).double(), *outcome)
 
 

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from ..networks._curves import survival_at
-from ..networks._network import FusionNetwork
-from ..objectives._base import Objective
 from ..outcome._outcome import Outcome
-from ..patients._batch import Batch
 from ..patients._patients import Patients
 from ..patients._reading import prediction_batches
 from ..statistics._mixture import mixture_weights
@@ -85,8 +82,8 @@ def left_out_survival(
 ) -> np.ndarray:
     """Survival functions by those members that have not seen a patient, (n_models, n_patients, n_times).
 
-    Each of `models` is a list of members, pairs of a network and its objective. Patients are read once, whatever the
-    number of models and members. A patient whom no member leaves out has NaN.
+    Each of `models` is a list of members, pairs of what computes the outputs of a batch and of an objective. Patients
+    are read once, whatever the number of models and members. A patient whom no member leaves out has NaN.
     """
     survival = np.full((len(models), len(patients), len(times)), np.nan)
     for rows, members in left_out_groups(samples):
@@ -94,14 +91,9 @@ def left_out_survival(
         for batch in prediction_batches(patients.select(rows)):
             batch, stop = batch.to(device), start + len(batch)
             for m, model in enumerate(models):
-                curves = [survival_of(*model[k], batch, times) for k in members]
+                with torch.inference_mode():
+                    outputs = [(objective, predict(batch)) for predict, objective in (model[k] for k in members)]
+                    curves = [survival_at(*one, times) for one in outputs]
                 survival[m, rows[start:stop]] = torch.stack(curves).mean(0).cpu().numpy()
             start = stop
     return survival
-
-
-@torch.inference_mode()
-def survival_of(network: FusionNetwork, objective: Objective, batch: Batch, times: np.ndarray) -> Tensor:
-    """Survival functions of a batch of patients at `times`."""
-    network.eval()
-    return survival_at(objective, network(batch), times)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..layers._lockstep import Randomness
 from ..networks._lockstep import Lockstep
 from ..patients._reading import read_all
 from ..utils._torch_state import tiny_numbers_as_zero
@@ -107,7 +108,7 @@ def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at
     shape (n_epochs, n_members).
     """
     members = Lockstep(networks)
-    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    randomness = Randomness([torch.Generator(device).manual_seed(seed) for seed in seeds])
     weights = members.parameters_by_name()
     optimizer = make_optimizer(weights, networks[0], recipe)
     snapshots, losses = {}, []
@@ -115,17 +116,17 @@ def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at
     epochs = tqdm(range(1, n_epochs + 1), desc="training", unit="epoch", disable=not recipe.verbose)
     with tiny_numbers_as_zero():
         for epoch in epochs:
-            losses.append(_train_epoch(members, targets, batches, optimizer, generators, device))
+            losses.append(_train_epoch(members, targets, batches, optimizer, randomness, device))
             epochs.set_postfix(train_loss=f"{losses[-1].mean():.4f}")
             if epoch in keep_at:
                 snapshots[epoch] = members.snapshot()
     return snapshots, np.array(losses)
 
 
-def _train_epoch(members, targets, batches, optimizer, generators, device):
+def _train_epoch(members, targets, batches, optimizer, randomness, device):
     total, n_seen = 0, 0
     for batch, rows, step in batches:
-        loss = targets.loss(members.outputs(batch.to(device), generators), rows, step)
+        loss = targets.loss(members.outputs(batch.to(device), randomness), rows, step)
         loss.sum().backward()
         total += loss.detach().cpu().numpy() * len(step)
         if rows[-1] == step[-1]:
