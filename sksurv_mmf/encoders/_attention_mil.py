@@ -109,6 +109,8 @@ class TileBatchNorm(nn.BatchNorm1d):
     torch takes the second axis for the features, so that an axis in front of the tiles has no place here.
     """
 
+    knows_lockstep = False  # it would take means over patients whom a member is not to see
+
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[-2] == 1:
             return nn.functional.batch_norm(
@@ -161,11 +163,12 @@ class _AttentionMILModule(nn.Module):
         hidden, score = self.score.hidden, self.score.score
         settings = before[0].p if before else 0.0, dropout.p, self.score.gated
 
-        def pool(generator, *weights):
-            return AttentionPooling.apply(bags.values, bags.lengths, *weights, *settings, generator)
+        def pool(generator, values, *weights):
+            return AttentionPooling.apply(values, bags.lengths, *weights, *settings, generator)
 
         weights = linear.scaled_weight, linear.bias, hidden.weight, hidden.bias, score.weight.squeeze(0), score.bias
-        return for_each_member(pool, *weights) if in_lockstep() else pool(None, *weights)
+        # Tiles are an argument, for with noise each member has its own.
+        return for_each_member(pool, bags.values, *weights) if in_lockstep() else pool(None, bags.values, *weights)
 
     def _trains_on_cpu(self, values: Tensor) -> bool:
         """Whether the hand-written gradient serves: for the tiles of one network, on a CPU, without batch norm."""

@@ -182,23 +182,22 @@ class GeneSetLinear(nn.Module):
         self.register_buffer("position", torch.as_tensor(by_size.argsort()))  # of each set in the order of size
         # The fan-in is a set's own number of genes: tokens of small and large sets start with one variance.
         fan_in = torch.as_tensor(sizes[by_size].repeat(sizes[by_size])).unsqueeze(1)
-        self.register_buffer("root", fan_in**-0.5, persistent=False)
         self.is_fair = False
-        self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * self.root)
+        self.weight = nn.Parameter(torch.randn(len(fan_in), n_out) * fan_in**-0.5)
         self.bias = nn.Parameter(torch.zeros(len(columns), 1, n_out))
 
     def make_fair(self) -> None:
         """Divide the genes of a set by the root of their number, and start from weights that are as much larger."""
         self.is_fair = True
         with torch.no_grad():
-            self.weight /= self.root
+            for size, weights in zip(self.sizes, self.weight.split(self.lengths)):
+                weights *= size**0.5
 
     def forward(self, rows: Tensor) -> Tensor:
-        weight = self.weight * self.root if self.is_fair else self.weight
         genes = rows.mT.index_select(-2, self.columns)  # (..., n_genes_of_all_sets, n_patients)
-        genes, weights = (one.split(self.lengths, dim=-2) for one in (genes, weight))
+        genes, weights = (one.split(self.lengths, dim=-2) for one in (genes, self.weight))
         products = [
-            values.unflatten(-2, (-1, size)).mT @ weight.unflatten(-2, (-1, size))
+            values.unflatten(-2, (-1, size)).mT @ weight.unflatten(-2, (-1, size)) * (size**-0.5 if self.is_fair else 1)
             for size, values, weight in zip(self.sizes, genes, weights)
         ]
         return torch.cat(products, dim=-3).index_select(-3, self.position) + self.bias

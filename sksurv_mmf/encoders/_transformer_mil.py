@@ -135,6 +135,8 @@ def in_front_of(learnt: Tensor, tiles: Tensor) -> Tensor:
 class AttentionBlock(nn.Module):
     """MAB: (..., n_queries, dim) and a context of (..., n_rows, dim) -> (..., n_queries, dim)."""
 
+    knows_lockstep = False  # torch's fast attention knows no vmap
+
     def __init__(self, dim: int, n_heads: int, dropout: float):
         super().__init__()
         self.query_norm, self.context_norm, self.hidden_norm = (nn.LayerNorm(dim) for _ in range(3))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers._dropout import Dropout
+from ..layers._lockstep import in_lockstep, lift
 from ..layers._packed_bags import PackedBags
 from ..utils._validation import DEPTH, PROBABILITY, WIDTH
 from ._base import Fusion
@@ -96,7 +97,10 @@ class SurvPath(Fusion):
         return _SurvPathModule(is_bag, dim, self.n_heads, head_dim, hidden_dim, self.dropout)
 
 
-attend = nn.functional.scaled_dot_product_attention
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """torch's attention, which is one call for all members of an ensemble, too."""
+    attention, tensors = nn.functional.scaled_dot_product_attention, (query, key, value, mask)
+    return lift(attention, *tensors) if in_lockstep() else attention(*tensors)
 
 
 class _TokenAttention(nn.Module):
@@ -120,7 +124,7 @@ class _TokenAttention(nn.Module):
         if not n_omics:
             out = self._attend_alone(query, key, value)
         else:
-            out = attend(query[..., :n_omics, :], key, value, attn_mask=seen[..., None, None, :])
+            out = attend(query[..., :n_omics, :], key, value, seen[..., None, None, :])
             if n_omics < tokens.shape[-2]:
                 of_tiles = self._attend_omics(query, key, value, n_omics, seen[..., :n_omics])
                 out = torch.cat([out, of_tiles], dim=-2)
@@ -131,7 +135,7 @@ class _TokenAttention(nn.Module):
         some = seen.any(-1, keepdim=True)
         mask = (seen | ~some)[..., None, None, :]  # some kernels make NaN of a softmax over nothing
         omics, tiles = slice(None, n_omics), slice(n_omics, None)
-        attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], attn_mask=mask)
+        attended = attend(query[..., tiles, :], key[..., omics, :], value[..., omics, :], mask)
         # For every patient, since to ask whether anybody needs it would make a GPU wait.
         alone = self._attend_alone(*(one[..., tiles, :] for one in (query, key, value)))
         return torch.where(some[..., None, None], attended, alone)

@@ -33,7 +33,8 @@ DEFAULT_PARTS = {
 def as_it_was(node):
     """JSON of a network in which parts that were the default of an older package are named."""
     state = node["network"]["state"]
-    if "n_estimators" in state:
+    # What has no fusion is no network, which is told elsewhere.
+    if "n_estimators" in state or "fusion" not in state:
         return node
     parts = {name: part for name, part in DEFAULT_PARTS.items() if state.get(name) is None}
     return {**node, "network": {**node["network"], "state": state | parts}}
