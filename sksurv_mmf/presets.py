@@ -132,7 +132,7 @@ def table1(image="wsi", rna="rna", **params):
     >>> list(models)[:4]
     ['AMIL, image only', 'Custom-AMIL, image only', 'SNN, RNA only', 'Raw concatenation']
     >>> models["CM-MMF"][-1].fusion
-    CrossModalAttention(heads='shared')
+    CrossModalAttention(activation='tanh', heads='shared')
     """
     _check_names(image=image, rna=rna)
     alone = params | {"normalization": None}
@@ -143,7 +143,7 @@ def table1(image="wsi", rna="rna", **params):
         "Bilinear": Bilinear(),
         "Gated attention": GatedAttention(),
         "SurvPath": SurvPath(),
-        "CM-MMF": CrossModalAttention(heads="shared"),
+        "CM-MMF": CrossModalAttention(activation="tanh", heads="shared"),
     }
     return {
         "AMIL, image only": _row([(image, AttentionMIL(512, 256, dropout=0.25))], Mean(), alone),

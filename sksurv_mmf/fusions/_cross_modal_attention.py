@@ -21,8 +21,9 @@ class CrossModalAttention(Fusion):
     ----------
     shared : bool, default=True
         Whether all modalities are scored by the same network. Sharing makes their scores comparable.
-    activation : {"tanh", "relu"}, default="tanh"
-        Non-linearity of the scoring network.
+    activation : {"tanh", "relu"}, default="relu"
+        Non-linearity of the scoring network; [1]_ prefers "tanh". On simulated patients of whom one modality is noise,
+        "relu" finds that modality more often.
     hidden_dim : int, default=64
         Width of the scoring network, which the paper leaves open.
     normalize : bool, default=True
@@ -77,7 +78,7 @@ class CrossModalAttention(Fusion):
         "heads": [StrOptions({"own", "shared"})],
     }
 
-    def __init__(self, shared=True, activation="tanh", *, hidden_dim=64, normalize=True, heads="own"):
+    def __init__(self, shared=True, activation="relu", *, hidden_dim=64, normalize=True, heads="own"):
         self.shared = shared
         self.activation = activation
         self.hidden_dim = hidden_dim

@@ -25,7 +25,7 @@ def meant_without(cls):
 
 # What None meant while FusionSurvivalAnalysis had no n_estimators.
 DEFAULT_PARTS = {
-    "fusion": {"object": "sksurv_mmf.CrossModalAttention", "state": {}},
+    "fusion": {"object": "sksurv_mmf.CrossModalAttention", "state": {"activation": "tanh"}},
     "objective": {"object": "sksurv_mmf.DiscreteHazard", "state": {"n_bins": 4, "interpolation": "step"}},
 }
 
