@@ -1,10 +1,10 @@
 """Fusion networks and the baselines that they have to beat, on four real cohorts.
 
-Run with ``python benchmarks/real_cohorts.py``. Every model is fitted in the same repeated five folds; what is learnt or
-tuned from patients is learnt inside the training fold. Finished fits are kept in the output folder, so that the same
-command goes on after an interruption. Empty the folder when you have changed code that the models use. Tables are
-written cohort by cohort. The breast cancer cohort comes with scikit-survival; the others lie in the folder ``--data``,
-and one that is not there is left out.
+Run with ``python benchmarks/real_cohorts.py``. Every model is fitted in the same repeated five folds, for each of
+several seeds; what is learnt or tuned from patients is learnt inside the training fold. Finished fits are kept in the
+output folder, so that the same command goes on after an interruption. Empty the folder when you have changed code that
+the models use. Tables are written cohort by cohort. The breast cancer cohort comes with scikit-survival; the others lie
+in the folder ``--data``, and one that is not there is left out.
 """
 
 import argparse
@@ -14,17 +14,22 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sksurv.base import SurvivalAnalysisMixin
+from sksurv.functions import StepFunction
+from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.nonparametric import kaplan_meier_estimator
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort, load_lung_mif, load_tcga_nsclc
-from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
-from sksurv_mmf.model_selection import RepeatedSurvivalKFold, SurvivalKFold, compare_models
+from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
+from sksurv_mmf.model_selection import RepeatedSurvivalKFold, compare_models
+from sksurv_mmf.objectives import CoxPH, Weibull
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
-from sksurv_mmf.presets import baselines
+from sksurv_mmf.presets import baselines, paper_protocol, super_learner
 
 mpl.use("agg")
 
@@ -34,8 +39,32 @@ COHORTS = {
     "LUAD": lambda folder: load_tcga_nsclc(folder, cohort="LUAD"),
     "LUSC": lambda folder: load_tcga_nsclc(folder, cohort="LUSC"),
 }
-REFERENCE = "CM-MMF"
-SEARCH = {"fuse__lr": [0.0003, 0.001], "fuse__max_epochs": [10, 30]}
+REFERENCE = "Ridge Cox"
+SETS = ("baselines", "default", "fusions", "objectives", "single", "super", "paper")
+
+
+class KaplanMeier(SurvivalAnalysisMixin, BaseEstimator):
+    """The same curve for everybody: what a Brier score is worth."""
+
+    def fit(self, X, y):
+        """Estimate the curve."""
+        event, time = (y[name] for name in y.dtype.names)
+        self.unique_times_, self.survival_ = kaplan_meier_estimator(event, time)
+        self.domain_ = 0.0, float(time.max())
+        return self
+
+    def predict(self, X):
+        """The same risk for everybody."""
+        return np.zeros(len(X))
+
+    def predict_survival_function(self, X):
+        """The same curve for everybody."""
+        times, values = np.append(0.0, self.unique_times_), np.append(1.0, self.survival_)
+        if self.unique_times_[0] == 0:
+            times, values = self.unique_times_, self.survival_
+        curves = np.empty(len(X), dtype=object)
+        curves[:] = [StepFunction(times, values)] * len(X)
+        return curves
 
 
 def prepare(modalities):
@@ -49,83 +78,134 @@ def prepare(modalities):
     return make_modality_transformer(**{name: step for name, step in steps.items() if name in modalities})
 
 
-def network(modalities, fusion):
-    """A network with the default settings."""
-    fuse = FusionSurvivalAnalysis(fusion=fusion, device="cpu", random_state=0)
+def network(modalities, **params):
+    """A network with the default settings, but for `params`."""
+    fuse = FusionSurvivalAnalysis(**{"device": "cpu", "random_state": 0, **params})
     return Pipeline([("prepare", prepare(modalities)), ("fuse", fuse)])
 
 
-def make_models(modalities):
+def make_models(modalities, sets):
     """The baselines and the networks for the modalities of a cohort."""
     names = {kind: name if name in modalities else None for kind, name in [("image", "wsi"), ("rna", "rna")]}
-    return {
-        **baselines(**names, handle_missing="ignore", random_state=0),
-        REFERENCE: network(modalities, CrossModalAttention()),
-        "Concatenation": network(modalities, Concat()),
-        "Mean vector": network(modalities, Mean()),
-        f"{REFERENCE}, tuned": GridSearchCV(network(modalities, CrossModalAttention()), SEARCH, cv=SurvivalKFold(3)),
+    settings = {**names, "handle_missing": "ignore", "random_state": 0}
+    models = {
+        "baselines": lambda: {"Kaplan-Meier": KaplanMeier(), **baselines(**settings)},
+        "default": lambda: {"CM-MMF": network(modalities)},
+        "fusions": lambda: {
+            "Mean vector": network(modalities, fusion=Mean()),
+            "Concatenation": network(modalities, fusion=Concat()),
+            "Gated attention": network(modalities, fusion=GatedAttention()),
+            "Bilinear": network(modalities, fusion=Bilinear()),
+        },
+        "objectives": lambda: {
+            "CM-MMF, Cox": network(modalities, objective=CoxPH()),
+            "CM-MMF, Weibull": network(modalities, objective=Weibull()),
+        },
+        "single": lambda: {"CM-MMF, single network": network(modalities, n_estimators=1)},
+        "super": lambda: {"Super learner": super_learner(**settings)},
+        "paper": lambda: {
+            "CM-MMF, paper": network(
+                modalities, fusion=CrossModalAttention(activation="tanh", heads="shared"), **paper_protocol()
+            )
+        },
     }
+    return {name: model for one in SETS if one in sets for name, model in models[one]().items()}
 
 
-def run(name, cohort, args):
-    """Compare all models on a cohort; write the table, the tests, a report and a figure."""
+def calibration_slope(comparison, model):
+    """Coefficient of a Cox model of log(-log S), S the held-out survival at the median event time; 1 is ideal."""
+    event, time = (comparison.y[name] for name in comparison.y.dtype.names)
+    at = np.median(time[event])
+    rows, values = [], []
+    for (_, test), prediction in zip(comparison.folds, comparison._predictions[model]):
+        if isinstance(prediction.curves, str):
+            return np.nan
+        rows.append(test)
+        values.append([curve(at) for curve in prediction.curves])
+    survival = np.clip(np.concatenate(values), 1e-6, 1 - 1e-6)
+    covariate = np.log(-np.log(survival)).reshape(-1, 1)
+    if np.ptp(covariate) < 1e-9:
+        return np.nan
+    return float(CoxPHSurvivalAnalysis().fit(covariate, comparison.y[np.concatenate(rows)]).coef_[0])
+
+
+def run(name, cohort, seed, args):
+    """Compare models on the folds of a seed; write the table, the tests, a report and a figure."""
     start = time.perf_counter()
-    folder = args.output / name
+    folder = args.output / name / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     n_events = int(cohort.y["event"].sum())
-    print(f"\n{name}: {len(cohort.y)} patients, {n_events} events, {', '.join(cohort.modalities)}", flush=True)
+    title = f"{name}, seed {seed}: {len(cohort.y)} patients, {n_events} events, {', '.join(cohort.modalities)}"
+    print(f"\n{title}", flush=True)
     comparison = compare_models(
-        make_models(cohort.modalities),
+        make_models(cohort.modalities, args.models),
         cohort.X,
         cohort.y,
-        RepeatedSurvivalKFold(5, args.repeats, random_state=0),
-        scoring=["harrell", "ibs"],
-        reference=REFERENCE,
+        RepeatedSurvivalKFold(5, args.repeats, random_state=seed),
+        scoring=["harrell", "uno", "ibs"],
+        reference=REFERENCE if "baselines" in args.models else None,
         cache=folder / "fits",
         n_jobs=args.n_jobs,
         random_state=0,
-        verbose=True,
+        verbose=args.verbose,
     )
-    differences = comparison.pairwise("harrell").droplevel("other")[["difference", "t_lower", "t_upper", "t_p_holm"]]
-    table = comparison.summary().loc["harrell"].join(differences)
-    table["ibs"] = comparison.summary().loc["ibs", "mean"]
-    table["core minutes"] = comparison.fits.groupby("model")["seconds"].sum() / 60
-    table.round(4).to_csv(folder / "table.csv")
-    comparison.fits.to_csv(folder / "fits.csv", index=False)
-    comparison.to_html(folder / "report.html", title=name, time_unit="days")
+    summary = comparison.summary()
+    table = pd.DataFrame({score: summary.loc[score, "mean"] for score in ("harrell", "uno", "ibs")})
+    table["sd"] = summary.loc["harrell", "sd"]
+    table["slope"] = [calibration_slope(comparison, model) for model in table.index]
+    if comparison.reference is not None:
+        for score in ("harrell", "ibs"):
+            pairs = comparison.pairwise(score).droplevel("other")
+            for column in ("difference", "t_lower", "t_upper"):
+                table[f"{score}_{column}"] = pairs[column]
+    table["seconds"] = comparison.fits.groupby("model")["seconds"].mean()
+    table.to_csv(folder / "table.csv")
+    comparison.scores.to_csv(folder / "scores.csv", index=False)
+    comparison.to_html(folder / "report.html", title=title, time_unit="days")
     comparison.plot("harrell").figure_.savefig(folder / "c_index.png", dpi=200)
-    print(table.drop(columns=["n_missing"]).round(3).to_string())
-    print(f"{(time.perf_counter() - start) / 60:.1f} minutes for this run; tables and figure are in {folder}.")
-    write_rst(args.output)
+    print(table[["harrell", "sd", "uno", "ibs", "slope", "seconds"]].round(3).to_string())
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes for this run.", flush=True)
+    write_tables(args.output)
 
 
-def write_rst(output):
-    """The rows of all finished cohorts for the documentation."""
-    tables = {name: output / name / "table.csv" for name in COHORTS}
-    tables = {name: pd.read_csv(path, index_col=0) for name, path in tables.items() if path.exists()}
-    models = dict.fromkeys(model for table in tables.values() for model in table.index)
-    lines = [".. csv-table::", f"   :header: model, {', '.join(tables)}", ""]
+def read_tables(output):
+    """All finished tables, with the levels cohort, seed and model."""
+    paths = sorted(output.glob("*/seed*/table.csv"))
+    tables = {
+        (path.parts[-3], int(path.parts[-2].removeprefix("seed"))): pd.read_csv(path, index_col=0) for path in paths
+    }
+    return pd.concat(tables, names=["cohort", "seed", "model"])
+
+
+def write_tables(output):
+    """Means over the seeds, by cohort and over the cohorts, for the documentation."""
+    means = read_tables(output).groupby(["cohort", "model"], sort=False).mean()
+    cohorts = [name for name in COHORTS if name in means.index.get_level_values("cohort")]
+    models = list(dict.fromkeys(means.index.get_level_values("model")))
+    lines = [".. csv-table::", f"   :header: model, {', '.join(cohorts)}, mean", ""]
     for model in models:
-        cells = [cell(table.loc[model]) if model in table.index else "" for table in tables.values()]
-        lines.append("   " + ", ".join(f'"{text}"' for text in [model, *cells]))
+        found = [means.loc[(cohort, model)] if (cohort, model) in means.index else None for cohort in cohorts]
+        cells = ["" if one is None else f"{one.harrell:.3f} / {one.ibs:.3f}" for one in found]
+        overall = ""
+        if all(one is not None for one in found):
+            harrell, ibs = (np.mean([one[score] for one in found]) for score in ("harrell", "ibs"))
+            overall = f"{harrell:.3f} / {ibs:.4f}"
+        lines.append("   " + ", ".join(f'"{text}"' for text in [model, *cells, overall]))
+    means.round(4).to_csv(output / "means.csv")
     (output / "tables.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def cell(row):
-    """Mean, standard deviation and interval of a C-index."""
-    if np.isnan(row["mean"]):
-        return "failed"
-    return f"{row['mean']:.3f} ± {row['sd']:.3f} ({row.lower:.2f} to {row.upper:.2f})"
 
 
 def main():
     """Run or resume the cohorts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohorts", nargs="+", choices=list(COHORTS), default=list(COHORTS))
+    parser.add_argument("--models", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--repeats", type=int, default=3, help="repetitions of five folds")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 7], help="of the folds")
     parser.add_argument("--n-jobs", type=int, default=2, help="fits at the same time")
     parser.add_argument("--data", default="../shared/data", help="folder with tcga_nsclc and lung_mif")
     parser.add_argument("--output", type=Path, default=Path("real_cohorts"))
+    parser.add_argument("--verbose", action="store_true", help="show progress")
     args = parser.parse_args()
     for name in args.cohorts:
         try:
@@ -133,7 +213,8 @@ def main():
         except FileNotFoundError as error:
             print(f"\n{name} is left out: {error}")
             continue
-        run(name, cohort, args)
+        for seed in args.seeds:
+            run(name, cohort, seed, args)
 
 
 if __name__ == "__main__":
