@@ -169,7 +169,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     oob_score_ : float
         Concordance index of the risks that these survival functions imply: an honest one, without another fit.
     length_shares_ : Series
-        How much each epoch counts in the average over epochs of an ensemble; the index is the epoch.
+        How much each epoch counts where an ensemble averages over epochs; the index is the epoch.
     risk_times_ : ndarray of shape (n_risk_times,)
         Of an ensemble, the event times, at most 100 of them, over which survival functions are averaged for the risk.
     history_ : DataFrame
@@ -382,7 +382,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     def _keep_ensemble(self, ensemble, patients, outcome):
         self._keep_members([self._member(done) for done in ensemble.members])
-        self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
+        if ensemble.lengths:
+            self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
         self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
         self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
