@@ -37,7 +37,7 @@ from .training._seeds import draw_seed
 from .utils._available_if import available_if
 from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
-from .utils._sklearn import Interval, StrOptions
+from .utils._sklearn import Interval, RealNotInt, StrOptions
 from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
 
@@ -228,7 +228,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "fusion": [Fusion, None],
         "objective": [Objective, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Real, 0, 1, closed="right"), Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(RealNotInt, 0, 1, closed="right"), Interval(Integral, 1, None, closed="left")],
         "average_epochs": ["boolean"],
         "encoders": [dict, None],
         "embedding_dim": [WIDTH],
