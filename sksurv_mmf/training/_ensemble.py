@@ -75,7 +75,8 @@ def member_seeds(seed: int, n_members: int) -> list[int]:
 def kept_epochs(recipe: Recipe, samples: np.ndarray) -> list[int]:
     """Epochs after which weights are kept: several, if there are patients whom members leave out to weigh them."""
     averages = recipe.average_epochs and not recipe.early_stopping and not samples.all()
-    return epochs_to_keep(recipe.max_epochs) if averages else [recipe.max_epochs]
+    # A start that knows nothing of patients is an answer, too; other starts are chance.
+    return epochs_to_keep(recipe.max_epochs, recipe.zero_start) if averages else [recipe.max_epochs]
 
 
 def train_some(recipe, patients, outcome, samples, seeds, seed, members) -> list[Fit]:
@@ -169,7 +170,7 @@ class Snapshots(Callback):
         self.epochs = epochs
 
     def on_train_begin(self, net, **kwargs):
-        self.kept = {}
+        self.kept = {0: deepcopy(net.module_.state_dict())} if 0 in self.epochs else {}
 
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) in self.epochs:

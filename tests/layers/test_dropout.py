@@ -8,25 +8,24 @@ from torch.func import vmap
 from torch.testing import assert_close
 
 from sksurv_mmf.layers._dropout import AlphaDropout, Dropout
-from sksurv_mmf.layers._lockstep import as_member, lockstep
+from sksurv_mmf.layers._lockstep import Randomness, as_member
 
 LAYERS = pytest.mark.parametrize("layer", [Dropout, AlphaDropout], ids=lambda one: one.__name__)
 N = 3
 
 
 def generators(n_members=N, first=0):
-    return [torch.Generator().manual_seed(first + k) for k in range(n_members)]
+    return Randomness([torch.Generator().manual_seed(first + k) for k in range(n_members)])
 
 
 def of_members(layer, inputs, own):
     """What each member makes of its inputs, (n_members, ...)."""
 
-    def compute(one, number):
-        with as_member(number):
+    def compute(one, number, stock):
+        with as_member(own, number, stock):
             return layer(one)
 
-    with lockstep(own):
-        return vmap(compute, randomness="error")(inputs, torch.arange(len(inputs)))
+    return vmap(compute, randomness="error")(inputs, torch.arange(len(inputs)), own.stock)
 
 
 @LAYERS
@@ -90,10 +89,9 @@ def test_outside_it_is_torchs_own(layer):
 @LAYERS
 def test_without_training_or_probability_nothing_is_drawn(layer):
     inputs, own = torch.randn(N, 6), generators()
-    before = [one.get_state() for one in own]
     for module in (layer(0.5).eval(), layer(0.0)):
         assert torch.equal(of_members(module, inputs, own), inputs)
-    assert all(torch.equal(one.get_state(), state) for one, state in zip(own, before))
+    assert own.used == 0
 
 
 def test_all_or_nothing():
@@ -113,3 +111,19 @@ def test_gradient_is_that_of_what_was_kept(layer):
     changed = inputs.detach() + 1
     again = of_members(layer(0.5), changed, generators())
     assert_close(again - outputs.detach(), inputs.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_a_stock_that_ends_is_renewed_and_what_is_too_large_for_it_is_drawn_by_itself(monkeypatch):
+    monkeypatch.setattr("sksurv_mmf.layers._lockstep.STOCK", 64)
+    sizes = [10, 10, 40, 10, 10, 10, 10, 10]  # more than a quarter of what is in stock does not come from it
+
+    def draws(own, members):
+        layers = nn.Sequential(*(nn.Sequential(Dropout(0.5)) for _ in sizes))
+        return [of_members(layer, torch.ones(members, size), own) for layer, size in zip(layers, sizes)]
+
+    together = draws(generators(), N)
+    for k in range(N):
+        alone = draws(generators(1, k), 1)
+        assert all(torch.equal(a[k], b[0]) for a, b in zip(together, alone))
+    assert abs(float(torch.cat(together, dim=1).mean()) - 1) < 0.3
+    assert not torch.equal(together[0][0], together[1][0])

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from sksurv_mmf.encoders import SNN, AttentionMIL, Encoder, MeanMIL, TransformerMIL
 from sksurv_mmf.fusions import CoAttention, CrossModalAttention, Mean, SurvPath
+from sksurv_mmf.layers._lockstep import Randomness
 from sksurv_mmf.networks._lockstep import Lockstep, knows_lockstep, shape_of_network
 from sksurv_mmf.networks._recipe import fit_network
 from sksurv_mmf.training._lockstep import Targets
@@ -34,7 +35,7 @@ def networks_of(fit, n_members=3):
 def gradients(networks, objectives, samples, fit, generators):
     """Outputs of networks in lockstep, and the gradients of the sum of their losses."""
     members, rows = Lockstep(list(networks)), np.arange(len(fit.patients))
-    outputs = members.outputs(fit.patients.batch(rows), generators)
+    outputs = members.outputs(fit.patients.batch(rows), Randomness(generators))
     Targets(list(objectives), samples, fit.outcome).loss(outputs, rows, rows).sum().backward()
     return outputs.detach(), {name: one.grad for name, one in members.parameters_by_name().items()}
 

@@ -36,6 +36,8 @@ from sksurv_mmf.training._fit import fit
 from sksurv_mmf.training._samples import draw_samples
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+# Adam divides by the size of a gradient, so that the rounding of one that is nearly zero shows in its weight.
+WEIGHTS_CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 DEFAULT = (AttentionMIL(6, 4), SNN(6), CrossModalAttention(hidden_dim=4))
 
 
@@ -102,7 +104,7 @@ class TestLockstep:
         assert groups == ([3, 1, 1, 1] if in_lockstep else [])
         for one, other in zip(together, alone):
             weights = [moving(each) for each in (one, other)]
-            assert_same_weights(*weights, **CLOSE)
+            assert_same_weights(*weights, **WEIGHTS_CLOSE)
             assert one.snapshots.keys() == other.snapshots.keys()
             assert_allclose(one.net.history[:, "train_loss"], other.net.history[:, "train_loss"], rtol=1e-5)
             torch.testing.assert_close(outputs_of(one, data), outputs_of(other, data), **CLOSE)
@@ -117,7 +119,7 @@ class TestLockstep:
         together = train_members(data, data.recipe, samples, [0, 1, 2])
         for k, one in enumerate(together):
             (other,) = train_members(data, data.recipe, samples, [k])
-            assert_same_weights(one.net.module_.state_dict(), other.net.module_.state_dict(), **CLOSE)
+            assert_same_weights(one.net.module_.state_dict(), other.net.module_.state_dict(), **WEIGHTS_CLOSE)
             torch.testing.assert_close(outputs_of(one, data), outputs_of(other, data), **CLOSE)
 
     @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
@@ -134,7 +136,7 @@ class TestLockstep:
         members = train_members(data, data.recipe, samples, [0, 1, 2])
         for member, sample, seed in zip(members, samples, member_seeds(0, 3)):
             plain = fit(data.recipe, data.patients, data.outcome, np.flatnonzero(sample), seed)
-            assert_same_weights(member.net.module_.state_dict(), plain.net.module_.state_dict(), **CLOSE)
+            assert_same_weights(member.net.module_.state_dict(), plain.net.module_.state_dict(), **WEIGHTS_CLOSE)
             assert_allclose(member.net.history[:, "train_loss"], plain.net.history[:, "train_loss"], rtol=1e-5)
         start = train_members(data, replace(data.recipe, lr=1e-30), samples, [0])[0]
         assert not torch.allclose(outputs_of(members[0], data), outputs_of(start, data), atol=1e-3)
@@ -188,8 +190,10 @@ def test_what_knows_no_lockstep_trains_one_by_one_without_a_word(cohort, groups,
     assert len(model.estimators_) == 3
     assert np.isfinite(model.predict(X)).all()
     assert np.isfinite(model.oob_score_)
-    lengths = [2] if model.early_stopping else [1, 2, 3, 4, 5, 6]
-    assert model.length_shares_.index.tolist() == lengths
+    if model.early_stopping:
+        assert not hasattr(model, "length_shares_")
+    else:
+        assert model.length_shares_.index.tolist() == [0, 1, 2, 3, 4, 5, 6]
     # Alone or not, a member does not depend on the others.
     other = network(**settings, n_jobs=1).fit(X, cohort.y)
     assert_array_equal(model.predict(X), other.predict(X))
@@ -375,7 +379,8 @@ class TestFairInputs:
         X = pd.concat([pd.DataFrame(one).add_prefix(f"{name}__") for name, one in views.items()], axis=1)
         y = Surv.from_arrays(np.ones(n, dtype=bool), rng.exponential(np.exp(-scores.sum(axis=0)[:, 0])))
         params = {"n_estimators": 1, "lr": 0.03, "attention_lr": 1.0, "random_state": seed, "device": "cpu"}
-        model = FusionSurvivalAnalysis(fair_inputs=fair, **params).fit(X, y)
+        fusion = CrossModalAttention(activation="tanh")
+        model = FusionSurvivalAnalysis(fusion=fusion, fair_inputs=fair, **params).fit(X, y)
         return model.modality_attention(X)["narrow"].mean()
 
 

@@ -22,7 +22,8 @@ from sksurv_mmf.training._lengths import (
     [(12, [4, 8, 12, 16, 20, 24, 28, 32, 36]), (1, [1, 2, 3]), (2, [1, 2, 3, 4, 5, 6]), (3, list(range(1, 10)))],
 )
 def test_weights_are_kept_up_to_three_times_the_usual_length(max_epochs, epochs):
-    assert epochs_to_keep(max_epochs) == epochs
+    assert epochs_to_keep(max_epochs, with_start=False) == epochs
+    assert epochs_to_keep(max_epochs, with_start=True) == [0, *epochs]
 
 
 class TestShares:

@@ -37,8 +37,15 @@ def test_a_number_is_that_share():
     assert_array_equal(by_number, draw_samples(outcome, 4, 0.75, 0))
     assert_array_equal(by_number.sum(axis=1), 45)
     # 1 is one patient, and 1.0 are all.
-    assert (draw_samples(outcome, 2, 1, 0).sum(axis=1) <= 1).all()
+    with pytest.raises(ValueError, match="max_samples=1 leaves each network"):
+        draw_samples(outcome, 2, 1, 0)
     assert draw_samples(outcome, 2, 1.0, 0).all()
+
+
+@pytest.mark.parametrize("max_samples, message", [(61, "more than the 60"), (0.01, "too few to learn from")])
+def test_what_no_network_could_learn_from_is_refused(max_samples, message):
+    with pytest.raises(ValueError, match=message):
+        draw_samples(outcome_of(60, 20), 2, max_samples, 0)
 
 
 def test_the_seed_decides():

@@ -121,8 +121,8 @@ WIRES = {
     "max_samples": Wire((0.5, 20), lambda model: n_held_out(model)[0], (16, 20), company={"n_estimators": 2}),
     "average_epochs": Wire(
         (True, False),
-        lambda model: model.length_shares_.index.tolist(),
-        ([1, 2, 3, 4, 5, 6], [2]),
+        lambda model: model.length_shares_.index.tolist() if hasattr(model, "length_shares_") else None,
+        ([0, 1, 2, 3, 4, 5, 6], None),
         company={"n_estimators": 2, "max_epochs": 2},
     ),
     # Where a parallel backend of threads is asked for, which spares a start of processes.
