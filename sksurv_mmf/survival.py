@@ -87,7 +87,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         stratified by event. Patients are left out in turn, so that all are left out equally often.
     average_epochs : bool, default=True
         Train an ensemble three times `max_epochs`, and average the weights of each network over its epochs. How much an
-        epoch counts is decided by patients whom networks have not seen, and by the prior that it is near `max_epochs`; no training at all counts, too.
+        epoch counts is decided by patients whom networks have not seen, and by the prior that it is near `max_epochs`.
         False takes the weights after `max_epochs`, and so does an ensemble that leaves nobody out or stops early.
     encoders : dict of str to (Encoder or dict), default=None
         If `modalities` is None: the encoder, or parameters of the default encoder, of modalities by name, for example

@@ -42,7 +42,7 @@ def test_a_number_is_that_share():
     assert draw_samples(outcome, 2, 1.0, 0).all()
 
 
-@pytest.mark.parametrize("max_samples, message", [(61, "more than the 60"), (0.01, "too few to learn from")])
+@pytest.mark.parametrize(("max_samples", "message"), [(61, "more than the 60"), (0.01, "too few to learn from")])
 def test_what_no_network_could_learn_from_is_refused(max_samples, message):
     with pytest.raises(ValueError, match=message):
         draw_samples(outcome_of(60, 20), 2, max_samples, 0)
