@@ -150,7 +150,7 @@ def test_weights_of_any_member_that_cannot_predict_are_refused(edited, k, value,
 @pytest.mark.parametrize("name", ["unique_times_", "risk_times_"])
 @pytest.mark.parametrize("value", [np.nan, -1.0, 1e30])
 def test_times_that_no_curve_can_have_are_refused(edited, name, value):
-    with pytest.raises(ValueError, match=f"{name}=.* where increasing times are expected"):
+    with pytest.raises(ValueError, match=rf"(?s){name}=.* where increasing times are expected"):
         load_model(edited(weights=fill(name, value)))
 
 

@@ -78,6 +78,7 @@ def outputs_of(member, data):
 
 SETTINGS = {
     "default": {},
+    "complete": {},
     "adam": {"optimizer": "adam"},
     "sgd": {"optimizer": "sgd", "lr": 0.1},
     "noise": {"input_noise": 0.3},
@@ -90,12 +91,11 @@ SETTINGS = {
 
 
 class TestLockstep:
-    @pytest.mark.parametrize("missing", [False, True])
-    @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+    @pytest.mark.parametrize("name", SETTINGS)
     @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
-    def test_members_of_a_group_are_members_alone(self, cohort, groups, objective, settings, missing):
-        model = network(*DEFAULT, objective, **settings)
-        data = opened(model, cohort, missing=missing)
+    def test_members_of_a_group_are_members_alone(self, cohort, groups, objective, name):
+        model = network(*DEFAULT, objective, **SETTINGS[name])
+        data = opened(model, cohort, missing=name != "complete")
         samples = draw_samples(data.outcome, 3, 0.8, 0)
         together = train_members(data, data.recipe, samples, [0, 1, 2])
         alone = [train_members(data, data.recipe, samples, [k])[0] for k in range(3)]
