@@ -37,7 +37,7 @@ from .training._seeds import draw_seed
 from .utils._available_if import available_if
 from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
-from .utils._sklearn import Interval, StrOptions
+from .utils._sklearn import Interval, RealNotInt, StrOptions
 from .utils._torch_state import usual_settings
 from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
 
@@ -169,7 +169,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     oob_score_ : float
         Concordance index of the risks that these survival functions imply: an honest one, without another fit.
     length_shares_ : Series
-        How much each epoch counts in the average over epochs of an ensemble; the index is the epoch.
+        How much each epoch counts where an ensemble averages over epochs; the index is the epoch.
     risk_times_ : ndarray of shape (n_risk_times,)
         Of an ensemble, the event times, at most 100 of them, over which survival functions are averaged for the risk.
     history_ : DataFrame
@@ -228,7 +228,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "fusion": [Fusion, None],
         "objective": [Objective, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Real, 0, 1, closed="right"), Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(RealNotInt, 0, 1, closed="right"), Interval(Integral, 1, None, closed="left")],
         "average_epochs": ["boolean"],
         "encoders": [dict, None],
         "embedding_dim": [WIDTH],
@@ -382,7 +382,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     def _keep_ensemble(self, ensemble, patients, outcome):
         self._keep_members([self._member(done) for done in ensemble.members])
-        self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
+        if ensemble.lengths:
+            self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
         self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
         self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))

@@ -36,7 +36,13 @@ matplotlib.use("Agg")
 
 COXNET = CoxnetSurvivalAnalysis(alphas=[0.05], fit_baseline_model=True)
 NETWORK = FusionSurvivalAnalysis(
-    embedding_dim=4, max_epochs=8, lr=0.01, fusion=CrossModalAttention(hidden_dim=4), device="cpu", random_state=0
+    embedding_dim=4,
+    n_estimators=1,
+    max_epochs=8,
+    lr=0.01,
+    fusion=CrossModalAttention(hidden_dim=4),
+    device="cpu",
+    random_state=0,
 )
 
 
@@ -67,6 +73,7 @@ def search_of_nothing(model):
 
 MODELS = {
     "network": NETWORK,
+    "ensemble": clone(NETWORK).set_params(n_estimators=3, max_epochs=4),
     "late fusion": LateFusionSurvivalAnalysis([("all", COXNET, make_column_selector())], cv=2),
     "forest": RandomSurvivalForest(20, random_state=0),
     "ranking SVM": FastSurvivalSVM(random_state=0),
@@ -221,14 +228,19 @@ NETWORK_WRAPPERS = {
 }
 
 
+@pytest.fixture(scope="module", params=["network", "ensemble"])
+def model(request):
+    return MODELS[request.param]
+
+
 @pytest.fixture(scope="module")
-def alone(cohort):
-    return clone(NETWORK).fit(cohort.X, cohort.y)
+def alone(cohort, model):
+    return clone(model).fit(cohort.X, cohort.y)
 
 
 @pytest.fixture(scope="module", params=NETWORK_WRAPPERS)
-def wrapped(request, cohort):
-    return NETWORK_WRAPPERS[request.param](clone(NETWORK)).fit(cohort.X, cohort.y)
+def wrapped(request, cohort, model):
+    return NETWORK_WRAPPERS[request.param](clone(model)).fit(cohort.X, cohort.y)
 
 
 def test_weights_of_modalities(cohort, alone, wrapped):

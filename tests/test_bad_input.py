@@ -15,7 +15,7 @@ from sksurv_mmf.objectives import DiscreteHazard
 def make_model(modalities=None, **params):
     if modalities is None:
         modalities = [("wsi", AttentionMIL(8, 4)), ("rna", SNN(8))]
-    settings = {"max_epochs": 1, "embedding_dim": 8, "device": "cpu", "random_state": 0, **params}
+    settings = {"n_estimators": 1, "max_epochs": 1, "embedding_dim": 8, "device": "cpu", "random_state": 0, **params}
     return FusionSurvivalAnalysis(modalities, **settings)
 
 

@@ -75,7 +75,7 @@ def expected_failures(estimator):
 
 def fusion(*modalities, **params):
     """A network that is small and yet learns within a few steps."""
-    tiny = {"embedding_dim": 8, "max_epochs": 8, "lr": 0.05, "batch_size": 24, "device": "cpu"}
+    tiny = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 8, "lr": 0.05, "batch_size": 24, "device": "cpu"}
     return FusionSurvivalAnalysis(list(modalities), **(tiny | params))
 
 
@@ -127,6 +127,7 @@ NUMERIC = [
     make_pipeline(StandardScaler(), CoxPHSurvivalAnalysis(alpha=0.1)),
     fusion(("all", SNN_ENCODER)),
     fusion(("all", MLP_ENCODER), fusion=Concat(), normalization="layer"),
+    fusion(("all", SNN_ENCODER), n_estimators=3, max_epochs=4),
     fusion(("all", LinearEncoder()), objective=ConstantHazard()),
     fusion(("all", SNN_ENCODER), objective=CoxPH()),
     fusion(("all", SNN_ENCODER), objective=Weibull()),
@@ -139,6 +140,7 @@ NUMERIC = [
 ]
 
 WITH_BAGS = [
+    fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), n_estimators=3, max_epochs=4),
     fusion(("wsi", AMIL_ENCODER), ("rna", SNN_ENCODER), fusion=CrossModalAttention(hidden_dim=4)),
     fusion(
         ("wsi", AttentionMIL(8, 4, gated=False, batch_norm=True, dropout=0.0)),

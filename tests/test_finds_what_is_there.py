@@ -40,7 +40,7 @@ def simulate(n_training=200, **effects):
 def train(cohort, fusion, **params):
     """Fit on the first patients, with the default training but fewer weights and a learning rate to match."""
     encoders = [("wsi", AttentionMIL(32, 16, dropout=0.0)), ("rna", SNN(32, dropout=0.0))]
-    settings = {"max_epochs": 30, "lr": 0.003, "device": "cpu", "random_state": SEED} | params
+    settings = {"n_estimators": 1, "max_epochs": 30, "lr": 0.003, "device": "cpu", "random_state": SEED} | params
     model = FusionSurvivalAnalysis(encoders, fusion, **settings)
     return model.fit(cohort.X.iloc[:-N_TEST], cohort.y[:-N_TEST])
 
@@ -61,13 +61,13 @@ def image_cohort():
 
 @pytest.fixture(scope="module")
 def image_model(image_cohort):
-    return train(image_cohort, CrossModalAttention())
+    return train(image_cohort, CrossModalAttention(), attention_lr=1.0)
 
 
 class TestAttention:
     def test_it_prefers_the_modality_that_has_an_effect(self, image_cohort, image_model):
         genes_cohort = simulate(image_effect=0.0, rna_effect=2.0)
-        genes_model = train(genes_cohort, CrossModalAttention())
+        genes_model = train(genes_cohort, CrossModalAttention(), attention_lr=1.0)
         for model, cohort, modality in [(image_model, image_cohort, "wsi"), (genes_model, genes_cohort, "rna")]:
             assert c_index_of_others(model, cohort) > 0.5 + margin_of_others(model, cohort)
             assert model.modality_attention(cohort.X.iloc[-N_TEST:])[modality].mean() > 0.55

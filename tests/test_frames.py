@@ -40,7 +40,7 @@ def y(cohort):
 
 
 def network():
-    return FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    return FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0)
 
 
 def late_fusion():

@@ -41,7 +41,7 @@ class Wait(Callback):
         if (self.folder / "wait").exists() and finished >= self.when and len(net.history) == 2:
             wait()
 
-model = FusionSurvivalAnalysis(max_epochs=3, random_state=0)
+model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=3, random_state=0)
 try:
     TASK
     print("ended", flush=True)
@@ -114,7 +114,7 @@ def test_a_comparison_ends_keeps_what_was_finished_and_goes_on(start, tmp_path, 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_call(start, tmp_path, make_cohort):
     cohort = make_cohort()
-    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, random_state=0).fit(cohort.X, cohort.y)
     packing = (
         "import sksurv_mmf.bags._store as s; s._write_manifest = wait; pack_bags(X['wsi__tiles'], folder / 'store')"
     )

@@ -256,7 +256,7 @@ def test_who_has_any_modality_of_a_member_is_predicted_by_it(table):
     X = X[["a__x", "b__x"]].copy()
     X.iloc[:5, 0] = X.iloc[5:10, 1] = np.nan
     seen = make_pipeline(SimpleImputer(), CoxPHSurvivalAnalysis(alpha=1.0)).set_output(transform="pandas")
-    network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    network = FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0)
     members = [("cox", seen, ["a", "b"]), ("network", network, slice(None)), ("a", Exponential())]
     model = LateFusionSurvivalAnalysis(members, combine="curves", cv=None).fit(X, y)
     ranks = model.modality_ranks(X)

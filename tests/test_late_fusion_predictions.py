@@ -57,7 +57,7 @@ def test_predictions_for_the_training_patients_that_cannot_be_ranked(cohort):
 
 
 def test_a_network_within_names_patient_and_column(cohort):
-    network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    network = FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0)
     genes = cohort.X.iloc[:, 1:]
     model = LateFusionSurvivalAnalysis([("rna", network)], cv=2).fit(genes, cohort.y)
     genes = genes.copy()

@@ -31,7 +31,9 @@ def y(cohort):
 
 
 def network(modalities=None):
-    return FusionSurvivalAnalysis(modalities, embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    return FusionSurvivalAnalysis(
+        modalities, embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0
+    )
 
 
 def late_fusion(*names):

@@ -183,7 +183,13 @@ def test_every_group_needs_a_color(color, data):
 
 def network(objective):
     return FusionSurvivalAnalysis(
-        [("rna", SNN(4))], objective=objective, embedding_dim=4, max_epochs=1, random_state=0, device="cpu"
+        [("rna", SNN(4))],
+        objective=objective,
+        embedding_dim=4,
+        n_estimators=1,
+        max_epochs=1,
+        random_state=0,
+        device="cpu",
     )
 
 

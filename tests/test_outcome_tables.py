@@ -57,7 +57,7 @@ def shuffled(table):
 
 
 def network(**params):
-    return FusionSurvivalAnalysis(max_epochs=1, device="cpu", random_state=0, **params)
+    return FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, device="cpu", random_state=0, **params)
 
 
 def late():

@@ -52,10 +52,8 @@ class WithoutReads(OwnEncoder):
 
 def fit(cohort, encoder=None, **params):
     modalities = [("wsi", AttentionMIL(4, 4)), ("rna", encoder or SNN(4))]
-    model = FusionSurvivalAnalysis(
-        modalities, embedding_dim=WIDTH, max_epochs=1, random_state=0, device="cpu", **params
-    )
-    return model.fit(cohort.X, cohort.y)
+    settings = {"n_estimators": 1, "embedding_dim": WIDTH, "max_epochs": 1, "batch_size": 8, "device": "cpu"}
+    return FusionSurvivalAnalysis(modalities, random_state=0, **(settings | params)).fit(cohort.X, cohort.y)
 
 
 def as_it_is(vectors):
@@ -157,13 +155,17 @@ def test_a_callback_that_monitors_what_nobody_records(callback, cohort):
         with pytest.raises(
             ValueError, match=f"{type(callback).__name__} monitors 'train_acc.* are 'epoch'.*'train_loss'"
         ):
-            FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, max_epochs=1).fit(cohort.X, cohort.y)
+            FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, n_estimators=1, max_epochs=1).fit(
+                cohort.X, cohort.y
+            )
 
 
 def test_a_callback_may_monitor_what_another_one_records(cohort):
     score = EpochScoring(lambda net, X, y: 1.0, name="train_acc", on_train=True, use_caching=False)
     callbacks = [score, EarlyStopping(monitor="train_acc", patience=2)]
-    model = FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, max_epochs=9).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(callbacks=callbacks, embedding_dim=4, n_estimators=1, max_epochs=9).fit(
+        cohort.X, cohort.y
+    )
     assert len(model.history_) == 3
 
 
@@ -190,7 +192,9 @@ class WithAttention(AttentionMIL):
 )
 def test_an_encoder_that_has_attention_must_say_the_weight_of_each_tile(attend, found, cohort):
     modalities = [("wsi", WithAttention(attend)), ("rna", SNN(4))]
-    model = FusionSurvivalAnalysis(modalities, embedding_dim=WIDTH, max_epochs=1, device="cpu").fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(modalities, embedding_dim=WIDTH, n_estimators=1, max_epochs=1, device="cpu").fit(
+        cohort.X, cohort.y
+    )
     with pytest.raises(ValueError, match=rf"{found}\. .* one weight per tile"):
         model.tile_attention(cohort.X)
 

@@ -12,7 +12,7 @@ from sksurv_mmf.fusions import CrossModalAttention
 
 
 def network(**params):
-    settings = {"embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0} | params
+    settings = {"n_estimators": 1, "embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0} | params
     return FusionSurvivalAnalysis(**settings)
 
 

@@ -59,7 +59,7 @@ def test_rows_differ_in_the_stated_part_only():
 
 @pytest.mark.parametrize("table", [table1, table2])
 def test_every_row_learns_from_the_same_cohort_and_rows_share_nothing(cohort, table):
-    tiny = {"embedding_dim": 8, "max_epochs": 2, "device": "cpu", "random_state": 0}
+    tiny = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 2, "device": "cpu", "random_state": 0}
     models = table(**tiny)
     before = {name: clone(model).fit(cohort.X, cohort.y).predict(cohort.X) for name, model in models.items()}
     assert len({risk.tobytes() for risk in before.values()}) == len(models)

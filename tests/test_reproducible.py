@@ -24,13 +24,22 @@ from sksurv_mmf.utils._torch_state import fork_rng, tiny_numbers_as_zero, usual_
 
 
 def network(wsi, rna, **params):
-    small = {"embedding_dim": 8, "max_epochs": 3, "lr": 0.01, "input_noise": 0.1, "random_state": 0, "device": "cpu"}
+    small = {
+        "n_estimators": 1,
+        "embedding_dim": 8,
+        "max_epochs": 3,
+        "lr": 0.01,
+        "input_noise": 0.1,
+        "random_state": 0,
+        "device": "cpu",
+    }
     return FusionSurvivalAnalysis([("wsi", wsi), ("rna", rna)], **(small | params))
 
 
 SETS = {"one": ["G0", "G1"], "two": ["G1", "G2", "G3"]}
 NETWORKS = {
     "plain": network(AttentionMIL(8, 4, dropout=0.5), SNN(8)),
+    "ensemble": network(AttentionMIL(8, 4, dropout=0.5), SNN(8), n_estimators=3),
     "early stopping": network(MeanMIL(8), SNN(8), early_stopping=True, balance=True, fusion=Bilinear(hidden_dim=8)),
     "interpolated": network(
         AttentionMIL(8, 4, batch_norm=True),
@@ -85,7 +94,10 @@ def settings():
 
 
 def weights(model):
-    return {name: one.numpy().tobytes() for name, one in model.net_.module_.state_dict().items()}
+    """Bits of the weights of a network, or of all that an ensemble consists of."""
+    members = enumerate(model.members)
+    states = [(k, name, one) for k, member in members for name, one in member.net_.module_.state_dict().items()]
+    return {(k, name): one.numpy().tobytes() for k, name, one in states}
 
 
 class TestThreads:
@@ -154,6 +166,30 @@ class TestThreads:
         np.testing.assert_allclose(*risks, rtol=1e-5, atol=1e-5)
 
 
+class TestProcesses:
+    @pytest.mark.parametrize("name", ["ensemble", "co-attention"])
+    def test_members_that_are_divided_among_processes_are_the_same(self, cohort, name, global_random_state):
+        """In lockstep or one by one."""
+        before, fitted = global_random_state(), []
+        for n_jobs in (1, 2, 5):
+            model = clone(NETWORKS[name]).set_params(n_estimators=3, n_jobs=n_jobs)
+            fitted.append(model.fit(cohort.X, cohort.y))
+        assert global_random_state() == before
+        for other in fitted[1:]:
+            np.testing.assert_allclose(other.predict(cohort.X), fitted[0].predict(cohort.X), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(other.length_shares_, fitted[0].length_shares_, rtol=1e-4)
+            np.testing.assert_allclose(other.oob_survival_function_, fitted[0].oob_survival_function_, atol=1e-5)
+
+    def test_more_members_leave_the_first_ones_as_they_are_drawn(self, cohort):
+        """The first members of a larger ensemble have the same patients and seeds."""
+        few, many = (
+            clone(NETWORKS["co-attention"]).set_params(n_estimators=n, average_epochs=False).fit(cohort.X, cohort.y)
+            for n in (2, 4)
+        )
+        for one, other in zip(few.estimators_, many.estimators_):
+            np.testing.assert_array_equal(one.predict(cohort.X), other.predict(cohort.X))
+
+
 class TestSettings:
     @DESIGNS
     @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
@@ -167,7 +203,8 @@ class TestSettings:
             assert settings() == before
         results += [self.results(one, cohort.X) for one in (model, expected)]
         assert weights(model) == weights(expected)
-        assert all(one.dtype == torch.float32 for one in model.net_.module_.parameters())
+        parameters = [one for member in model.members for one in member.net_.module_.parameters()]
+        assert all(one.dtype == torch.float32 for one in parameters)
         for found in results[:-1]:
             for one, other in zip(found, results[-1]):
                 assert one.dtype == other.dtype

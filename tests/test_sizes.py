@@ -19,7 +19,7 @@ PARTS = [*ENCODERS, *FUSIONS, lambda **params: PathwaySNN({"all": ["G0"]}, **par
 
 
 def model(part=None, **params):
-    settings = {"embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0} | params
+    settings = {"n_estimators": 1, "embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0} | params
     if isinstance(part, tuple(FUSIONS)):
         return FusionSurvivalAnalysis(fusion=part, **settings)
     modality = "wsi" if getattr(part, "reads", None) == "bag" else "rna"

@@ -98,7 +98,7 @@ class SurvPath(Fusion):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """torch's attention, which is one call for all members of an ensemble, too."""
+    """The attention of torch, which is one call for all members of an ensemble, too."""
     attention, tensors = nn.functional.scaled_dot_product_attention, (query, key, value, mask)
     return lift(attention, *tensors) if in_lockstep() else attention(*tensors)
 

@@ -49,7 +49,7 @@ class Lockstep:
     def __init__(self, networks: list[nn.Module]):
         self.n_members = len(networks)
         # Without memory of its own: weights are handed to it in each step.
-        self.network = deepcopy(networks[0]).to("meta").train()
+        self.network = deepcopy(networks[0]).to("meta")
         trained = {name for name, _ in networks[0].named_parameters()}
         tensors = [_tensors(network) for network in networks]
         self.stacked = {
@@ -61,15 +61,20 @@ class Lockstep:
         """The stacked weights that are trained."""
         return {name: one for name, one in self.stacked.items() if one.requires_grad}
 
-    def outputs(self, batch: Batch, randomness: Randomness) -> Tensor:
-        """Outputs of all members in training, shape (n_members, n_patients, n_outputs)."""
+    def outputs(self, batch: Batch, randomness: Randomness | None = None) -> Tensor:
+        """Outputs of all members, shape (n_members, n_patients, n_outputs); with `randomness` as in training."""
+        is_training = randomness is not None
+        if self.network.training != is_training:
+            self.network.train(is_training)
 
         def compute(weights, number, stock):
             with as_member(randomness, number, stock):
                 return functional_call(self.network, weights, (batch,))
 
         numbers = torch.arange(self.n_members, device=batch.present.device)
-        return vmap(compute, randomness="error")(self.stacked, numbers, randomness.stock)
+        stock = randomness.stock if is_training else None
+        in_dims = (0, 0, 0 if is_training else None)
+        return vmap(compute, in_dims, randomness="error")(self.stacked, numbers, stock)
 
     def snapshot(self) -> list[dict[str, Tensor]]:
         """Copies of the weights of each member, as `load_state_dict` takes them."""

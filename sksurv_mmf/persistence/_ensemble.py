@@ -25,7 +25,8 @@ def encode_ensemble(estimator, where, parts):
             setattr(member, name, getattr(rest, name))
     for name in (*FROM_MEMBERS, OF_TRAINING_PATIENTS):
         vars(rest).pop(name, None)
-    rest.length_shares_ = {int(epoch): float(share) for epoch, share in estimator.length_shares_.items()}
+    if hasattr(estimator, "length_shares_"):
+        rest.length_shares_ = {int(epoch): float(share) for epoch, share in estimator.length_shares_.items()}
     return {
         "ensemble": encode(rest, where, parts),
         "members": [encode_network(member, place(where, f"{k}"), parts) for k, member in enumerate(members)],
@@ -45,7 +46,8 @@ def decode_ensemble(node, where, decoder):
         check_times(name, getattr(estimator, name, None))
     check_members(estimator, members)
     estimator._keep_members(members)
-    estimator.length_shares_ = pd.Series(estimator.length_shares_, name="share").rename_axis("epoch")
+    if hasattr(estimator, "length_shares_"):
+        estimator.length_shares_ = pd.Series(estimator.length_shares_, name="share").rename_axis("epoch")
     return estimator
 
 

@@ -38,7 +38,7 @@ class Ensemble:
     samples : ndarray of bool, shape (n_members, n_patients)
         Whom each member was trained on.
     lengths : dict of int to float
-        How much the weights after each of these epochs count.
+        How much the weights after each of these epochs count; empty if members do not average over epochs.
     """
 
     members: list[Fit]
@@ -72,23 +72,20 @@ def member_seeds(seed: int, n_members: int) -> list[int]:
     return [int(one.generate_state(1)[0]) for one in np.random.SeedSequence(seed).spawn(n_members)]
 
 
-def averages_lengths(recipe: Recipe) -> bool:
-    """Whether there are patients whom members leave out, to tell how long to train."""
-    return recipe.average_epochs and not recipe.early_stopping and recipe.max_samples != 1
-
-
-def kept_epochs(recipe: Recipe) -> list[int]:
-    """Epochs after which weights are kept."""
-    return epochs_to_keep(recipe.max_epochs) if averages_lengths(recipe) else [recipe.max_epochs]
+def kept_epochs(recipe: Recipe, samples: np.ndarray) -> list[int]:
+    """Epochs after which weights are kept: several, if there are patients whom members leave out to weigh them."""
+    averages = recipe.average_epochs and not recipe.early_stopping and not samples.all()
+    # A start that knows nothing of patients is an answer, too; other starts are chance.
+    return epochs_to_keep(recipe.max_epochs, recipe.zero_start) if averages else [recipe.max_epochs]
 
 
 def train_some(recipe, patients, outcome, samples, seeds, seed, members) -> list[Fit]:
     """Train some of the members, those of one shape at once where that gives what each would be alone."""
     if not allows_lockstep(recipe):
-        return [fit_alone(recipe, patients, outcome, np.flatnonzero(samples[k]), seeds[k]) for k in members]
+        return [fit_alone(recipe, patients, outcome, samples, k, seeds[k]) for k in members]
     untrained = {k: untrained_member(recipe, patients, outcome, np.flatnonzero(samples[k]), seeds[k]) for k in members}
     if not all(knows_lockstep(network) for network, _, _ in untrained.values()):
-        return [fit_alone(recipe, patients, outcome, np.flatnonzero(samples[k]), seeds[k]) for k in members]
+        return [fit_alone(recipe, patients, outcome, samples, k, seeds[k]) for k in members]
     groups = {}
     for k, (network, _, objective) in untrained.items():
         groups.setdefault((shape_of_network(network), objective.n_outputs_), []).append(k)
@@ -130,7 +127,7 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> d
         recipe,
         [seeds[k] + 1 for k in members],
         device,
-        kept_epochs(recipe),
+        kept_epochs(recipe, samples),
     )
     return {
         k: finish(recipe, untrained[k], {epoch: one[i] for epoch, one in snapshots.items()}, losses[:, i], device)
@@ -173,27 +170,27 @@ class Snapshots(Callback):
         self.epochs = epochs
 
     def on_train_begin(self, net, **kwargs):
-        self.kept = {}
+        self.kept = {0: deepcopy(net.module_.state_dict())} if 0 in self.epochs else {}
 
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) in self.epochs:
             self.kept[len(net.history)] = deepcopy(net.module_.state_dict())
 
 
-def fit_alone(recipe, patients, outcome, rows, seed) -> Fit:
-    """A member that shares no batches with others."""
-    epochs = kept_epochs(recipe)
+def fit_alone(recipe, patients, outcome, samples, k, seed) -> Fit:
+    """The k-th member, which shares no batches with others."""
+    epochs = kept_epochs(recipe, samples)
     snapshots = Snapshots(epochs)
     alone = replace(recipe, max_epochs=max(epochs), callbacks=[*(recipe.callbacks or []), ("snapshots", snapshots)])
-    done = fit(alone, patients, outcome, rows, seed)
+    done = fit(alone, patients, outcome, np.flatnonzero(samples[k]), seed)
     kept = next(one for name, one in done.net.callbacks_ if name == "snapshots")
     return replace(done, snapshots=kept.kept)
 
 
 def settle(recipe, members, patients, outcome, samples) -> Ensemble:
     """Members with the weights that they predict with, and what objectives learn from their outputs."""
-    epochs = kept_epochs(recipe)
-    shares = np.ones(1)
+    epochs = kept_epochs(recipe, samples)
+    shares = np.empty(0)
     if len(epochs) > 1:
         shares = shares_of_lengths(recipe, members, patients, outcome, samples, epochs)
         for member in members:

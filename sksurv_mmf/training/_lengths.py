@@ -22,6 +22,12 @@ PER_LENGTH = 3
 PRIOR_SD = 0.5
 """Standard deviation of the logarithm of the length, around the usual one, before any patient is looked at."""
 
+PRIOR_START = 0.1
+"""How much no training at all counts beforehand, as a multiple of what the usual length counts.
+
+Who starts at what is known of all patients stays there, where left-out patients show that nothing was learnt.
+"""
+
 PRIOR_PATIENTS = 5.0
 """How many left-out patients this guess is worth."""
 
@@ -29,15 +35,17 @@ N_INTERVALS = 12
 LEAST = 1e-6  # probability of an outcome, lest a single patient decides
 
 
-def epochs_to_keep(max_epochs: int) -> list[int]:
-    """Epochs after which weights are kept: to three times `max_epochs`, evenly."""
+def epochs_to_keep(max_epochs: int, with_start: bool) -> list[int]:
+    """Epochs after which weights are kept: evenly up to three times `max_epochs`, perhaps with those of the start."""
     n_epochs = PER_LENGTH * max_epochs
-    return np.unique(np.linspace(0, n_epochs, PER_LENGTH**2 + 1).round().astype(int))[1:].tolist()
+    epochs = np.unique(np.linspace(0, n_epochs, PER_LENGTH**2 + 1).round().astype(int)).tolist()
+    return epochs if with_start else epochs[1:]
 
 
 def weigh_lengths(likelihood: np.ndarray, epochs: list[int], max_epochs: int) -> np.ndarray:
     """Weights of the lengths of training, shape (n_lengths,); `likelihood` has the shape (n_patients, n_lengths)."""
-    prior = np.exp(-0.5 * (np.log(np.array(epochs) / max_epochs) / PRIOR_SD) ** 2)
+    distance = np.log(np.maximum(epochs, 1) / max_epochs) / PRIOR_SD
+    prior = np.where(np.array(epochs) == 0, PRIOR_START, np.exp(-0.5 * distance**2))
     return mixture_weights(likelihood, prior / prior.sum(), PRIOR_PATIENTS)
 
 

@@ -111,7 +111,7 @@ def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at
     randomness = Randomness([torch.Generator(device).manual_seed(seed) for seed in seeds])
     weights = members.parameters_by_name()
     optimizer = make_optimizer(weights, networks[0], recipe)
-    snapshots, losses = {}, []
+    snapshots, losses = {0: members.snapshot()} if 0 in keep_at else {}, []
     n_epochs = max(keep_at)
     epochs = tqdm(range(1, n_epochs + 1), desc="training", unit="epoch", disable=not recipe.verbose)
     with tiny_numbers_as_zero():

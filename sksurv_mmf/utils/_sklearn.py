@@ -9,6 +9,7 @@ from sklearn.utils._indexing import (
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
+    RealNotInt,
     StrOptions,
     validate_parameter_constraints,
     validate_params,
@@ -36,6 +37,7 @@ __all__ = [
     "BaseComposition",
     "HasMethods",
     "Interval",
+    "RealNotInt",
     "StrOptions",
     "check_feature_names",
     "check_feature_names_in",

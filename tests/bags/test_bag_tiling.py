@@ -367,7 +367,7 @@ def cohort(tmp_path):
 
 
 def network():
-    return FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], max_epochs=1, random_state=0)
+    return FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], n_estimators=1, max_epochs=1, random_state=0)
 
 
 class TestPredict:

@@ -244,7 +244,7 @@ class TestBadFiles:
         X = join_modalities({"wsi": read_bags(folder)})
         y = np.array([(True, 1.0), (True, 2.0), (False, 3.0)], dtype=[("event", bool), ("time", float)])
         with pytest.raises(ValueError, match=rf"'TCGA-05-4245' .* first in tile 4, which is from .*{slide}\.h5[.,]"):
-            FusionSurvivalAnalysis(max_epochs=1).fit(X, y)
+            FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(X, y)
 
 
 class TestHints:
@@ -345,6 +345,7 @@ def test_predictions_do_not_depend_on_where_the_bags_are(on_disk, cohort):
         X = cohort.X.assign(wsi__tiles=bags)
         model = FusionSurvivalAnalysis(
             [("wsi", AttentionMIL(hidden_dim=8, attention_dim=4)), ("rna", SNN())],
+            n_estimators=1,
             max_epochs=2,
             random_state=0,
         )
@@ -358,7 +359,9 @@ def test_predictions_do_not_depend_on_where_the_bags_are(on_disk, cohort):
 def test_attention_tells_the_slide_of_each_tile(on_disk, cohort):
     bags = on_disk["files"]
     X = cohort.X.assign(wsi__tiles=bags)
-    model = FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=8)), ("rna", SNN())], max_epochs=1, random_state=0)
+    model = FusionSurvivalAnalysis(
+        [("wsi", AttentionMIL(hidden_dim=8)), ("rna", SNN())], n_estimators=1, max_epochs=1, random_state=0
+    )
     table = model.fit(X, cohort.y).tile_attention(X)
     counts = table.groupby(level="patient", sort=False)["slide"].value_counts(sort=False)
     assert {slide: n for (_, slide), n in counts.items()} == {s: n for bag in bags for s, n in bag.slides.items()}
@@ -395,7 +398,9 @@ def test_micrometres_stay_micrometres(tmp_path):
     assert all(packed[patient] == bag for patient, bag in bags.items())
     X = join_modalities({"wsi": bags})
     y = np.array([(True, 1.0), (True, 2.0), (False, 3.0)], dtype=[("event", bool), ("time", float)])
-    model = FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], max_epochs=1, random_state=0).fit(X, y)
+    model = FusionSurvivalAnalysis(
+        [("wsi", AttentionMIL(hidden_dim=4))], n_estimators=1, max_epochs=1, random_state=0
+    ).fit(X, y)
     for some in (bags, packed, BagTransformer(StandardScaler()).fit(bags).transform(bags).iloc[:, 0]):
         assert {bag.coord_unit for bag in some} == {"um"}
         assert {pickle.loads(pickle.dumps(bag)).coord_unit for bag in some} == {"um"}

@@ -72,7 +72,9 @@ def added(tmp_path):
 
 
 def fit(cohort, wsi, rna):
-    model = FusionSurvivalAnalysis([("wsi", wsi), ("rna", rna)], Concat(4), max_epochs=1, random_state=0, device="cpu")
+    model = FusionSurvivalAnalysis(
+        [("wsi", wsi), ("rna", rna)], Concat(4), n_estimators=1, max_epochs=1, random_state=0, device="cpu"
+    )
     return model.fit(cohort.X, cohort.y)
 
 

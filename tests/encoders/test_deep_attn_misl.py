@@ -70,7 +70,7 @@ class TestReference:
     def test_clusters_joined_across_scales_equal_cs_mil(self, reference):
         arrays = reference("csmil_tiny")
         module = self.module(arrays)
-        across = CrossModalAttention(activation="relu", hidden_dim=32, normalize=False)
+        across = CrossModalAttention(activation="relu", hidden_dim=32, normalize=False, heads="shared")
         across = across.build({f"scale{s}": 64 for s in range(self.N_SCALES)})
         for ours, theirs in {"hidden": "res_attention.0", "score": "res_attention.2"}.items():
             for kind in ("weight", "bias"):
@@ -289,7 +289,9 @@ class TestFit:
 class TestInTheEstimator:
     def model(self):
         modalities = [("wsi", DeepAttnMISL(3, hidden_dim=8)), ("rna", SNN(8))]
-        return FusionSurvivalAnalysis(modalities, embedding_dim=8, max_epochs=2, device="cpu", random_state=0)
+        return FusionSurvivalAnalysis(
+            modalities, embedding_dim=8, n_estimators=1, max_epochs=2, device="cpu", random_state=0
+        )
 
     def centers(self, model):
         return model.modalities_[0][1].cluster_centers_

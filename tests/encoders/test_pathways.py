@@ -310,6 +310,7 @@ def test_in_an_estimator_names_decide(make_cohort):
         [("wsi", TileTokens()), ("rna", PathwaySNN(gene_sets, hidden_dim=4, dropout=0.0, min_genes=2))],
         SurvPath(hidden_dim=8, dropout=0.0),
         embedding_dim=8,
+        n_estimators=1,
         max_epochs=15,
         lr=0.01,
         device="cpu",

@@ -48,7 +48,7 @@ def network(reference):
     """PORPOISE's multimodal network of image and RNA, built from our parts, with the authors' weights."""
     encoders = [
         AttentionMIL(24, 16, dropout=0.0).build(n_features=20, embedding_dim=16),
-        SNN(16, dropout=0.0).build(n_features=9, embedding_dim=16),
+        SNN(16, n_layers=2, dropout=0.0).build(n_features=9, embedding_dim=16),
     ]
     network = FusionNetwork(
         [torch.nn.Sequential(one) for one in encoders],
@@ -184,6 +184,7 @@ class TestSimilarity:
                 [("wsi", MeanMIL(8, dropout=0.0)), ("rna", SNN(8, dropout=0.0))],
                 Mean(similarity),
                 embedding_dim=8,
+                n_estimators=1,
                 max_epochs=15,
                 lr=0.02,
                 modality_dropout=0.0,

@@ -9,9 +9,9 @@ EXACT = {"rtol": 0, "atol": 0}
 N_PATIENTS, DIM = 6, 5
 
 
-def build(n_modalities, seed=0, **params):
+def build(n_modalities, seed=0, heads="shared", **params):
     torch.manual_seed(seed)
-    module = CrossModalAttention(hidden_dim=7, **params).build({f"m{i}": DIM for i in range(n_modalities)})
+    module = CrossModalAttention(hidden_dim=7, heads=heads, **params).build({f"m{i}": DIM for i in range(n_modalities)})
     return module.double()
 
 

@@ -13,7 +13,7 @@ from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.objectives import CoxPH
 from sksurv_mmf.preprocessing import make_modality_transformer
 
-LINEAR = {"normalization": None, "lr": 0.02, "max_epochs": 15, "random_state": 0, "device": "cpu"}
+LINEAR = {"n_estimators": 1, "normalization": None, "lr": 0.02, "max_epochs": 15, "random_state": 0, "device": "cpu"}
 
 
 def most_events(X, y):

@@ -15,7 +15,7 @@ from sksurv_mmf.inspection import integrated_gradients
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.preprocessing import make_modality_transformer
 
-SETTINGS = {"embedding_dim": 8, "max_epochs": 3, "lr": 0.001, "random_state": 0, "device": "cpu"}
+SETTINGS = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 3, "lr": 0.001, "random_state": 0, "device": "cpu"}
 GENES = [f"rna__G{i}" for i in range(4)]
 
 
@@ -66,6 +66,20 @@ def test_attributions_sum_to_the_change_of_risk(cohort, encoders, fusion, normal
     np.testing.assert_allclose(found.sum(axis=1), change, atol=tolerance * np.abs(change).max())
 
 
+def test_attributions_of_an_ensemble_sum_to_the_change_of_its_risk(cohort):
+    """The baseline is the mean of what members take for average."""
+    X = cohort.X.copy()
+    X.iloc[:3, 0] = pd.NA
+    model = FusionSurvivalAnalysis(AMIL_SNN, **SETTINGS | {"n_estimators": 3, "lr": 0.01}).fit(X, cohort.y)
+    found = integrated_gradients(model, X, n_steps=300)
+    means = [one.net_.module_.encoders[1].standardize.mean.numpy() for one in model.estimators_]
+    assert np.ptp(means, axis=0).min() > 0
+    change = model.predict(X) - model.predict(at_baseline(X, np.mean(means, axis=0)))
+    np.testing.assert_allclose(found.sum(axis=1), change, atol=0.02 * np.abs(change).max())
+    one_by_one = [integrated_gradients(one, X, n_steps=300) for one in model.estimators_]
+    assert not np.allclose(one_by_one[0], one_by_one[1], atol=1e-3)
+
+
 def test_a_given_baseline_is_where_the_path_begins(cohort):
     model = FusionSurvivalAnalysis(**SETTINGS).fit(cohort.X, cohort.y)
     baseline = [1.0, -1.0, 0.5, 0.0]
@@ -103,7 +117,7 @@ def test_the_model_is_left_as_it_was(cohort, global_random_state):
 
 
 def test_too_few_steps_are_reported(cohort):
-    model = FusionSurvivalAnalysis(**SETTINGS).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(**SETTINGS | {"lr": 0.05}).fit(cohort.X, cohort.y)
     with pytest.warns(UserWarning, match=r"With n_steps=1, the sum of attributions misses .* Use more steps"):
         integrated_gradients(model, cohort.X, n_steps=1)
 

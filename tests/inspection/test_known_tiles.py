@@ -129,7 +129,9 @@ def test_from_slide_to_map_without_saying_the_size_twice(make_slide, ramp, tmp_p
     bags = read_bags(tmp_path / "features")
     X = join_modalities({"wsi": bags.loc[["A", "A"]].set_axis(["P1", "P2"])})
     y = np.array([(True, 1.0), (True, 2.0)], dtype=[("event", bool), ("time", float)])
-    model = FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], max_epochs=1, random_state=0).fit(X, y)
+    model = FusionSurvivalAnalysis(
+        [("wsi", AttentionMIL(hidden_dim=4))], n_estimators=1, max_epochs=1, random_state=0
+    ).fit(X, y)
     attention = model.tile_attention(X.loc[["P1"]])
     assert attention.columns.tolist() == ["attention", "slide", "x", "y", "tile_side", "tile_size", "mpp"]
     assert all_sides(attention, slide, tmp_path) == (128, 64)
@@ -143,7 +145,9 @@ def test_files_of_stamp_are_drawn_at_their_size(make_slide, ramp, tmp_path):
         file.attrs.update({"unit": "um", "tile_size_um": 64.0, "tile_size_px": 224, "extractor": "uni"})
     X = join_modalities({"wsi": read_bags(folder).loc[["A", "A"]].set_axis(["P1", "P2"])})
     y = np.array([(True, 1.0), (True, 2.0)], dtype=[("event", bool), ("time", float)])
-    model = FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=4))], max_epochs=1, random_state=0).fit(X, y)
+    model = FusionSurvivalAnalysis(
+        [("wsi", AttentionMIL(hidden_dim=4))], n_estimators=1, max_epochs=1, random_state=0
+    ).fit(X, y)
     slide = make_slide(ramp, mpp=0.5, name="A")
     assert all_sides(model.tile_attention(X.loc[["P1"]]), slide, tmp_path) == (128, 224)
 

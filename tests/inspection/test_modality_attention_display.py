@@ -58,7 +58,7 @@ def test_mean_weights_leave_out_patients_who_lack_a_modality():
 
 def test_from_estimator_goes_through_a_pipeline():
     cohort = make_multimodal_survival(n_patients=30, n_genes=10, n_tiles=3, missing=0.2, random_state=0)
-    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8)
+    model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, random_state=0, embedding_dim=8)
     pipeline = make_pipeline("passthrough", model).fit(cohort.X, cohort.y)
     display = ModalityAttentionDisplay.from_estimator(pipeline, cohort.X)
 
@@ -74,7 +74,9 @@ def test_from_estimator_goes_through_a_pipeline():
 
 def test_a_fusion_without_weights_is_named():
     cohort = make_multimodal_survival(n_patients=20, n_genes=10, n_tiles=3, random_state=0)
-    model = FusionSurvivalAnalysis(fusion=Concat(), max_epochs=1, embedding_dim=8).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(fusion=Concat(), n_estimators=1, max_epochs=1, embedding_dim=8).fit(
+        cohort.X, cohort.y
+    )
     with pytest.raises(AttributeError, match="modality_attention"):
         ModalityAttentionDisplay.from_estimator(model, cohort.X)
 

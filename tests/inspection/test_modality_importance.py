@@ -19,7 +19,7 @@ from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
 from sksurv_mmf.statistics._paired_tests import mean_interval
 
-SETTINGS = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0, "device": "cpu"}
+SETTINGS = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 3, "random_state": 0, "device": "cpu"}
 
 
 class KnownRisk(SurvivalAnalysisMixin, BaseEstimator):

@@ -58,7 +58,9 @@ def test_tile_size_is_the_spacing_of_the_grid():
 
 def test_from_estimator_shows_the_estimators_weights_of_one_patient():
     cohort = make_multimodal_survival(n_patients=30, n_genes=10, n_tiles=(3, 9), missing={"wsi": 0.1}, random_state=0)
-    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, random_state=0, embedding_dim=8).fit(
+        cohort.X, cohort.y
+    )
     lacks_tiles = cohort.X["wsi__tiles"].isna()
     patient = cohort.X.index[~lacks_tiles][3]
     display = TileAttentionDisplay.from_estimator(model, cohort.X, patient=patient)
@@ -124,7 +126,7 @@ def test_from_estimator_draws_the_slide_of_a_bag():
     patients = pd.Index([f"P{i}" for i in range(8)], name="patient")
     X = join_modalities({"wsi": pd.Series(bags, index=patients, dtype="bag")})
     y = np.array([(True, i + 1.0) for i in range(8)], dtype=[("event", bool), ("time", float)])
-    model = FusionSurvivalAnalysis(max_epochs=1, random_state=0, embedding_dim=8).fit(X, y)
+    model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, random_state=0, embedding_dim=8).fit(X, y)
     display = TileAttentionDisplay.from_estimator(model, X, patient="P3", slide_name="a")
     assert display.coords.tolist() == COORDS[:3].tolist()
     with pytest.raises(ValueError, match="Pass one of them as slide_name"):

@@ -35,7 +35,9 @@ def cohort(make_cohort):
 
 @pytest.fixture(scope="module")
 def network(cohort):
-    return FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0).fit(cohort.X, cohort.y)
+    return FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0).fit(
+        cohort.X, cohort.y
+    )
 
 
 @pytest.fixture(scope="module")

@@ -329,7 +329,7 @@ def test_a_model_that_cannot_be_cached_is_named(data, tmp_path):
 
 def test_bags_of_tiles_go_through_as_they_are(make_cohort):
     cohort = make_cohort(n_patients=24)
-    model = FusionSurvivalAnalysis([("wsi", MeanMIL())], max_epochs=1, random_state=0)
+    model = FusionSurvivalAnalysis([("wsi", MeanMIL())], n_estimators=1, max_epochs=1, random_state=0)
     one, two = (
         compare_models({"net": model}, cohort.X[["wsi__tiles"]], cohort.y, 2, scoring=["harrell", "ibs"])
         for _ in range(2)

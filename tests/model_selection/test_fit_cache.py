@@ -252,7 +252,9 @@ class TestFilesThatPartsName:
     def test_gene_sets_that_change_give_another_result(self, make_cohort, tmp_path):
         cohort = make_cohort()
         path = tmp_path / "sets.gmt"
-        model = FusionSurvivalAnalysis([("rna", PathwaySNN(path, min_genes=2))], max_epochs=2, random_state=0)
+        model = FusionSurvivalAnalysis(
+            [("rna", PathwaySNN(path, min_genes=2))], n_estimators=1, max_epochs=2, random_state=0
+        )
         scores = []
         for sets in ["A\t\tG0\tG1\n", "A\t\tG2\tG3\n"]:
             path.write_text(sets)

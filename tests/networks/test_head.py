@@ -40,10 +40,10 @@ def test_several_are_computed_at_once():
 def test_the_objective_decides(make_cohort, proportional):
     cohort = make_cohort()
     objective = DiscreteHazard(4, proportional=proportional)
-    params = {"embedding_dim": 8, "max_epochs": 3, "lr": 0.05, "device": "cpu", "random_state": 0}
+    params = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 3, "lr": 0.05, "device": "cpu", "random_state": 0}
     model = FusionSurvivalAnalysis(objective=objective, **params).fit(cohort.X, cohort.y)
     head = model.net_.module_.head
-    assert head.weight.shape == (1 if proportional else 4, 8)
+    assert head.weight.shape == (1 if proportional else 4, 16)
     assert head.bias.shape == (4,)
     assert type(head) is (SharedLinear if proportional else nn.Linear)
     logits = head(torch.tensor(model.transform(cohort.X).to_numpy())).detach().numpy()

@@ -37,7 +37,7 @@ def test_as_many_bins_as_events_are_not():
 
 def test_a_model_refuses_them_too(make_cohort, peak):
     cohort = make_cohort()
-    model = FusionSurvivalAnalysis(objective=DiscreteHazard(10**9), max_epochs=1, device="cpu")
+    model = FusionSurvivalAnalysis(objective=DiscreteHazard(10**9), n_estimators=1, max_epochs=1, device="cpu")
     with pytest.raises(ValueError, match=r"n_bins=1000000000 time bins are more than"):
         model.fit(cohort.X, cohort.y)
     assert peak() < 10**8

@@ -173,6 +173,7 @@ def test_a_network_recovers_the_distribution_that_was_simulated():
         weight_decay=0.0,
         lr=0.03,
         batch_size=3000,
+        n_estimators=1,
         max_epochs=200,
         device="cpu",
         random_state=0,

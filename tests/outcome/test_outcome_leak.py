@@ -138,7 +138,7 @@ def test_genes_do_not_hide_the_event():
 @pytest.mark.parametrize(
     "model",
     [
-        FusionSurvivalAnalysis(max_epochs=1, device="cpu", random_state=0),
+        FusionSurvivalAnalysis(n_estimators=1, max_epochs=1, device="cpu", random_state=0),
         LateFusionSurvivalAnalysis([("a", CoxPHSurvivalAnalysis(alpha=1.0))], cv=2),
     ],
     ids=lambda one: type(one).__name__,

@@ -44,7 +44,7 @@ def test_without_checksums_nothing_crashes(fuzz_models):
 @pytest.fixture(scope="module")
 def fitted(make_cohort):
     cohort = make_cohort()
-    params = {"embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
+    params = {"n_estimators": 1, "embedding_dim": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
     return FusionSurvivalAnalysis(objective=CoxPH(), **params).fit(cohort.X, cohort.y), cohort
 
 
@@ -174,7 +174,7 @@ def test_parameters_that_do_not_belong_together_are_refused_without_checksums(ed
 
 def test_a_model_that_cannot_predict_is_not_saved(make_cohort, tmp_path):
     cohort = make_cohort()
-    model = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu").fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu").fit(cohort.X, cohort.y)
     with torch.no_grad():
         model.net_.module_.head.bias[0] = torch.nan
     with pytest.raises(ValueError, match=r"cannot be saved.* NaN or infinite: 'head\.bias'"):
@@ -184,7 +184,7 @@ def test_a_model_that_cannot_predict_is_not_saved(make_cohort, tmp_path):
 
 def test_late_fusion_with_risks_that_are_nan_is_not_saved(make_cohort, tmp_path):
     cohort = make_cohort()
-    network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu")
+    network = FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu")
     model = LateFusionSurvivalAnalysis([("wsi", network)], cv=2).fit(cohort.X.iloc[:, :1], cohort.y)
     model._models[0].reference[3] = np.nan
     with pytest.raises(ValueError, match="risks of the training patients of 'wsi' are not a list of finite numbers"):

@@ -29,7 +29,7 @@ NEED = {
 
 
 def models():
-    network = FusionSurvivalAnalysis(embedding_dim=4, max_epochs=1, device="cpu", random_state=0)
+    network = FusionSurvivalAnalysis(embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0)
     learner = super_learner(network=network, random_state=0)
     return baselines(random_state=0) | {"Super learner": learner}
 

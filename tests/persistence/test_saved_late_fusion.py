@@ -23,7 +23,7 @@ from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagPooling, make_modality_transformer
 
 NETWORK = FusionSurvivalAnalysis(
-    [("wsi", AttentionMIL(4, 4))], embedding_dim=4, max_epochs=1, device="cpu", random_state=0
+    [("wsi", AttentionMIL(4, 4))], embedding_dim=4, n_estimators=1, max_epochs=1, device="cpu", random_state=0
 )
 POOLED = make_pipeline(BagPooling(["mean", "max"]), StandardScaler(), CoxPHSurvivalAnalysis(alpha=10))
 COXNET = CoxnetSurvivalAnalysis(fit_baseline_model=True)

@@ -81,7 +81,15 @@ DESIGNS = [
 
 
 def network(*parts, **params):
-    tiny = {"embedding_dim": 4, "max_epochs": 2, "lr": 0.01, "batch_size": 15, "device": "cpu", "random_state": 0}
+    tiny = {
+        "n_estimators": 1,
+        "embedding_dim": 4,
+        "max_epochs": 2,
+        "lr": 0.01,
+        "batch_size": 15,
+        "device": "cpu",
+        "random_state": 0,
+    }
     wsi, rna, fusion, objective = parts or DESIGNS[0]
     return FusionSurvivalAnalysis([("wsi", wsi), ("rna", rna)], fusion, objective, **(tiny | params))
 
@@ -163,7 +171,7 @@ def test_defaults_and_other_parameters_come_back(cohort, path):
         "weight_decay": np.float64(0.0),
         "batch_size": np.int64(8),
     }
-    model = FusionSurvivalAnalysis(max_epochs=2, random_state=0, **rare).fit(cohort.X, cohort.y)
+    model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=2, random_state=0, **rare).fit(cohort.X, cohort.y)
     loaded = saved_and_loaded(model, path)
     assert_same_predictions(loaded, model, cohort.X)
     assert loaded.get_params() == model.get_params()
@@ -182,7 +190,7 @@ def test_modalities_with_columns_come_back(cohort, path, columns):
 
 def test_an_array_without_names_comes_back(cohort, path):
     values = np.random.default_rng(0).normal(size=(30, 3))
-    model = FusionSurvivalAnalysis([("all", SNN(4))], max_epochs=2).fit(values, cohort.y)
+    model = FusionSurvivalAnalysis([("all", SNN(4))], n_estimators=1, max_epochs=2).fit(values, cohort.y)
     loaded = saved_and_loaded(model, path)
     assert_same_predictions(loaded, model, values)
     assert loaded.n_features_in_ == 3

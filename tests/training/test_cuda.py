@@ -18,7 +18,9 @@ def cohort():
 
 def small_model(device, dropout):
     encoders = [("wsi", AttentionMIL(16, 8, dropout=dropout)), ("rna", SNN(8, dropout=dropout))]
-    return FusionSurvivalAnalysis(encoders, max_epochs=3, embedding_dim=8, device=device, random_state=0)
+    return FusionSurvivalAnalysis(
+        encoders, n_estimators=1, max_epochs=3, embedding_dim=8, device=device, random_state=0
+    )
 
 
 def test_without_dropout_a_gpu_trains_the_model_of_the_cpu(cohort):

@@ -78,7 +78,14 @@ def make_model(objective, **params):
         ("rna", PathwaySNN({"one": ["G0", "G1"], "two": ["G2", "G3"]}, hidden_dim=4, min_genes=2)),
         ("clinical", SNN(4)),
     ]
-    settings = {"embedding_dim": 4, "max_epochs": 1, "balance": True, "device": "cpu", "random_state": 0} | params
+    settings = {
+        "n_estimators": 1,
+        "embedding_dim": 4,
+        "max_epochs": 1,
+        "balance": True,
+        "device": "cpu",
+        "random_state": 0,
+    } | params
     return FusionSurvivalAnalysis(encoders, Concat(8), objective, **settings)
 
 

@@ -14,6 +14,7 @@ from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis
 from sksurv_mmf.bags import Bag
 from sksurv_mmf.encoders import SNN, MeanMIL
 from sksurv_mmf.inspection import modality_importance
+from sksurv_mmf.networks._lockstep import Lockstep
 from sksurv_mmf.objectives import CoxPH
 
 
@@ -53,7 +54,12 @@ class RaiseAt(Callback):
 
 def network(*callbacks, **params):
     modalities = [("wsi", MeanMIL(4)), ("rna", SNN(4))]
-    return FusionSurvivalAnalysis(modalities, callbacks=list(callbacks), random_state=0, **({"max_epochs": 3} | params))
+    return FusionSurvivalAnalysis(
+        modalities,
+        callbacks=list(callbacks),
+        random_state=0,
+        **({"n_estimators": 1, "max_epochs": 3, "batch_size": 8} | params),
+    )
 
 
 MOMENTS = [
@@ -116,7 +122,7 @@ def test_reading_bags_can_be_interrupted(make_cohort, tmp_path):
 
 
 INTERRUPTED = network(RaiseAt("on_epoch_end", 2))
-ANY = FusionSurvivalAnalysis(callbacks=[RaiseAt("on_epoch_end", 2)], max_epochs=3, random_state=0)
+ANY = FusionSurvivalAnalysis(callbacks=[RaiseAt("on_epoch_end", 2)], n_estimators=1, max_epochs=3, random_state=0)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,38 @@ def test_it_leaves_what_fits(make_cohort, run):
     cohort = make_cohort()
     with pytest.raises(KeyboardInterrupt):
         run(cohort.X, cohort.y)
+
+
+@pytest.mark.parametrize("call", [1, 3, 8])
+def test_a_signal_leaves_the_fit_of_an_ensemble_at_once(make_cohort, monkeypatch, call):
+    cohort, calls = make_cohort(), []
+    outputs = Lockstep.outputs
+
+    def strike(members, *args):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return outputs(members, *args)
+
+    monkeypatch.setattr(Lockstep, "outputs", strike)
+    model = network(n_estimators=3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(cohort.X, cohort.y)
+    assert len(calls) == call
+    with pytest.raises(NotFittedError):
+        model.predict(cohort.X)
+
+
+@pytest.mark.parametrize("moment", [("on_batch_begin", 1), ("on_epoch_end", 2), ("on_train_end", 1)])
+def test_it_leaves_the_fit_of_members_one_by_one(make_cohort, moment):
+    cohort = make_cohort()
+    model = network(n_estimators=3).fit(cohort.X, cohort.y)
+    model.set_params(callbacks=[RaiseAt(*moment)])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(cohort.X, cohort.y)
+    with pytest.raises(NotFittedError):
+        model.predict(cohort.X)
+    assert not hasattr(model, "estimators_")
 
 
 class TestEarlyStopping:

@@ -75,7 +75,7 @@ def fit(
     """Train a small network; returns the net."""
     objective, patients, target = prepare(cohort, objective)
     settings = {"patience": 5, "callbacks": [], "verbose": False, "max_epochs": 2, "optimizer": optimizer, "lr": lr}
-    recipe = SimpleNamespace(weight_decay=weight_decay, **(settings | params))
+    recipe = SimpleNamespace(weight_decay=weight_decay, **({"attention_lr": 1.0} | settings | params))
     network = build() if network is None else network
     torch.manual_seed(1)
 

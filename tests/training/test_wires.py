@@ -3,7 +3,9 @@
 import copy
 from dataclasses import dataclass, field
 from inspect import signature
+from threading import get_ident, main_thread
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ class Watch(Callback):
 
     def on_train_begin(self, net, X, **kwargs):
         self.training, self.validation = X
-        self.seed = torch.initial_seed()
+        self.seed, self.thread = torch.initial_seed(), get_ident()
         self.start = {name: value.clone() for name, value in net.module_.state_dict().items()}
 
     def on_batch_begin(self, net, batch, training, **kwargs):
@@ -43,18 +45,26 @@ class Watch(Callback):
 
 
 def fit(cohort, **params):
-    settings = {"max_epochs": 2, "embedding_dim": 8, "device": "cpu", "random_state": 0, "callbacks": [Watch()]}
+    settings = {
+        "n_estimators": 1,
+        "max_epochs": 2,
+        "embedding_dim": 8,
+        "device": "cpu",
+        "random_state": 0,
+        "callbacks": [Watch()],
+    }
     if "encoders" not in params:
         settings["modalities"] = PARTS
     return FusionSurvivalAnalysis(**(settings | params)).fit(cohort.X, cohort.y)
 
 
 def watch_of(model):
-    return next(callback for _, callback in model.net_.callbacks_ if isinstance(callback, Watch))
+    """The callback of a network, or of the first one of an ensemble."""
+    return next(callback for _, callback in model.members[0].net_.callbacks_ if isinstance(callback, Watch))
 
 
 def network_of(model):
-    return model.net_.module_
+    return model.members[0].net_.module_
 
 
 def n_held_out(model):
@@ -62,12 +72,13 @@ def n_held_out(model):
     return len(watch.training.patients), None if watch.validation is None else len(watch.validation.patients)
 
 
-def in_optimizer(name):
-    return lambda model: model.net_.optimizer_.param_groups[0][name]
+def in_optimizer(name, group=0):
+    """A setting of those weights that decide what modalities and tiles weigh, or of the others, the last group."""
+    return lambda model: model.net_.optimizer_.param_groups[group][name]
 
 
 def callbacks_of(model):
-    return [type(callback).__name__ for _, callback in model.net_.callbacks_]
+    return [type(callback).__name__ for _, callback in model.members[0].net_.callbacks_]
 
 
 def chances(model):
@@ -106,6 +117,21 @@ WIRES = {
         lambda model: (type(model.objective_), network_of(model).head.out_features),
         ((DiscreteHazard, 3), (CoxPH, 1)),
     ),
+    "n_estimators": Wire((1, 3), lambda model: len(model.members), (1, 3)),
+    "max_samples": Wire((0.5, 20), lambda model: n_held_out(model)[0], (16, 20), company={"n_estimators": 2}),
+    "average_epochs": Wire(
+        (True, False),
+        lambda model: model.length_shares_.index.tolist() if hasattr(model, "length_shares_") else None,
+        ([0, 1, 2, 3, 4, 5, 6], None),
+        company={"n_estimators": 2, "max_epochs": 2},
+    ),
+    # Where a parallel backend of threads is asked for, which spares a start of processes.
+    "n_jobs": Wire(
+        (1, 2),
+        lambda model: watch_of(model).thread == main_thread().ident,
+        (True, False),
+        company={"n_estimators": 2},
+    ),
     "encoders": Wire(
         ({"wsi": {"hidden_dim": 6}}, {"wsi": {"hidden_dim": 7}, "rna": MLP(8)}),
         lambda model: (network_of(model).encoders[0].encoder.score.hidden.in_features, type(model.modalities_[1][1])),
@@ -117,9 +143,12 @@ WIRES = {
         lambda model: [one.standardize is not None for one in network_of(model).encoders],
         ([False, True], [False, False]),
     ),
+    "fair_inputs": Wire((True, False), lambda model: network_of(model).encoders[1].encoder[0].scale, (0.5, 1.0)),
+    "zero_start": Wire((True, False), lambda model: not watch_of(model).start["head.weight"].any(), (True, False)),
     "normalization": Wire((None, "minmax"), lambda model: network_of(model).normalization, (None, "minmax")),
     "max_epochs": Wire((1, 3), lambda model: model.history_.index.tolist(), ([1], [1, 2, 3])),
-    "lr": Wire((0.01, 0.02), in_optimizer("lr"), (0.01, 0.02)),
+    "lr": Wire((0.01, 0.02), in_optimizer("lr", -1), (0.01, 0.02)),
+    "attention_lr": Wire((0.5, 2.0), in_optimizer("lr", 0), (0.005, 0.02), company={"lr": 0.01}),
     "batch_size": Wire(
         (10, 13), lambda model: watch_of(model).sizes, ([10, 10, 10], [13, 13, 4]), company={"max_epochs": 1}
     ),
@@ -137,7 +166,7 @@ WIRES = {
     "patience": Wire(
         (2, 4), lambda model: len(model.history_), (3, 5), company=HELD_OUT | {"max_epochs": 9, "lr": 1e-30}
     ),
-    "gradient_accumulation": Wire((1, 3), lambda model: watch_of(model).n_steps, (8, 4)),
+    "gradient_accumulation": Wire((1, 3), lambda model: watch_of(model).n_steps, (8, 4), company={"batch_size": 8}),
     "balance": Wire((False, True), chances, (None, True)),
     "callbacks": Wire(
         ([], [Watch(), ("clip", GradientNormClipping(1e-9))]),
@@ -161,10 +190,12 @@ def test_every_parameter_arrives_and_acts(cohort, name, monkeypatch, capfd):
     monkeypatch.setattr(Batch, "to", lambda batch, device: asked.add(device) or move(batch, device))
     for value, expected in zip(wire.values, wire.expected, strict=True):
         asked.clear()
-        model = fit(cohort, **wire.company, **{name: value})
+        with joblib.parallel_config("threading"):
+            model = fit(cohort, **wire.company, **{name: value})
         assert wire.seen(model) == expected
         weights = {key: one.tolist() for key, one in network_of(model).state_dict().items()}
-        effects.append((weights, model.history_.to_dict(), capfd.readouterr(), asked.copy()))
+        threads = [watch_of(model).thread] if "Watch" in callbacks_of(model) else []
+        effects.append((weights, model.history_.to_dict(), capfd.readouterr(), asked.copy(), threads))
     assert effects[0] != effects[1]
 
 
@@ -174,6 +205,7 @@ def test_every_parameter_arrives_and_acts(cohort, name, monkeypatch, capfd):
 )
 def test_noise_and_dropout_change_the_first_loss_already(cohort, objective, params):
     quiet = {"modality_dropout": 0.0, "batch_size": 100, "max_epochs": 1, "objective": objective}
+    quiet["zero_start"] = False  # from zero, the first outputs are those of all patients
     losses = [fit(cohort, **(quiet | more)).history_["train_loss"][1] for more in ({}, params)]
     assert losses[0] != losses[1]
 

@@ -80,7 +80,7 @@ class TestTiles:
         bags[4] = Bag(tiles)
         X = cohort.X.assign(wsi__tiles=BagArray(bags))
         with pytest.raises(ValueError, match="patient 'P004' in modality 'wsi' has NaN"):
-            FusionSurvivalAnalysis(max_epochs=1).fit(X, cohort.y)
+            FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(X, cohort.y)
 
 
 class TestTables:
@@ -97,7 +97,9 @@ class TestTables:
         selector = CoxElasticNetSelector(cv=3, min_features=1, random_state=0).fit(genes, cohort.y)
         without = CoxElasticNetSelector(cv=3, min_features=1, random_state=0).fit(genes.filled(np.nan), cohort.y)
         assert_array_equal(selector.coef_, without.coef_)
-        model = FusionSurvivalAnalysis(max_epochs=1).fit(np.delete(genes, 2, axis=0), np.delete(cohort.y, 2))
+        model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(
+            np.delete(genes, 2, axis=0), np.delete(cohort.y, 2)
+        )
         with pytest.raises(ValueError, match="Patient 2 has none of the modalities"):
             model.predict(genes)
 
@@ -105,13 +107,13 @@ class TestTables:
         genes = np.ma.array(cohort.X.filter(like="rna__").to_numpy())
         genes[2, 1] = np.ma.masked
         with pytest.raises(ValueError, match="Patient 2 has NaN in some columns"):
-            FusionSurvivalAnalysis(max_epochs=1).fit(genes, cohort.y)
+            FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(genes, cohort.y)
 
     @pytest.mark.parametrize("dtype", ["complex64", "complex128", object])
     def test_complex_columns_are_named(self, cohort, dtype):
         X = cohort.X.filter(like="rna__").assign(rna__G1=pd.Series(1 + 2j, cohort.X.index, dtype=dtype))
         users = [
-            lambda: FusionSurvivalAnalysis(max_epochs=1).fit(X, cohort.y),
+            lambda: FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(X, cohort.y),
             lambda: CoxElasticNetSelector().fit(X, cohort.y),
             lambda: PresentPatients(MinMaxNormalizer()).fit(X),
             lambda: ModalityImputer().fit(X),
@@ -125,7 +127,7 @@ class TestTables:
 
     def test_complex_numbers_at_predict(self, cohort):
         X = cohort.X.filter(like="rna__")
-        model = FusionSurvivalAnalysis(max_epochs=1).fit(X, cohort.y)
+        model = FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(X, cohort.y)
         with pytest.raises(ValueError, match="'rna__G0' of X has complex"):
             model.predict(X.assign(rna__G0=1j))
 
@@ -147,7 +149,7 @@ class TestTables:
     def test_other_columns_are_refused_with_a_way_out(self, cohort, values, way_out):
         X = cohort.X.filter(like="rna__")
         with pytest.raises(ValueError, match=f"'rna__G1' of modality 'rna' has dtype.*{way_out}"):
-            FusionSurvivalAnalysis(max_epochs=1).fit(X.assign(rna__G1=values(X["rna__G1"])), cohort.y)
+            FusionSurvivalAnalysis(n_estimators=1, max_epochs=1).fit(X.assign(rna__G1=values(X["rna__G1"])), cohort.y)
 
 
 def test_masked_tiles_of_a_transformer_are_missing(cohort):

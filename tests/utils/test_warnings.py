@@ -13,7 +13,7 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 import sksurv_mmf
 from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis
 
-PARAMS = {"max_epochs": 1, "random_state": 0}
+PARAMS = {"n_estimators": 1, "max_epochs": 1, "random_state": 0}
 FITS = {
     "network": lambda X, y: FusionSurvivalAnalysis(**PARAMS).fit(X, y),
     "late fusion": lambda X, y: LateFusionSurvivalAnalysis([("rna", CoxPHSurvivalAnalysis(alpha=1))], cv=2).fit(X, y),
