@@ -384,10 +384,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self._keep_members([self._member(done) for done in ensemble.members])
         if ensemble.lengths:
             self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
-        self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
+        self.risk_times_ = _evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
-        self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
-        self.unique_times_ = evenly(times, MOST_TIMES)
+        self._judge_left_out(ensemble, patients, outcome, _evenly(times, MOST_TIMES))
+        self.unique_times_ = _evenly(times, MOST_TIMES)
 
     def _keep_members(self, members):
         """Consist of fitted estimators of one network each."""
@@ -457,7 +457,13 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
     @property
     def members(self):
-        """The fitted estimators of one network each: those of the ensemble, or this one."""
+        """The fitted estimators of one network each.
+
+        Returns
+        -------
+        members : list of FusionSurvivalAnalysis
+            `estimators_` of an ensemble, or this estimator alone.
+        """
         return [self] if self.n_estimators == 1 else self.estimators_
 
     @usual_settings()
@@ -532,7 +538,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             raise ValueError(
                 "return_std=True needs an ensemble, but n_estimators=1 is a single network. Fit with n_estimators=10."
             )
-        _, spread = self._infer(X, self._survival_of, lambda results: torch.stack(std_and_mean(results)))
+        _, spread = self._infer(X, self._survival_of, lambda results: torch.stack(_std_and_mean(results)))
         std, mean = torch.cat(spread, dim=1).cpu().numpy()
         return self._curves(mean, return_array), std
 
@@ -676,11 +682,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return tile_table(bags, weights)
 
 
-def std_and_mean(results):
-    """Standard deviation and mean over the members."""
+def _std_and_mean(results):
     return torch.std_mean(torch.stack(results), dim=0)
 
 
-def evenly(times, n_times):
+def _evenly(times, n_times):
     """At most `n_times` of increasing times, evenly by rank, with the first and the last."""
     return times[np.unique(np.linspace(0, len(times) - 1, n_times).round().astype(int))]
