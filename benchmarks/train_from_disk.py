@@ -94,6 +94,7 @@ def train(path, max_epochs):
     X = join_modalities({"wsi": bags, "rna": rna})
     model = FusionSurvivalAnalysis(
         [("wsi", AttentionMIL(hidden_dim=16, attention_dim=8)), ("rna", SNN())],
+        n_estimators=1,
         batch_size=1,
         gradient_accumulation=8,
         max_epochs=max_epochs,

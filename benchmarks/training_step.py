@@ -102,8 +102,11 @@ def plain_epoch(loader, network, optimizer):
 def our_epochs(X, y, batch_size, epochs):
     """Fastest epoch of the estimator in seconds, as its training loop records it."""
     model = FusionSurvivalAnalysis(
-        [("wsi", AttentionMIL()), ("rna", SNN())],
+        [("wsi", AttentionMIL(512, 256, dropout=0.25)), ("rna", SNN(256, n_layers=2, dropout=0.25))],
         batch_size=batch_size,
+        n_estimators=1,
+        fair_inputs=False,
+        zero_start=False,
         max_epochs=epochs,
         device="cpu",
         random_state=0,

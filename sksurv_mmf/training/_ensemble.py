@@ -17,6 +17,7 @@ from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
 from ..utils._torch_state import n_threads
+from ..utils._warnings import each_once
 from ._fit import Fit, Recipe, complete, fit
 from ._lengths import average_weights, epochs_to_keep, intervals, left_out_survival, outcome_likelihood, weigh_lengths
 from ._lockstep import SharedBatches, Targets, train_in_lockstep
@@ -52,7 +53,8 @@ def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int
     train = partial(train_some, recipe, patients, outcome, samples, member_seeds(seed, len(samples)), seed)
     n_jobs = min(effective_n_jobs(recipe.n_jobs), len(samples))
     shares = np.array_split(np.arange(len(samples)), n_jobs)
-    with n_threads(threads_for(patients, recipe.batch_size)):
+    # Of each member the same would be said.
+    with n_threads(threads_for(patients, recipe.batch_size)), each_once():
         parts = [train(shares[0])] if n_jobs == 1 else Parallel(n_jobs)(delayed(train)(share) for share in shares)
         members = [member for part in parts for member in part]
         return settle(recipe, members, patients, outcome, samples)

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from contextlib import contextmanager
 
 _NOT_THE_USERS = {
     __name__.partition(".")[0],
@@ -24,3 +25,16 @@ def warn(message, category=UserWarning):
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USERS:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def each_once():
+    """Let a warning that comes several times inside the block come once, after it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            first = {(str(one.message), one.category): one for one in reversed(caught)}
+    for one in reversed(first.values()):
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

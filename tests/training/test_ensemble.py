@@ -391,3 +391,15 @@ def test_an_ensemble_as_a_function_is_the_estimator(cohort):
     assert ensemble.lengths == model.length_shares_.to_dict()
     for done, member in zip(ensemble.members, model.estimators_, strict=True):
         assert_same_weights(done.net.module_.state_dict(), member.net_.module_.state_dict(), rtol=0, atol=0)
+
+
+def test_a_warning_that_concerns_all_members_comes_once(cohort):
+    """Events at two times only: every member has fewer bins than it was asked for."""
+    y = cohort.y.copy()
+    y["time"] = np.where(y["time"] > np.median(y["time"]), 2.0, 1.0)
+    model = network(*DEFAULT, DiscreteHazard(5))
+    with pytest.warns(UserWarning, match="tied quantiles") as caught:
+        model.fit(cohort.X, y)
+    told = [str(one.message) for one in caught]
+    assert len(told) == len(set(told))
+    assert caught[0].filename == __file__
