@@ -84,7 +84,7 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     >>> from sksurv_mmf.inspection import feature_importance
     >>> from sksurv_mmf.model_selection import SurvivalKFold
     >>> cohort = make_multimodal_survival(n_patients=60, n_genes=20, n_tiles=5, random_state=0)
-    >>> model = FusionSurvivalAnalysis(max_epochs=2, random_state=0)
+    >>> model = FusionSurvivalAnalysis(n_estimators=2, max_epochs=2, random_state=0)
     >>> importance = feature_importance(model, cohort.X, cohort.y, cv=SurvivalKFold(2), top_k=5)
     >>> importance.table.columns.tolist()
     ['importance', 'sd', 'direction', 'top_k', 'selected']
