@@ -287,10 +287,9 @@ def draw_comparison(results):
 # To weigh modalities patient by patient pays only where they are not equally good in all patients. In these simulated
 # cohorts of two tables, two of five patients have one that is noise, and quality features show it: a slide out of
 # focus, degraded RNA. The paper's own ablation, four variants of CM-MMF (:func:`~sksurv_mmf.presets.table2`), runs
-# beside the defaults. These variants have one network each, and their widths and epochs; the encoder of RNA reads both
-# tables.
-# New patients test. The AUC says how well the weight of the image tells patients with corrupted RNA from those with a
-# corrupted image: 0.5 is chance, 1 perfect. ``benchmarks/attention.py`` simulates more cohorts.
+# beside the defaults. These variants have one network each, and their own widths and epochs; their encoder of RNA reads
+# both tables. New patients test. The AUC says how well the weight of the image tells patients with corrupted RNA from
+# those with a corrupted image: 0.5 is chance, 1 perfect. ``benchmarks/attention.py`` simulates more cohorts.
 
 N_COHORTS, N_TRAIN = 4, 400
 DEFAULTS = {"CM-MMF, default": CrossModalAttention(), "Mean vector, default": Mean()}

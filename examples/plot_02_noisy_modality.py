@@ -91,9 +91,8 @@ for ax, (kind, weight) in zip(axes, weights.items()):
         values = weight[truth[kind] == name]
         ax.plot(values, row + rng.uniform(-0.3, 0.3, len(values)), ".", color=color, alpha=0.4, markeredgewidth=0)
         ax.plot([values.median()] * 2, [row - 0.4, row + 0.4], color="black")
-    ax.set(xlabel="Weight of the image", yticks=range(3), yticklabels=colors if ax is axes[0] else [])
+    ax.set(xlabel="Weight of the image", xlim=(0, 1), yticks=range(3), yticklabels=colors if ax is axes[0] else [])
     ax.set_title(f"Image as {kind}: AUC {table.loc[(kind, 'CM-MMF'), 'AUC']:.2f}", fontsize="medium")
-axes[0].sharex(axes[1])
 
 order = model.predict(X).argsort()
 for patient, color in zip(order[[0, len(order) // 2, -1]], colors.values()):

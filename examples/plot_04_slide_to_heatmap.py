@@ -37,7 +37,6 @@ from sksurv.util import Surv
 from torch import nn
 
 from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities, read_bags
-from sksurv_mmf.encoders import AttentionMIL
 from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson, export_tiles
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
 from sksurv_mmf.slides import extract_features, imagenet_resnet50, level0_tile_size
@@ -122,11 +121,11 @@ y = Surv.from_arrays(time <= censored, np.minimum(time, censored))
 # %%
 # The model
 # ---------
-# Attention MIL, scaled inside the pipeline, trained on 320 of them.
+# Bags are read by attention MIL unless told otherwise, here scaled inside the pipeline; 320 patients train it.
 
 model = make_pipeline(
     make_modality_transformer(wsi=BagTransformer(StandardScaler())),
-    FusionSurvivalAnalysis([("wsi", AttentionMIL(hidden_dim=64, attention_dim=32))], random_state=0),
+    FusionSurvivalAnalysis(random_state=0),
 ).fit(X[:320], y[:320])
 print(f"{n_patients} simulated patients, {y['event'].sum()} events, 80 of them left out.")
 print(f"C-index on these: {model.score(X[320:], y[320:]):.2f}\n")
@@ -145,7 +144,7 @@ print(f"  {roc_auc_score(is_dense, weights):.2f}")
 for slide, name in zip(options.slides, files.index):
     dense = is_dense[files.index.repeat(files["n_tiles"]) == name]
     display = TileAttentionDisplay.from_slide(attention, slide, patient=name, highlight=dense)
-    display.ax_.set_title(f"{name}\n{dense.sum()} dense tiles, outlined", fontsize="medium")
+    display.ax_.set_title(f"{name}\n{dense.sum()} dense tiles{', outlined' if dense.any() else ''}", fontsize="medium")
     display.figure_.savefig(output / f"{name}_attention.png", dpi=200)
     export_geojson(attention, slide, output / f"{name}.geojson", patient=name)
     export_tiles(attention, slide, output / f"{name}_tiles", patient=name, top_k=9, overwrite=True)
