@@ -93,7 +93,7 @@ class TestSignal:
         for names in [("wsi",), ("rna",), ("wsi", "rna")]:
             parts = [(name, {"wsi": MeanMIL(8), "rna": SNN(8)}[name]) for name in names]
             columns = [c for c in X.columns if c.split("__")[0] in names]
-            model = make_model(parts, fusion=Concat(8), max_epochs=25, lr=0.01)
+            model = make_model(parts, fusion=Concat(8), max_epochs=15, lr=0.01)
             scores[names] = model.fit(X[columns], y).score(X_new[columns], y_new)
         assert min(scores.values()) > 0.5 + margin_of_chance(y_new)
         assert scores["wsi", "rna"] > max(scores["wsi",], scores["rna",])
