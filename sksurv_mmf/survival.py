@@ -29,6 +29,7 @@ from .outcome._align import align_outcome
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._survival_model import SurvivalModel
+from .statistics._evenly import evenly
 from .training._ensemble import fit_ensemble
 from .training._fit import Recipe, fit
 from .training._lengths import left_out_survival
@@ -384,10 +385,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self._keep_members([self._member(done) for done in ensemble.members])
         if ensemble.lengths:
             self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
-        self.risk_times_ = _evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
+        self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
-        self._judge_left_out(ensemble, patients, outcome, _evenly(times, MOST_TIMES))
-        self.unique_times_ = _evenly(times, MOST_TIMES)
+        self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
+        self.unique_times_ = evenly(times, MOST_TIMES)
 
     def _keep_members(self, members):
         """Consist of fitted estimators of one network each."""
@@ -684,8 +685,3 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
 def _std_and_mean(results):
     return torch.std_mean(torch.stack(results), dim=0)
-
-
-def _evenly(times, n_times):
-    """At most `n_times` of increasing times, evenly by rank, with the first and the last."""
-    return times[np.unique(np.linspace(0, len(times) - 1, n_times).round().astype(int))]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import BagArray
@@ -13,6 +14,7 @@ from sksurv_mmf.encoders import (
     SNN,
     AttentionMIL,
     DeepAttnMISL,
+    Encoder,
     MaxMIL,
     MeanMIL,
     PathwaySNN,
@@ -22,6 +24,20 @@ from sksurv_mmf.encoders import (
 from sksurv_mmf.fusions import Bilinear, CoAttention, Concat, CrossModalAttention, GatedAttention, Mean, SurvPath
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.outcome._outcome import Outcome
+
+
+class OwnModule(nn.Sequential):
+    out_dim = 8
+
+
+class Own(Encoder):
+    """An encoder as a user may write it."""
+
+    reads = "vector"
+
+    def build(self, n_features, embedding_dim):
+        return OwnModule(nn.Linear(n_features, embedding_dim), nn.Dropout(0.5))
+
 
 GENE_SETS = {"one": ["G0", "G1"], "two": ["G1", "G2", "G3"]}
 BAG_ENCODERS = [

@@ -9,6 +9,7 @@ from sksurv.nonparametric import CensoringDistributionEstimator
 from sksurv.util import Surv, check_y_survival
 
 from ..outcome._outcome import Outcome
+from ..statistics._evenly import evenly
 from ..utils._validation import format_time
 
 AT_RISK = 0.1  # share of the training patients who must still be followed; weights explode where hardly anyone is
@@ -73,7 +74,7 @@ class FoldOutcome:
         if len(times) < 2:
             raise ScoreDoesNotExist(f"training patients have fewer than two event times from {start:g} to {end:g}")
         # Evenly by rank, so that they lie where the events do.
-        return times[np.unique(np.linspace(0, len(times) - 1, MOST_TIMES).round().astype(int))]
+        return evenly(times, MOST_TIMES)
 
     @cached_property
     def censoring(self):

@@ -99,6 +99,22 @@ class Step:
         return read_all(self.patients, self.patients.batch, requests)
 
 
+def steps_that_teach(order: np.ndarray, per_step: int, teaches) -> list[np.ndarray]:
+    """The patients of each step of an epoch, none of which ``teaches(rows)`` finds useless; empty if all together are.
+
+    A step that teaches nothing takes in the next one, and the last ones join the step before.
+    """
+    steps, start = [], 0
+    for stop in [*range(per_step, len(order), per_step), len(order)]:
+        if teaches(order[start:stop]):
+            steps.append(order[start:stop])
+            start = stop
+    if steps:
+        # What is left teaches nothing by itself. Left out, these patients would never be seen in this order.
+        steps[-1] = np.concatenate([steps[-1], order[start:]])
+    return steps
+
+
 class TrainingSteps(TrainingBatches):
     """Whole steps of one epoch, for a loss that does not decompose over patients.
 
@@ -118,19 +134,14 @@ class TrainingSteps(TrainingBatches):
     __len__ = None  # depends on the order
 
     def _steps(self) -> list[np.ndarray]:
-        order, steps, start = self._order(), [], 0
-        for stop in [*range(self.per_step, len(order), self.per_step), len(order)]:
-            # A patient drawn twice is no second patient.
-            if self.informs(self.target_of(np.unique(order[start:stop]))):
-                steps.append(order[start:stop])
-                start = stop
+        order = self._order()
+        # A patient drawn twice is no second patient.
+        steps = steps_that_teach(order, self.per_step, lambda rows: self.informs(self.target_of(np.unique(rows))))
         if not steps:
             raise ValueError(
                 f"None of {len(order)} patients to train or validate on has an event while another one is at risk, so "
                 "they teach nothing. Use more patients or, with early_stopping, another validation_fraction."
             )
-        # What is left teaches nothing by itself. Left out, these patients would never be seen in this order.
-        steps[-1] = np.concatenate([steps[-1], order[start:]])
         return steps
 
     def __iter__(self):

@@ -83,10 +83,11 @@ def kept_epochs(recipe: Recipe, samples: np.ndarray) -> list[int]:
 
 def train_some(recipe, patients, outcome, samples, seeds, seed, members) -> list[Fit]:
     """Train some of the members, those of one shape at once where that gives what each would be alone."""
-    if not allows_lockstep(recipe):
-        return [fit_alone(recipe, patients, outcome, samples, k, seeds[k]) for k in members]
-    untrained = {k: untrained_member(recipe, patients, outcome, np.flatnonzero(samples[k]), seeds[k]) for k in members}
-    if not all(knows_lockstep(network) for network, _, _ in untrained.values()):
+    untrained = {}
+    if allows_lockstep(recipe):
+        rows = map(np.flatnonzero, samples[members])
+        untrained = {k: untrained_member(recipe, patients, outcome, own, seeds[k]) for k, own in zip(members, rows)}
+    if not untrained or not all(knows_lockstep(network) for network, _, _ in untrained.values()):
         return [fit_alone(recipe, patients, outcome, samples, k, seeds[k]) for k in members]
     groups = {}
     for k, (network, _, objective) in untrained.items():

@@ -9,6 +9,7 @@ from ..layers._lockstep import Randomness
 from ..networks._lockstep import Lockstep
 from ..patients._reading import read_all
 from ..utils._torch_state import tiny_numbers_as_zero
+from ._batches import steps_that_teach
 from ._net import make_optimizer
 
 
@@ -41,13 +42,8 @@ class SharedBatches:
         self.rng = np.random.default_rng(seed)
 
     def _steps(self) -> list[np.ndarray]:
-        order, steps, start = self.rng.permutation(len(self.patients)), [], 0
-        for stop in [*range(self.per_step, len(order), self.per_step), len(order)]:
-            if self.teaches(order[start:stop]):
-                steps.append(order[start:stop])
-                start = stop
-        rest = order[start:]
-        return [*steps[:-1], np.concatenate([*steps[-1:], rest])]
+        order = self.rng.permutation(len(self.patients))
+        return steps_that_teach(order, self.per_step, self.teaches) or [order]
 
     def _read(self, request):
         rows, step = request

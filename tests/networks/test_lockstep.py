@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from members import DESIGNS, ENCODERS, OBJECTIVES, assert_same_weights, name_of, network, opened
+from members import DESIGNS, ENCODERS, OBJECTIVES, Own, assert_same_weights, name_of, network, opened
 from sklearn.base import clone
 from torch import nn
 from torch.testing import assert_close
 
-from sksurv_mmf.encoders import SNN, AttentionMIL, Encoder, MeanMIL, TransformerMIL
+from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL, TransformerMIL
 from sksurv_mmf.fusions import CoAttention, CrossModalAttention, Mean, SurvPath
 from sksurv_mmf.layers._lockstep import Randomness
 from sksurv_mmf.networks._lockstep import Lockstep, knows_lockstep, shape_of_network
@@ -134,19 +134,6 @@ def test_the_networks_of_one_group_have_one_shape(cohort):
         shapes.append(shape_of_network(networks[0]))
     assert shapes[0] == shapes[1]
     assert shapes[0] != shapes[2]
-
-
-class OwnModule(nn.Sequential):
-    out_dim = 8
-
-
-class Own(Encoder):
-    """An encoder as a user may write it."""
-
-    reads = "vector"
-
-    def build(self, n_features, embedding_dim):
-        return OwnModule(nn.Linear(n_features, embedding_dim), nn.Dropout(0.5))
 
 
 KNOW = {

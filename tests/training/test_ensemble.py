@@ -11,6 +11,7 @@ from members import (
     ENCODERS,
     FUSIONS,
     OBJECTIVES,
+    Own,
     assert_same_weights,
     lacking,
     name_of,
@@ -21,11 +22,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import GradientNormClipping
 from sksurv.metrics import concordance_index_censored, integrated_brier_score
 from sksurv.util import Surv
-from torch import nn
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import make_multimodal_survival
-from sksurv_mmf.encoders import SNN, AttentionMIL, Encoder, MeanMIL, TransformerMIL
+from sksurv_mmf.encoders import SNN, AttentionMIL, MeanMIL, TransformerMIL
 from sksurv_mmf.fusions import CoAttention, CrossModalAttention, Mean
 from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.outcome._outcome import Outcome
@@ -153,19 +153,6 @@ class TestLockstep:
         assert sorted(groups) == [1, 2]
         assert members[0].objective.n_outputs_ < members[1].objective.n_outputs_
         assert [len(outputs_of(one, data).T) for one in members] == [one.objective.n_outputs_ for one in members]
-
-
-class OwnModule(nn.Sequential):
-    out_dim = 8
-
-
-class Own(Encoder):
-    """An encoder as a user may write it."""
-
-    reads = "vector"
-
-    def build(self, n_features, embedding_dim):
-        return OwnModule(nn.Linear(n_features, embedding_dim), nn.Dropout(0.5))
 
 
 ONE_BY_ONE = {
