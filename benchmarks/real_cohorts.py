@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
@@ -25,6 +25,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort, load_lung_mif, load_tcga_nsclc
+from sksurv_mmf.encoders import SNN, AttentionMIL
 from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
 from sksurv_mmf.model_selection import RepeatedSurvivalKFold, compare_models
 from sksurv_mmf.objectives import CoxPH, Weibull
@@ -84,6 +85,14 @@ def network(modalities, **params):
     return Pipeline([("prepare", prepare(modalities)), ("fuse", fuse)])
 
 
+def as_in_the_paper(modalities):
+    """The network of the paper, with encoders of the published widths, for whatever modalities there are."""
+    image, table = AttentionMIL(512, 256, dropout=0.25, input_dropout=0.1), SNN(256, n_layers=2, dropout=0.25)
+    encoders = [(name, clone(image if name == "wsi" else table)) for name in modalities]
+    fusion = CrossModalAttention(activation="tanh", heads="shared")
+    return network(modalities, fusion=fusion, **paper_protocol()).set_params(fuse__modalities=encoders)
+
+
 def make_models(modalities, sets):
     """The baselines and the networks for the modalities of a cohort."""
     names = {kind: name if name in modalities else None for kind, name in [("image", "wsi"), ("rna", "rna")]}
@@ -103,11 +112,7 @@ def make_models(modalities, sets):
         },
         "single": lambda: {"CM-MMF, single network": network(modalities, n_estimators=1)},
         "super": lambda: {"Super learner": super_learner(**settings)},
-        "paper": lambda: {
-            "CM-MMF, paper": network(
-                modalities, fusion=CrossModalAttention(activation="tanh", heads="shared"), **paper_protocol()
-            )
-        },
+        "paper": lambda: {"CM-MMF, paper": as_in_the_paper(modalities)},
     }
     return {name: model for one in SETS if one in sets for name, model in models[one]().items()}
 
