@@ -22,7 +22,7 @@ from ..utils._modality_composition import ModalityComposition
 from ..utils._sklearn import HasMethods, Interval, StrOptions
 from ..utils._warnings import warn
 from ._members import seen_by, shares
-from ._ranks import RankingModel
+from ._shared_fits import fit_once
 from ._trial import Trial, is_worse, marginal_curve
 
 JUDGED = ["member", "Kaplan-Meier", "standard_error"]  # columns of the table of Brier scores
@@ -283,7 +283,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         for (name, columns), (_, estimator), has_it in zip(self._columns, self._parts, present.T):
             rows = np.flatnonzero(has_it)
             try:
-                models.append(RankingModel.fit(estimator, X.iloc[rows, columns], y[rows]))
+                models.append(fit_once(estimator, X.iloc[rows, columns], y[rows]))
             except (ValueError, TypeError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
                 raise kind(f"The estimator of {self._call(name)} cannot be fitted: {error}") from error

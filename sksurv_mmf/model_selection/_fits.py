@@ -1,8 +1,12 @@
 """Fits of several models on the same folds: in parallel, with progress, and kept for the next run."""
 
+from dataclasses import replace
+
 import joblib
 
-from ..predictions._ask import CURVES, has, predict_curves, predict_risk
+from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
+from ..late_fusion._shared_fits import shared_fits
+from ..predictions._ask import CURVES, has, innermost, predict_curves, predict_risk
 from ._fit_cache import FitCache, keys_of_fits, warn_of_trouble
 from ._folds import fit_and_look, run
 from ._survival_scores import FoldPrediction
@@ -35,13 +39,31 @@ def fit_all(models, tables, y, folds, *, cache=None, n_jobs=None, verbose=False)
     """
     kept = FitCache(cache)
     keys = keys_of_fits(models, tables, y) if kept.is_used else dict.fromkeys(models)
-    fits = [(name, fold) for name in models for fold in range(len(folds))]
-    jobs = [(kept, keys[name], models[name], tables[name], y, *folds[fold]) for name, fold in fits]
-    done = run(_attempt, jobs, n_jobs=n_jobs, verbose=verbose, desc="comparing models", unit="fit")
-    troubles = {f"{name}, fold {fold}": trouble for (name, fold), (_, trouble) in zip(fits, done) if trouble}
-    warn_of_trouble(troubles, kept.folder, len(fits))
-    predictions = [prediction for prediction, _ in done]
-    return {name: predictions[i * len(folds) : (i + 1) * len(folds)] for i, name in enumerate(models)}
+    groups = _groups(models)
+    jobs = [
+        (kept, [(keys[name], models[name], tables[name]) for name in group], y, *fold)
+        for group in groups
+        for fold in folds
+    ]
+    done = run(_attempt_all, jobs, n_jobs=n_jobs, verbose=verbose, desc="comparing models", unit="fit")
+    found = {name: [] for name in models}
+    for i, attempts in enumerate(done):
+        for name, attempt in zip(groups[i // len(folds)], attempts):
+            found[name].append(attempt)
+    troubles = {
+        f"{name}, fold {fold}": trouble
+        for name, attempts in found.items()
+        for fold, (_, trouble) in enumerate(attempts)
+        if trouble
+    }
+    warn_of_trouble(troubles, kept.folder, len(models) * len(folds))
+    return {name: [prediction for prediction, _ in attempts] for name, attempts in found.items()}
+
+
+def _groups(models):
+    """Names of models that are fitted one after the other: late fusions, which may share members, and others alone."""
+    late = [name for name, model in models.items() if isinstance(innermost(model), LateFusionSurvivalAnalysis)]
+    return [late] * bool(late) + [[name] for name in models if name not in late]
 
 
 def _predict(fold):
@@ -54,7 +76,13 @@ def _predict(fold):
     return FoldPrediction(risk, curves, fold.seconds)
 
 
-def _attempt(kept, key, model, X, y, train, test):
+def _attempt_all(kept, models, y, train, test):
+    """Attempts of the models of a group, one after the other."""
+    with shared_fits() as shared:
+        return [_attempt(kept, *model, y, train, test, shared) for model in models]
+
+
+def _attempt(kept, key, model, X, y, train, test, shared):
     """The prediction, or the error as text; and why it could not be kept, or None.
 
     An error is not kept, so that the next run tries again. `key` stands for model, X and y. It is made once, and not in
@@ -64,8 +92,11 @@ def _attempt(kept, key, model, X, y, train, test):
     prediction = kept.find(key)
     if prediction is not None:
         return prediction, None
+    spared = shared.spared
     try:
         prediction = fit_and_look(_predict, model, X, y, train, test)
+        # As if it had been fitted by itself: what a model costs does not depend on what it is compared with.
+        prediction = replace(prediction, seconds=prediction.seconds + shared.spared - spared)
     except Exception as error:
         return f"{type(error).__name__}: {error}", None
     return prediction, kept.keep(key, prediction)
