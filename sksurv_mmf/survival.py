@@ -1,8 +1,9 @@
 """The estimator."""
 
 from dataclasses import fields
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral, Real
+from operator import add
 
 import numpy as np
 import pandas as pd
@@ -468,21 +469,22 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return [self] if self.n_estimators == 1 else self.estimators_
 
     @usual_settings()
-    def _infer(self, X, function, reduce, mode=torch.inference_mode):
-        """X, and for each batch of its patients what `reduce` makes of the members' results.
+    def _infer(self, X, function, summarize, mode=torch.inference_mode):
+        """X, and for each batch of its patients what `summarize` makes of the members' results.
 
-        These are a list of ``function(member, network, batch)``, in which `member` is an estimator of one network.
+        It is given an iterator over ``function(member, network, batch)``, in which `member` is an estimator of one
+        network.
         """
         check_is_fitted(self)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
-        results = infer_all(members, patients, self.members[0].net_.device, mode)
-        return X, [reduce(one) for one in results]
+        return X, list(infer_all(members, patients, self.members[0].net_.device, summarize, mode))
 
     def _mean(self, X, function):
         """X, and an array of what ``function(member, network, batch)`` is on average over the members."""
-        X, means = self._infer(X, function, lambda results: torch.stack(results).mean(dim=0))
+        # Added up one by one: curves of ten members for many patients and times would fill the memory.
+        X, means = self._infer(X, function, lambda results: reduce(add, results) / len(self.members))
         return X, torch.cat(means).cpu().numpy()
 
     def predict(self, X):
@@ -599,7 +601,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             One row per patient of X. The vectors of an ensemble's members stand side by side, since their coordinates
             have nothing to do with each other.
         """
-        X, fused = self._infer(X, lambda member, network, batch: network.fuse(batch)[0], partial(torch.cat, dim=1))
+        X, fused = self._infer(X, lambda member, network, batch: network.fuse(batch)[0], _side_by_side)
         return pd.DataFrame(torch.cat(fused).cpu().numpy(), index=X.index, columns=self.get_feature_names_out())
 
     def get_feature_names_out(self, input_features=None):
@@ -684,4 +686,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
 
 def _std_and_mean(results):
-    return torch.std_mean(torch.stack(results), dim=0)
+    return torch.std_mean(torch.stack(list(results)), dim=0)
+
+
+def _side_by_side(results):
+    return torch.cat(list(results), dim=1)

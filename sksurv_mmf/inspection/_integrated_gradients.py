@@ -142,6 +142,7 @@ def attribute(estimator, X, modality=None, baseline=None, n_steps=50):
 
 def _mean_over_members(results):
     """Values, attributions and changes of risk; the risk of an ensemble is the mean of its members' risks."""
+    results = list(results)
     return None if results[0] is None else [torch.stack(one).mean(dim=0) for one in zip(*results)]
 
 

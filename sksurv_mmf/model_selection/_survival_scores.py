@@ -18,9 +18,9 @@ from sksurv.util import check_y_survival
 from ..outcome._outcome import Outcome
 from ..predictions._checks import check_curves, common_domain, curve_values
 from ..predictions._fold_outcome import ScoreDoesNotExist, brier_losses
-from ..statistics._concordance import comparable, higher
-from ..statistics._kaplan_meier import kaplan_meier
-from ..statistics._paired_tests import divide_or_nan, ratio_of_sums
+from ..statistics._kaplan_meier import kaplan_meier, running_sum
+from ..statistics._pair_sums import PairSums, event_rank, pair_weight
+from ..statistics._paired_tests import divide_or_nan
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 
@@ -66,7 +66,8 @@ def harrell(outcome, prediction):
     event, time = Outcome.of(outcome.y_test)
     if not event.any():
         raise ScoreDoesNotExist(f"no event among {len(event)} test patients")
-    if not comparable(event, time).any():
+    rank = event_rank(event, time)
+    if not (rank[event] < rank.max()).any():
         raise ScoreDoesNotExist(
             f"no two of {len(event)} test patients can be compared: nobody is followed beyond the first event"
         )
@@ -115,37 +116,38 @@ def calibration_at(outcome, prediction, horizon):
 
 def harrell_difference(outcome, a, b):
     """Difference of Harrell's C-index."""
-    return _difference_of_order(comparable(*check_y_survival(outcome.y_test)).astype(float), a, b)
+    event, time = check_y_survival(outcome.y_test)
+    return _difference_of_order(event_rank(event, time), event.astype(float), a, b)
 
 
 def uno_difference(outcome, a, b):
     """Difference of Uno's C-index."""
+    event, time = check_y_survival(outcome.truncated)
     # Squared, for both patients of a pair must have stayed uncensored until the earlier time.
     weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
-    return _difference_of_order(comparable(*check_y_survival(outcome.truncated)) * weight[:, np.newaxis], a, b)
+    return _difference_of_order(event_rank(event, time), event * weight, a, b)
 
 
 def auc_difference(outcome, a, b):
     """Difference of the mean AUC: where a resample lacks controls at late times, the mean ends before."""
     event, time = check_y_survival(outcome.truncated)
-    weight, order = outcome.censoring.predict_ipcw(outcome.truncated), higher(a.risk) - higher(b.risk)
-    times = outcome.times
+    case_weight, times = outcome.censoring.predict_ipcw(outcome.truncated) * event, outcome.times
+    order = np.argsort(time, kind="stable")
+    upto = np.searchsorted(time[order], times, side="right")  # number of patients up to each time
+    before = np.searchsorted(times, time)  # number of times before each patient's own
+    sums = PairSums(np.unique(time, return_inverse=True)[1], [(1, a.risk), (-1, b.risk)], event)
 
     def difference(drawn):
-        case = drawn * weight
+        case = drawn * case_weight
+        n_cases, n_gone = (running_sum(one[:, order])[:, upto] for one in (case, drawn))
+        n_pairs = n_cases * (drawn.sum(axis=1, keepdims=True) - n_gone)
         # scikit-survival weighs times by the fall of the test patients' curve; here it falls anew in each resample.
         drops = -np.diff(kaplan_meier(drawn, event, time, times), axis=1, prepend=1)
-        above, n_cases, total, covered = np.zeros_like(drawn), *np.zeros((3, len(drawn)))
-        for earlier, now, drop in zip([-np.inf, *times], times, drops.T):
-            # Cases remain cases, so that each time adds its own instead of counting all again.
-            new = event & (time > earlier) & (time <= now)
-            above += case[:, new] @ order[new]
-            n_cases += case[:, new].sum(axis=1)
-            controls = drawn * (time > now)
-            auc = divide_or_nan((above * controls).sum(axis=1), n_cases * controls.sum(axis=1))
-            total += np.where(np.isnan(auc), 0, drop * auc)
-            covered += np.where(np.isnan(auc), 0, drop)
-        return divide_or_nan(total, covered)
+        share = np.divide(drops, n_pairs, out=np.zeros_like(drops), where=n_pairs > 0)
+        # A case and a control are compared at all times from hers to before his: a difference of two running sums.
+        shares = running_sum(share)[:, before]
+        total = sums(case.T, (drawn * shares).T) - sums((case * shares).T, drawn.T)
+        return divide_or_nan(total, np.where(n_pairs > 0, drops, 0).sum(axis=1))
 
     return difference
 
@@ -155,7 +157,7 @@ def auc_difference_at(outcome, a, b, horizon):
     outcome.check_horizon(horizon)
     event, time = check_y_survival(outcome.truncated)
     case = outcome.censoring.predict_ipcw(outcome.truncated) * (event & (time <= horizon))
-    return _difference_of_order(np.outer(case, time > horizon), a, b)
+    return _difference_of_order((time > horizon).astype(int), case, a, b)
 
 
 def brier_difference_at(outcome, a, b, horizon):
@@ -187,8 +189,15 @@ def calibration_difference_at(outcome, a, b, horizon):
     return difference
 
 
-def _difference_of_order(weight, a, b):
-    return ratio_of_sums(weight * (higher(a.risk) - higher(b.risk)), weight)
+def _difference_of_order(rank, weight, a, b):
+    """Pairs of patients whose first one has the lower rank, by the weight of the first one."""
+    sums = PairSums(rank, [(1, a.risk), (-1, b.risk)], weight > 0)
+
+    def difference(drawn):
+        left, right = (drawn * weight).T, drawn.T
+        return divide_or_nan(sums(left, right), pair_weight(rank, left, right))
+
+    return difference
 
 
 def _difference_of_losses(outcome, a, b, times):

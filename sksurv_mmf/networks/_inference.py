@@ -16,13 +16,14 @@ def infer(network: nn.Module, patients: Patients, device: str, function, mode=to
 
     The mode ``torch.no_grad`` lets `function` switch gradients on again. A result that is NaN or infinite is refused.
     """
-    return [result for (result,) in infer_all([(network, function)], patients, device, mode)]
+    return list(infer_all([(network, function)], patients, device, next, mode))
 
 
-def infer_all(members: list[tuple], patients: Patients, device: str, mode=torch.inference_mode) -> Iterator[list]:
-    """Results of several networks, batch by batch, each a list of ``function(network, batch)``.
+def infer_all(members: list[tuple], patients: Patients, device: str, summarize, mode=torch.inference_mode) -> Iterator:
+    """What `summarize` makes of the results of several networks, batch by batch.
 
-    `members` are pairs of a network and its function. Patients are read once for all.
+    `members` are pairs of a network and its function. Patients are read once for all. `summarize` is given an iterator
+    over ``function(network, batch)`` of the members, which computes each when it is asked for.
     """
     start = 0
     for network, _ in members:
@@ -31,8 +32,8 @@ def infer_all(members: list[tuple], patients: Patients, device: str, mode=torch.
         rows = np.arange(start, start + len(batch))
         with mode():
             batch = batch.to(device)
-            results = [_look(network, function, batch, patients, rows) for network, function in members]
-        yield results
+            result = summarize(_look(network, function, batch, patients, rows) for network, function in members)
+        yield result
         start += len(batch)
 
 

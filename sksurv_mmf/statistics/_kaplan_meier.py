@@ -11,8 +11,16 @@ def kaplan_meier(weight, event, time, at):
     """
     # Curves step at events alone; the censored count among those at risk.
     event_times = np.unique(time[event])
-    at_risk = weight @ (time[:, np.newaxis] >= event_times)
-    events = weight @ (event[:, np.newaxis] & (time[:, np.newaxis] == event_times))
+    order, cases = np.argsort(time, kind="stable"), np.flatnonzero(event)
+    gone = running_sum(weight[:, order])[:, np.searchsorted(time[order], event_times)]
+    at_risk = weight.sum(axis=1, keepdims=True) - gone
+    cases = cases[np.argsort(time[cases], kind="stable")]
+    events = np.diff(running_sum(weight[:, cases])[:, np.searchsorted(time[cases], [*event_times, np.inf])], axis=1)
     hazard = np.divide(events, at_risk, out=np.zeros_like(at_risk), where=at_risk > 0)
     curve = np.hstack([np.ones((len(weight), 1)), np.cumprod(1 - hazard, axis=1)])
     return curve[:, np.searchsorted(event_times, at, side="right")]
+
+
+def running_sum(weight):
+    """Sums of the first 0, 1, ... columns."""
+    return np.hstack([np.zeros((len(weight), 1)), np.cumsum(weight, axis=1)])

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy import stats
 
+AT_ONCE = 2**19
+"""Counts of a block of resamples: few enough for the cache."""
+
 
 def corrected_standard_error(values, test_ratio):
     """Standard error of a mean over folds, corrected for the overlap of their training patients.
@@ -138,11 +141,18 @@ def paired_bootstrap(patients, differences, n_bootstrap, random_state):
         Mean difference over those folds in which it exists; NaN if it does in none.
     """
     labels = np.unique(np.concatenate(patients))
-    drawn = random_state.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=n_bootstrap)
+    folds = [(np.searchsorted(labels, in_fold), difference) for in_fold, difference in zip(patients, differences)]
+    at_once = max(8, AT_ONCE // len(labels))
+    blocks = [min(at_once, n_bootstrap - start) for start in range(0, n_bootstrap, at_once)]
+    return np.concatenate([_resample(len(labels), folds, size, random_state) for size in blocks])
+
+
+def _resample(n_labels, folds, n_bootstrap, random_state):
+    drawn = random_state.multinomial(n_labels, np.full(n_labels, 1 / n_labels), size=n_bootstrap)
     total, n_folds = np.zeros(n_bootstrap), np.zeros(n_bootstrap)
-    for in_fold, difference in zip(patients, differences):
+    for in_fold, difference in folds:
         # Resampled within the fold, as risks of other folds come from other models, on scales of their own.
-        values = difference(drawn[:, np.searchsorted(labels, in_fold)].astype(float))
+        values = difference(drawn[:, in_fold].astype(float))
         # A resample may leave a small fold without an event, and still has a difference in the others.
         exists = ~np.isnan(values)
         total[exists] += values[exists]

@@ -172,7 +172,8 @@ class SurvivalNet(NeuralNet):
 class JointSurvivalNet(SurvivalNet):
     """The loop for a loss that does not decompose: over whole steps, of which memory holds one batch.
 
-    The gradient is that of one large batch, because the loss depends on the weights through the outputs alone.
+    A step of one batch is an ordinary one. Of others the gradient is that of one large batch, because the loss depends
+    on the weights through the outputs alone.
     """
 
     def infer(self, x, **fit_params):
@@ -187,6 +188,8 @@ class JointSurvivalNet(SurvivalNet):
         if not self.module_.training:
             self._set_training(True)
         step, target = unpack_data(batch)
+        if len(step) <= step.batch_size:
+            return super().train_step_single((next(iter(step)), target), **fit_params)
         # First pass: outputs of everybody, without graphs. The second has to draw the same dropout to get the same
         # outputs, so random numbers and running means are put back after the first.
         with rehearsal(self.module_, self.device):

@@ -1,0 +1,80 @@
+"""Sums over pairs of patients as a concordance index needs them, in n log n operations instead of one per pair."""
+
+import numpy as np
+
+
+def event_rank(event, time):
+    """Rank of each patient, such that one with an event is known to have it before those of a higher rank.
+
+    The censored come after the events of the same time: they were without an event then.
+    """
+    _, rank = np.unique(np.column_stack([time, ~event]), axis=0, return_inverse=True)
+    return rank.ravel()
+
+
+class PairSums:
+    """``sum over i, j with rank_i < rank_j of left_i right_j order_ij``, for many `left` and `right` at once.
+
+    `order_ij` is 1 where patient i has the higher risk, 0.5 where the risks are equal and 0 elsewhere; of several risks
+    it is the sum of their orders, each with a sign.
+
+    Two different ranks first differ at some bit, which is 0 in the lower one, and agree in the higher bits. So each
+    pair is met once if, bit by bit, patients who agree in the higher bits are sorted by risk, and those with a 0 look
+    up how much of the others lies below them.
+
+    Parameters
+    ----------
+    rank : ndarray of int, shape (n_patients,)
+        Ranks from 0 on.
+    risks : list of (sign, ndarray of shape (n_patients,))
+        Risks and the signs of their orders.
+    acts : ndarray of bool, shape (n_patients,)
+        Whose `left` may differ from 0.
+    """
+
+    def __init__(self, rank, risks, acts):
+        n_bits = int(rank.max(initial=0)).bit_length()
+        values = [(sign, np.unique(risk, return_inverse=True)[1]) for sign, risk in risks]
+        self.levels = [(sign, [_level(rank, value, acts, bit) for bit in range(n_bits)]) for sign, value in values]
+
+    def __call__(self, left, right):
+        """The sums, shape (n_sums,), for `left` and `right` of shape (n_patients, n_sums)."""
+        # One risk after the other, so that the difference of a risk to itself is 0.
+        return sum(sign * _sum_levels(levels, left, right) for sign, levels in self.levels)
+
+
+def _sum_levels(levels, left, right):
+    total = np.zeros(left.shape[1])
+    for early, late, first, below, upto in levels:
+        summed = np.zeros((len(late) + 1, left.shape[1]))
+        np.cumsum(right[late], axis=0, out=summed[1:])
+        total += np.einsum("ij,ij->j", left[early], (summed[below] + summed[upto]) / 2 - summed[first])
+    return total
+
+
+def _level(rank, value, acts, bit):
+    """Patients whose bit is 0, those whose bit is 1 in the order of risk, and for each of the former three counts.
+
+    The counts are of patients of the second kind: of those in groups before hers, and with them of those of her group
+    with a lower risk, and with a risk that is not higher.
+    """
+    group = rank >> (bit + 1)
+    order = np.lexsort((value, group))
+    late = (rank[order] >> bit & 1).astype(bool)
+    n_late = np.concatenate([[0], np.cumsum(late)])
+    early = order[~late & acts[order]]
+    # Group and risk in one number, by which all are sorted.
+    n_values = int(value.max(initial=0)) + 1
+    place, wanted = group[order] * n_values + value[order], group[early] * n_values + value[early]
+    first = np.searchsorted(group[order], group[early])
+    below, upto = (np.searchsorted(place, wanted, side=side) for side in ("left", "right"))
+    return early, order[late], n_late[first], n_late[below], n_late[upto]
+
+
+def pair_weight(rank, left, right):
+    """``sum over i, j with rank_i < rank_j of left_i right_j``, shape (n_sums,)."""
+    order = np.argsort(rank, kind="stable")
+    summed = np.zeros((len(rank) + 1, right.shape[1]))
+    np.cumsum(right[order], axis=0, out=summed[1:])
+    upto = np.searchsorted(rank[order], rank, side="right")
+    return np.einsum("ij,ij->j", left, summed[-1] - summed[upto])
