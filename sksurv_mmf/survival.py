@@ -30,7 +30,7 @@ from .outcome._align import align_outcome
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._survival_model import SurvivalModel
-from .statistics._evenly import evenly
+from .statistics._evenly import MOST_STEPS, evenly
 from .training._ensemble import fit_ensemble
 from .training._fit import Recipe, fit
 from .training._lengths import left_out_survival
@@ -53,7 +53,6 @@ def _check_fusion_weighs(estimator):
         )
 
 
-MOST_TIMES = 1000  # at which the curves of an ensemble step
 MOST_RISK_TIMES = 100  # over which they are averaged for the risk
 
 
@@ -388,8 +387,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
             self.length_shares_ = pd.Series(ensemble.lengths, name="share").rename_axis("epoch")
         self.risk_times_ = evenly(np.unique(outcome.time[outcome.event]), MOST_RISK_TIMES)
         times = np.unique(np.concatenate([member.unique_times_ for member in self.estimators_]))
-        self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_TIMES))
-        self.unique_times_ = evenly(times, MOST_TIMES)
+        self._judge_left_out(ensemble, patients, outcome, evenly(times, MOST_STEPS))
+        self.unique_times_ = evenly(times, MOST_STEPS)
 
     def _keep_members(self, members):
         """Consist of fitted estimators of one network each."""

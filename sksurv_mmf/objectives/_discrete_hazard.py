@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from ..statistics._evenly import MOST_STEPS, evenly
 from ..utils._sklearn import Interval, StrOptions
 from ..utils._warnings import warn
 from ._base import Objective, check_times_differ, never_falling
@@ -108,9 +109,9 @@ class DiscreteHazard(Objective):
         overestimated, and survival curves are too low.
     interpolation : {"step", "linear", "exponential"}, default="linear"
         The survival function inside a bin: constant up to the bin's right edge, falling linearly (a constant density
-        of events) or exponentially (a constant hazard). The last two step at every training time. Risk scores and
-        training are the same. Curves of "step" are too high inside the bins, which spoils scores of curves, such as
-        Brier's, and calibration.
+        of events) or exponentially (a constant hazard). The last two step at every training time, of which they take
+        1,000 at most. Risk scores and training are the same. Curves of "step" are too high inside the bins, which
+        spoils scores of curves, such as Brier's, and calibration.
     proportional : bool, default=True
         Whether patients differ by one number that all bins share, beside a bias for each bin:
         :math:`o_k = f(x) + b_k`, so that the odds of the hazards are proportional ([3]_) and curves do not cross.
@@ -126,7 +127,8 @@ class DiscreteHazard(Objective):
     initial_outputs_ : ndarray of shape (n_bins,)
         Logits of the hazards of the training patients as a whole, from which training starts.
     unique_times_ : ndarray of shape (n_unique_times,)
-        0 and the right edge of every bin, with an interpolation also the training times: where the curves step.
+        0 and the right edge of every bin, with an interpolation also the training times, of more than 1,000 as many,
+        evenly by rank: where the curves step.
 
     Notes
     -----
@@ -181,7 +183,7 @@ class DiscreteHazard(Objective):
         self.initial_outputs_ = marginal_logits(self._bin_index(time), event, self.n_outputs_)
         self.unique_times_ = self._right_edges()
         if self.interpolation != "step":
-            self.unique_times_ = np.union1d(self.unique_times_, time)
+            self.unique_times_ = np.union1d(self.unique_times_, evenly(np.unique(time), MOST_STEPS))
         return self
 
     def _n_bins(self, event: np.ndarray) -> int:
