@@ -87,9 +87,12 @@ def check_curves(curves, times, patients=None):
     A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain. `patients` are the
     names of the patients in messages; without them, they are numbered.
     """
+    steps = None
     for i, curve in enumerate(curves):
         start, end = _domain(curve)
-        looked_at = np.union1d(steps_of(curve), times)
+        before, steps = steps, steps_of(curve)
+        if steps is not before:  # the curves of a model share their times, which take longer to sort than to look at
+            looked_at = np.union1d(steps, times)
         _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i, patients))
 
 
@@ -144,7 +147,8 @@ def _evaluate(curve, times, name):
             values = [curve(float(time)) for time in times]
         except Exception as error:
             raise ValueError(f"{name} cannot be evaluated: {type(error).__name__}: {error}") from error
-    if any(np.ndim(value) and np.size(value) != 1 for value in values):
+    one_by_one = isinstance(values, list) or np.asarray(values).dtype == object
+    if one_by_one and any(np.ndim(value) and np.size(value) != 1 for value in values):
         raise ValueError(f"{name} has shape {np.shape(values[0])} at one time, where one number is needed.")
     if isinstance(values, list):
         values = np.ma.concatenate([np.ma.atleast_1d(one).ravel() for one in values])
