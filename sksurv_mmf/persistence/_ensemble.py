@@ -5,10 +5,11 @@ from copy import copy
 import numpy as np
 import pandas as pd
 
+from ..files._tree import place
 from ..survival import FusionSurvivalAnalysis
 from ..utils._validation import shorten
 from ._network import decode_network, encode_network, without_training_aids
-from ._tree import encode, place
+from ._tree import encode
 
 FROM_MEMBERS = ("estimators_", "modalities_", "history_")
 OF_TRAINING_PATIENTS = "oob_survival_function_"

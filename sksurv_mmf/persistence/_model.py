@@ -5,31 +5,35 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..files._archive import CHECKSUMS, MANIFEST, changed_members, checksums, read_archive, read_json, write_archive
 from ..files._regular_file import check_regular_file
+from ..files._tensors import tensors_as_bytes, tensors_of_bytes
+from ..files._tree import full_name, place
 from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
-from ..utils._optional import import_optional
 from ..utils._torch_state import usual_settings
 from ..utils._validation import shorten
 from ..utils._warnings import warn
-from ._archive import as_path, read_archive, write_archive
 from ._ensemble import decode_ensemble, encode_ensemble
 from ._foreign import dump_foreign, load_foreign
-from ._integrity import CHECKSUMS, changed_members, check_coefficients, checksums, read_json
+from ._integrity import check_coefficients
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
-from ._tree import Decoder, Parts, full_name, known_classes, place
+from ._tree import ModelDecoder, Parts, known_classes
 
 FORMAT = "sksurv_mmf model"
 FORMAT_VERSION = 3
 READABLE_VERSIONS = (1, 2, 3)
-MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.safetensors"
+PARAMETERS, WEIGHTS = "parameters.json", "weights.safetensors"
+PURPOSE = "Saving and loading models"
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
 
@@ -128,12 +132,12 @@ def save_model(estimator, path, *, overwrite=False):
     manifest = _describe(estimator, parts.networks) | {"left_out": parts.left_out, "needs_trusted": sorted(needed)}
     members = {
         PARAMETERS: _to_json(node),
-        WEIGHTS: _safetensors().save({name: _on_cpu(tensor) for name, tensor in parts.tensors.items()}),
+        WEIGHTS: tensors_as_bytes(parts.tensors, PURPOSE),
         **parts.files,
     }
     manifest[CHECKSUMS] = checksums(members, manifest)
     members = {MANIFEST: _to_json(manifest), **members}
-    write_archive(path, members, overwrite, check=lambda unfinished: _try(unfinished, parts))
+    write_archive(_as_path(path), members, overwrite, check=lambda unfinished: _try(unfinished, parts))
     if parts.left_out:
         warn(
             f"save_model leaves out {shorten(parts.left_out)}. Predictions do not need it; to fit the loaded model "
@@ -198,11 +202,20 @@ def load_model(path, *, trusted=()):
     """
     if callable(trusted) or not isinstance(trusted, Iterable) or not all(map(callable, trusted)):
         raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
-    path = as_path(path)
+    path = _as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
     check_regular_file(path, "The model ")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
+
+
+def _as_path(path):
+    """The path of a model's file, or an error that says what came instead."""
+    if not isinstance(path, str | PathLike):
+        raise TypeError(
+            f"path must be the path of a file, such as 'model.zip', got {type(path).__name__}: {path!r:.80}."
+        )
+    return Path(path)
 
 
 def _try(path, parts):
@@ -253,11 +266,10 @@ def _say_changed(changed):
 
 def _build(members, classes, names):
     node = read_json(PARAMETERS, members[PARAMETERS])
-    # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
-    tensors = {name: one.clone() for name, one in _read_tensors(members[WEIGHTS]).items()}
+    tensors = tensors_of_bytes(members[WEIGHTS], WEIGHTS, PURPOSE)
     files = {name: data for name, data in members.items() if name not in (MANIFEST, PARAMETERS, WEIGHTS)}
     try:
-        estimator = _decode_step(node, "", Decoder(known_classes(classes), tensors), files, names)
+        estimator = _decode_step(node, "", ModelDecoder(known_classes(classes), tensors), files, names)
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(
             f"{PARAMETERS}, or what it refers to, is not as save_model writes it "
@@ -268,15 +280,6 @@ def _build(members, classes, names):
         raise ValueError(f"it has an unexpected {unread[0]}")
     check_is_fitted(estimator)
     return estimator
-
-
-def _read_tensors(data):
-    safetensors = _safetensors()
-    try:
-        return safetensors.load(data)
-    # The library's own type of error, which is not there without it.
-    except Exception as error:
-        raise ValueError(f"{WEIGHTS} is damaged, or was not written by save_model ({_say(error)})") from error
 
 
 def _check_manifest(members):
@@ -401,14 +404,5 @@ def _has(package):
     return True
 
 
-def _on_cpu(tensor):
-    """A tensor of its own, as safetensors wants it."""
-    return tensor.cpu().clone(memory_format=torch.contiguous_format)
-
-
 def _to_json(node):
     return json.dumps(node, indent=1, allow_nan=False).encode()
-
-
-def _safetensors():
-    return import_optional("safetensors.torch", "io", "Saving and loading models")

@@ -15,6 +15,7 @@ from torch.nn.modules.module import (
 
 from ..bags._tiling import Tiling
 from ..cohort._columns import check_reads
+from ..files._tree import place
 from ..networks._recipe import empty_network
 from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
@@ -26,7 +27,7 @@ from ..utils._validation import shorten
 from ._first_format import upgrade_network
 from ._integrity import check_learnt, check_objective, check_weights
 from ._later_parameters import as_it_was
-from ._tree import encode, is_ours, is_torch_optimizer, place
+from ._tree import encode, is_ours, is_torch_optimizer
 
 # Without a limit, a file of a kilobyte could ask for a list of a billion layers. No real parameter comes near.
 LARGEST_SIZE = 10_000_000
