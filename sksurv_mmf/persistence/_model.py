@@ -93,11 +93,11 @@ def save_model(estimator, path, *, overwrite=False):
 
     An ensemble is saved without `oob_survival_function_`, the curves of single training patients.
 
-    Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
-    and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
-    fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path of a file stay
-    a path. A late fusion is saved without the names of its training patients: the loaded `held_out_ranks_` have them in
-    their order, numbered. Its unfitted `modalities` are clones of the fitted models.
+    Left out, with a warning, are `callbacks`, `checkpoint_dir`, an `optimizer` that is not torch's, a `random_state`
+    that is a generator and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters
+    only if it is fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path
+    of a file stay a path. A late fusion is saved without the names of its training patients: the loaded
+    `held_out_ranks_` have them in their order, numbered. Its unfitted `modalities` are clones of the fitted models.
 
     Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
     forests, boosting, late fusions of forests and :func:`presets.super_learner() <sksurv_mmf.presets.super_learner>`
