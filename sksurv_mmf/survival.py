@@ -151,7 +151,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     checkpoint_dir : str, path-like or None, default=None
         Folder, made if need be, in which `fit` keeps the state of its training every few seconds. A fit that was
         killed goes on there when it is called again with the same data and parameters, and learns what it would have
-        learnt, to the bit. Needs a `random_state`. See Notes.
+        learnt, to the bit. Needs a `random_state`: a number, or a generator that is in the same state again. See Notes.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the order of patients, dropout and noise. The same number gives the same model
         to the bit on the same machine; global random states are left as they are.
@@ -217,7 +217,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     torch, is refused. Where a file cannot be written, a warning says so and training goes on. What a callback keeps
     must be numbers, text, arrays, tensors, or lists and dicts of these, or what its ``state_dict`` returns and its
     ``load_state_dict`` takes; else `fit` refuses. An optimizer of your own must keep all in its state, and a layer in
-    parameters and buffers. In worker processes with `n_jobs`, checkpoints are those of their networks.
+    parameters and buffers.
 
     Which settings the paper used and how these defaults were chosen is told in the user guide.
 
@@ -378,7 +378,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Warns
         -----
         UserWarning
-            If a checkpoint cannot be written, or a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
+            If a checkpoint cannot be written, or a column of X is the outcome in disguise: if it rises or falls with
+            time or event without exception.
         """
         self._check_parameters()
         self._forget_fit()

@@ -194,7 +194,7 @@ def decode_state(members: dict[str, bytes], identity: dict, device: str) -> dict
         raise ValueError("its checksums tell that it was changed after it was written")
     differ = differences(identity, manifest.get("of"))
     if differ:
-        raise ValueError(f"it is that of another fit, which differs in {shorten(differ)}")
+        raise ValueError(f"it is that of another fit, which differs in {', '.join(differ)}")
     if manifest.get("versions") != versions():
         raise ValueError(f"it was written by {manifest.get('versions')!r:.80}, while {versions()} would go on")
     tensors = tensors_of_bytes(members[WEIGHTS], WEIGHTS, PURPOSE)
