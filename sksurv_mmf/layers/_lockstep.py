@@ -40,11 +40,12 @@ class Randomness:
 
     def load(self, state: dict) -> None:
         """Put back what `state` has told of as many members."""
-        if state["stock"].shape != self.stock.shape or not 0 <= state["used"] <= STOCK:
+        stock, used = state["stock"], state["used"]
+        if (stock.shape, stock.dtype) != (self.stock.shape, self.stock.dtype) or not 0 <= used <= STOCK:
             raise ValueError(f"random numbers of {len(self.generators)} members are expected")
         for generator, one in zip(self.generators, state["generators"], strict=True):
             generator.set_state(one)
-        self.stock, self.used = state["stock"], state["used"]
+        self.stock, self.used = stock, used
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
         """Numbers in [0, 1) for the member that computes."""

@@ -222,7 +222,10 @@ def check_alike(ours: dict[str, Tensor], saved: dict[str, Tensor]) -> None:
         raise ValueError(f"it has weights of other names: {shorten(sorted(saved.keys() ^ ours.keys()))}")
     for name, one in ours.items():
         if (saved[name].shape, saved[name].dtype) != (one.shape, one.dtype):
-            raise ValueError(f"{name!r} has the shape {tuple(saved[name].shape)}, not {tuple(one.shape)}")
+            raise ValueError(
+                f"{name!r} is {saved[name].dtype} of shape {tuple(saved[name].shape)}, not {one.dtype} of shape "
+                f"{tuple(one.shape)}"
+            )
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
@@ -233,11 +236,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     optimizer.load_state_dict({**state, "state": {}})
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for i, moments in state["state"].items():
-        for name, one in moments.items():
-            if isinstance(one, Tensor) and name in FULL_SIZE and one.shape != weights[i].shape:
-                raise ValueError(
-                    f"{name} of weight {i} has the shape {tuple(one.shape)}, not {tuple(weights[i].shape)}"
-                )
+        full = {name: one for name, one in moments.items() if name in FULL_SIZE and isinstance(one, Tensor)}
+        check_alike(dict.fromkeys(full, weights[i]), full)
         optimizer.state[weights[i]] = moments
 
 
