@@ -3,6 +3,7 @@
 import torch
 
 from ..utils._optional import import_optional
+from ..utils._validation import say
 
 
 def tensors_as_bytes(tensors, purpose):
@@ -17,8 +18,7 @@ def tensors_of_bytes(data, name, purpose):
         tensors = safetensors.load(data)
     # The library's own type of error, which is not there without it.
     except Exception as error:
-        why = str(error).removesuffix(".") or type(error).__name__
-        raise ValueError(f"{name} is damaged, or was not written by this package ({why})") from error
+        raise ValueError(f"{name} is damaged, or was not written by this package ({say(error)})") from error
     # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
     return {key: one.clone() for key, one in tensors.items()}
 

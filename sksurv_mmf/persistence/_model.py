@@ -20,7 +20,7 @@ from ..files._tree import full_name, place
 from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
 from ..utils._torch_state import usual_settings
-from ..utils._validation import shorten
+from ..utils._validation import say, shorten
 from ..utils._warnings import warn
 from ._ensemble import decode_ensemble, encode_ensemble
 from ._foreign import dump_foreign, load_foreign
@@ -222,11 +222,7 @@ def _try(path, parts):
     try:
         _read(path, parts.classes, parts.names)
     except Exception as error:
-        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {_say(error)}.") from error
-
-
-def _say(error):
-    return str(error).removesuffix(".") or type(error).__name__
+        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {say(error)}.") from error
 
 
 def _load(path, classes, names):
@@ -236,7 +232,7 @@ def _load(path, classes, names):
         raise
     # A damaged or hostile file can make its readers raise nearly anything; the user needs to know which file it is.
     except Exception as error:
-        raise ValueError(f"The model {str(path)!r} cannot be loaded: {_say(error)}.") from error
+        raise ValueError(f"The model {str(path)!r} cannot be loaded: {say(error)}.") from error
 
 
 def _read(path, classes, names):
@@ -251,7 +247,7 @@ def _read(path, classes, names):
     except Exception as error:
         if not changed:
             raise
-        raise ValueError(f"{_say(error)}. {_say_changed(changed)}") from error
+        raise ValueError(f"{say(error)}. {_say_changed(changed)}") from error
     if changed:
         raise ValueError(_say_changed(changed))
     return estimator
@@ -272,8 +268,7 @@ def _build(members, classes, names):
         estimator = _decode_step(node, "", ModelDecoder(known_classes(classes), tensors), files, names)
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(
-            f"{PARAMETERS}, or what it refers to, is not as save_model writes it "
-            f"({type(error).__name__}: {_say(error)})"
+            f"{PARAMETERS}, or what it refers to, is not as save_model writes it ({type(error).__name__}: {say(error)})"
         ) from error
     unread = [f"array {name!r}" for name in tensors] + [f"member {name!r}" for name in files]
     if unread:
@@ -323,7 +318,7 @@ def _encode_step(estimator, where, parts):
     except ValueError as error:
         what, kind = f"Step {where!r}" if where else "The estimator", type(estimator).__name__
         way_out = " Save its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
-        raise ValueError(f"{what} ({kind}) cannot be saved: {_say(error)}.{way_out}") from error
+        raise ValueError(f"{what} ({kind}) cannot be saved: {say(error)}.{way_out}") from error
 
 
 def _encode_steps(named, where, parts):

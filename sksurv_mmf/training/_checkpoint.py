@@ -5,7 +5,8 @@ import json
 import os
 import stat
 from collections.abc import Callable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
 
@@ -18,7 +19,7 @@ from ..files._tensors import tensors_as_bytes, tensors_of_bytes
 from ..files._tree import Decoder, Plain
 from ..files._writing import make_folder
 from ..utils._optional import import_optional
-from ..utils._validation import shorten
+from ..utils._validation import say, shorten
 from ..utils._warnings import warn
 from ._identity import differences
 
@@ -120,7 +121,8 @@ class Checkpoint:
             return
         try:
             write_archive(self.path, encode_state(state(), self.identity), overwrite=True)
-        except (OSError, ValueError) as error:
+        # Hours of training are worth more than what keeps them.
+        except Exception as error:
             self._warn(error)
         took = monotonic() - start
         self.fit.due = monotonic() + max(self.fit.every, took / self.fit.share)
@@ -158,14 +160,12 @@ def refusal(path: Path, why: str) -> ValueError:
     )
 
 
-def say(error: Exception) -> str:
-    """The message of an error without its full stop."""
-    return str(error).removesuffix(".") or type(error).__name__
-
-
 def versions() -> dict[str, str]:
     """Of what computes the numbers: a state goes on with these, or its bits would be neither's."""
-    return {"sksurv_mmf": version("sksurv_mmf"), "torch": str(torch.__version__)}
+    found = {"torch": str(torch.__version__)}
+    with suppress(PackageNotFoundError):  # the package may be used from where its source lies
+        found["sksurv_mmf"] = version("sksurv_mmf")
+    return found
 
 
 def encode_state(state: dict, identity: dict) -> dict[str, bytes]:
@@ -187,9 +187,13 @@ def decode_state(members: dict[str, bytes], identity: dict, device: str) -> dict
     if members.keys() != {MANIFEST, PARAMETERS, WEIGHTS}:
         raise ValueError(f"it holds {shorten(sorted(members))}, so it is no checkpoint")
     manifest = read_json(MANIFEST, members[MANIFEST])
-    found = [manifest.get(name) for name in ("format", "format_version")] if isinstance(manifest, dict) else manifest
-    if found != [FORMAT, FORMAT_VERSION]:
-        raise ValueError(f"it has the format {found!r:.80}, while this version of sksurv_mmf reads {FORMAT_VERSION}")
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{MANIFEST} holds a {type(manifest).__name__}, so it is no checkpoint")
+    if (manifest.get("format"), manifest.get("format_version")) != (FORMAT, FORMAT_VERSION):
+        raise ValueError(
+            f"it has the format {manifest.get('format')!r:.40}, version {manifest.get('format_version')!r:.40}, while "
+            f"this version of sksurv_mmf reads {FORMAT!r}, version {FORMAT_VERSION}"
+        )
     if CHECKSUMS not in manifest or changed_members(members, manifest):
         raise ValueError("its checksums tell that it was changed after it was written")
     differ = differences(identity, manifest.get("of"))

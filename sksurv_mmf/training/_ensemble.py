@@ -52,7 +52,7 @@ def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int
     """Train `recipe.n_estimators` members, each on a share of the patients."""
     samples = draw_samples(outcome, recipe.n_estimators, recipe.max_samples, seed)
     seeds = member_seeds(seed, len(samples))
-    train = partial(train_some, recipe, patients, outcome, samples, seeds, seed, checkpoints)
+    train = partial(train_some, recipe, patients, outcome, samples, seeds, seed, checkpoints=checkpoints)
     n_jobs = min(effective_n_jobs(recipe.n_jobs), len(samples))
     shares = np.array_split(np.arange(len(samples)), n_jobs)
     # Of each member the same would be said.
@@ -83,7 +83,7 @@ def kept_epochs(recipe: Recipe, samples: np.ndarray) -> list[int]:
     return epochs_to_keep(recipe.max_epochs, recipe.zero_start) if averages else [recipe.max_epochs]
 
 
-def train_some(recipe, patients, outcome, samples, seeds, seed, checkpoints, members) -> list[Fit]:
+def train_some(recipe, patients, outcome, samples, seeds, seed, members, checkpoints=NOWHERE) -> list[Fit]:
     """Train some of the members, those of one shape at once where that gives what each would be alone."""
     untrained = {}
     if allows_lockstep(recipe):
@@ -97,7 +97,7 @@ def train_some(recipe, patients, outcome, samples, seeds, seed, checkpoints, mem
     trained = {}
     for group in groups.values():
         of_group = {k: untrained[k] for k in group}
-        trained |= train_group(recipe, patients, outcome, samples, seeds, seed, checkpoints, of_group)
+        trained |= train_group(recipe, patients, outcome, samples, seeds, seed, of_group, checkpoints)
     return [trained[k] for k in members]
 
 
@@ -120,7 +120,7 @@ def untrained_member(recipe, patients, outcome, rows, seed):
     return network, modalities, objective
 
 
-def train_group(recipe, patients, outcome, samples, seeds, seed, checkpoints, untrained) -> dict[int, Fit]:
+def train_group(recipe, patients, outcome, samples, seeds, seed, untrained, checkpoints) -> dict[int, Fit]:
     """Train members whose networks have one shape."""
     members = list(untrained)
     networks, _, objectives = zip(*untrained.values())
