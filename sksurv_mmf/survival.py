@@ -4,6 +4,7 @@ from dataclasses import fields
 from functools import partial, reduce
 from numbers import Integral, Real
 from operator import add
+from os import PathLike
 
 import numpy as np
 import pandas as pd
@@ -31,8 +32,10 @@ from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
 from .predictions._survival_model import SurvivalModel
 from .statistics._evenly import MOST_STEPS, evenly
+from .training._checkpoint import NOWHERE, Checkpoints
 from .training._ensemble import fit_ensemble
 from .training._fit import Recipe, fit
+from .training._identity import identity_of
 from .training._lengths import left_out_survival
 from .training._net import OPTIMIZERS, check_callbacks, training_history
 from .training._seeds import draw_seed
@@ -145,6 +148,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Processes among which the networks of an ensemble are divided; None is one, -1 as many as there are processors.
         Networks of one process train in lockstep, all in one pass over the patients, which for small networks is
         quicker than several processes. What is learnt is the same.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if need be, in which `fit` keeps the state of its training every few seconds. A fit that was
+        killed goes on there when it is called again with the same data and parameters, and learns what it would have
+        learnt, to the bit. Needs a `random_state`: a number, or a generator that is in the same state again. See Notes.
     random_state : int, RandomState instance or None, default=None
         Decides the initial weights, the order of patients, dropout and noise. The same number gives the same model
         to the bit on the same machine; global random states are left as they are.
@@ -201,6 +208,17 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
     side. Networks learn in lockstep where their parts allow it, and else one by one: with early stopping, `balance`,
     callbacks, an optimizer or parts of one's own.
 
+    With `checkpoint_dir`, `fit` writes weights, state of the optimizer, random states, history and callbacks after an
+    epoch, every two seconds at most and in a twentieth of the time, to a file that holds numbers and no code
+    (safetensors, extra ``io``). Its name is made of the data, the outcome, the parameters, the seed and the source of
+    parts of your own, so that the folds and candidates of a search may share the folder, and so may processes. Files
+    stay after `fit`: when a cross-validation is called again, the folds that were finished are not trained again.
+    Delete the folder once the results are there. A file that is damaged, or of another version of this package or of
+    torch, is refused. Where a file cannot be written, a warning says so and training goes on. What a callback keeps
+    must be numbers, text, arrays, tensors, or lists and dicts of these, or what its ``state_dict`` returns and its
+    ``load_state_dict`` takes; else `fit` refuses. An optimizer of your own must keep all in its state, and a layer in
+    parameters and buffers.
+
     Which settings the paper used and how these defaults were chosen is told in the user guide.
 
     References
@@ -253,6 +271,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "callbacks": [list, None],
         "device": [str],
         "n_jobs": [Integral, None],
+        "checkpoint_dir": [str, PathLike, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -288,6 +307,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         callbacks=None,
         device="auto",
         n_jobs=None,
+        checkpoint_dir=None,
         random_state=None,
         verbose=False,
     ):
@@ -319,6 +339,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self.callbacks = callbacks
         self.device = device
         self.n_jobs = n_jobs
+        self.checkpoint_dir = checkpoint_dir
         self.random_state = random_state
         self.verbose = verbose
 
@@ -348,12 +369,17 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Raises
         ------
         ValueError
-            If a parameter, X or y is not usable. The message names the argument, column or patient.
+            If a parameter, X, y or a checkpoint is not usable. The message names the argument, column, patient or file.
+        OSError
+            If `checkpoint_dir` cannot be made.
+        ImportError
+            If `checkpoint_dir` is set and safetensors is not installed.
 
         Warns
         -----
         UserWarning
-            If a column of X is the outcome in disguise: if it rises or falls with time or event without exception.
+            If a checkpoint cannot be written, or a column of X is the outcome in disguise: if it rises or falls with
+            time or event without exception.
         """
         self._check_parameters()
         self._forget_fit()
@@ -365,11 +391,19 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         warn_of_merged_modalities(X, recipe.modalities, self.modalities)
         patients = read_patients(X, recipe.modalities, for_training=True)
         seed = draw_seed(self.random_state)
+        checkpoints = self._checkpoints(recipe, X, outcome, seed)
         if self.n_estimators == 1:
-            self._keep(fit(recipe, patients, outcome, np.arange(len(patients)), seed))
+            rows = np.arange(len(patients))
+            self._keep(fit(recipe, patients, outcome, rows, seed, checkpoints.of("network")))
         else:
-            self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed), patients, outcome)
+            self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed, checkpoints), patients, outcome)
         return self
+
+    def _checkpoints(self, recipe, X, outcome, seed):
+        """Where the state of training is kept."""
+        if self.checkpoint_dir is None:
+            return NOWHERE
+        return Checkpoints(self.checkpoint_dir, identity_of(recipe, X, outcome, seed))
 
     def _forget_fit(self):
         super()._forget_fit()
@@ -424,6 +458,11 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self._validate_params()
         check_encoders(self.encoders, self.modalities)
         check_callbacks(self.callbacks, self.early_stopping)
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir needs a random_state, got None: fit would draw another seed each time, and so go on "
+                "with no training of an earlier call. Set random_state=0, for example."
+            )
 
     def _fusion(self):
         fusion = self.default_parts["fusion"]() if self.fusion is None else clone(self.fusion)

@@ -34,6 +34,19 @@ class Randomness:
     def _draw(self, size):
         return torch.stack([torch.rand(size, device=one.device, generator=one) for one in self.generators])
 
+    def state(self) -> dict:
+        """What decides the numbers to come."""
+        return {"generators": [one.get_state() for one in self.generators], "stock": self.stock, "used": self.used}
+
+    def load(self, state: dict) -> None:
+        """Put back what `state` has told of as many members."""
+        stock, used = state["stock"], state["used"]
+        if (stock.shape, stock.dtype) != (self.stock.shape, self.stock.dtype) or not 0 <= used <= STOCK:
+            raise ValueError(f"random numbers of {len(self.generators)} members are expected")
+        for generator, one in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(one)
+        self.stock, self.used = stock, used
+
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
         """Numbers in [0, 1) for the member that computes."""
         size = int(torch.Size(shape).numel())

@@ -12,10 +12,9 @@ from pathlib import Path
 import joblib
 from joblib import Memory
 from joblib._store_backends import FileSystemStoreBackend
+from sklearn.base import clone
 
-from ..bags._files import FORMAT_OF_SUFFIX
-from ..bags._store import MANIFEST
-from ..files._checksum import checksum, sample_checksum
+from ..bags._named_files import contents_of_files, states_of_files
 from ..files._writing import remove_leftovers, writing
 from ..training._net import Callback
 from ..utils._warnings import warn
@@ -229,12 +228,12 @@ def keys_of_fits(models, tables, y):
     data = {}
     for X in tables.values():
         if id(X) not in data:
-            # Bags name their files with the folder. What else is text in X is looked at only if it looks like a path.
-            data[id(X)] = joblib.hash((X, y, [_state_of(path) for path in _paths_in(X) if os.sep in path]))
+            data[id(X)] = joblib.hash((X, y, states_of_files(X)))
     keys = {}
     for name, model in models.items():
         try:
-            files = [_contents_of(path) for path in _paths_in(model)]
+            model = _without_checkpoints(model)
+            files = contents_of_files(model, apart_from=Callback)
             keys[name] = joblib.hash((model, files, _PREDICTIONS)), data[id(tables[name])]
         except Exception as error:
             raise ValueError(
@@ -244,55 +243,14 @@ def keys_of_fits(models, tables, y):
     return keys
 
 
-class _FoundTexts(pickle.Pickler):
-    """Collects what may name files in an object, however deep. Callbacks are left out: their files are results.
-
-    A text counts if it has a separator or a suffix: a modality may be called as a file in the working directory.
-    """
-
-    def __init__(self):
-        super().__init__(self)
-        self.texts = set()
-
-    def write(self, data):
-        """Forget the pickle."""
-
-    def persistent_id(self, obj):
-        if isinstance(obj, os.PathLike) or (isinstance(obj, str) and (os.sep in obj or os.path.splitext(obj)[1])):
-            self.texts.add(os.fspath(obj))
-        return "callback" if isinstance(obj, Callback) else None
-
-
-def _paths_in(obj):
-    """Names of existing files and folders in an object."""
-    found = _FoundTexts()
-    found.dump(obj)
-    texts = [os.fsdecode(text) for text in found.texts]
-    return sorted(text for text in texts if 0 < len(text) < 4096 and "\0" not in text and os.path.exists(text))
-
-
-def _contents_of(path):
-    """Checksum of a file that a model names, or the state of the feature files in a folder that it names."""
-    return (path, checksum(path)) if os.path.isfile(path) else _state_of(path)
-
-
-def _state_of(path):
-    """Size, time and a checksum of parts of a feature file, or of the feature files in a folder."""
-    if os.path.isfile(path):
-        status = os.stat(path)
-        return path, status.st_size, status.st_mtime_ns, sample_checksum(path, n_pieces=2)
-    if not os.path.isdir(path):
-        return path
-    if _is_feature_file(path):  # zarr, of which a slide has many files
-        files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-        return path, sorted((file, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files)
-    # The manifest of a store has the checksums of the others.
-    names = [name for name in sorted(os.listdir(path)) if name == MANIFEST or _is_feature_file(name)]
-    return path, [_state_of(os.path.join(path, name)) for name in names]
-
-
-def _is_feature_file(path):
-    return os.path.splitext(path)[1].lower() in FORMAT_OF_SUFFIX
+def _without_checkpoints(model):
+    """A model that keeps no checkpoints: their folder decides nothing, and is not there when it is first asked for."""
+    folders = [
+        name
+        for name, value in model.get_params().items()
+        if name.rpartition("__")[2] == "checkpoint_dir" and value is not None
+    ]
+    return clone(model).set_params(**dict.fromkeys(folders)) if folders else model
 
 
 def warn_of_trouble(troubles, folder, n_fits):

@@ -5,10 +5,11 @@ from copy import copy
 import numpy as np
 import pandas as pd
 
+from ..files._tree import place
 from ..survival import FusionSurvivalAnalysis
 from ..utils._validation import shorten
-from ._network import decode_network, encode_network, without_training_aids
-from ._tree import encode, place
+from ._network import check_writes_nowhere, decode_network, encode_network, without_training_aids
+from ._tree import encode
 
 FROM_MEMBERS = ("estimators_", "modalities_", "history_")
 OF_TRAINING_PATIENTS = "oob_survival_function_"
@@ -39,6 +40,7 @@ def decode_ensemble(node, where, decoder):
     if not isinstance(estimator, FusionSurvivalAnalysis) or not isinstance(node["members"], list):
         raise ValueError("parameters.json holds an ensemble that is none of networks")
     estimator._validate_params()
+    check_writes_nowhere(estimator)
     members = [decode_network(one, place(where, f"{k}"), decoder) for k, one in enumerate(node["members"])]
     if len(members) != estimator.n_estimators or estimator.n_estimators == 1:
         raise ValueError(f"parameters.json says n_estimators={estimator.n_estimators}, but has {len(members)} members")

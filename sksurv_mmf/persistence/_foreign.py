@@ -7,13 +7,14 @@ import warnings
 from numpy.lib import format as npy_format
 from sklearn.base import BaseEstimator
 
+from ..files._archive import read_archive
+from ..files._tree import full_name
 from ..model_selection._split import RepeatedSurvivalKFold, SurvivalKFold
 from ..preprocessing._modality_transformer import ColumnsOf, name_with_modality
 from ..presets import _weigh_alike
 from ..utils._optional import import_optional
 from ..utils._validation import shorten
-from ._archive import read_archive
-from ._tree import full_name, is_ours, subclasses
+from ._tree import is_ours, subclasses
 
 # Beside what skops trusts by itself: estimators of scikit-learn, functions and types of numbers of numpy and scipy.
 # Models of trees are not among either, because compiled code follows the indices in them without a check.

@@ -1,7 +1,4 @@
-"""Whether a file holds what was saved, and whether what it holds are numbers that can predict."""
-
-import hashlib
-import json
+"""Whether what a file holds are numbers that can predict."""
 
 import numpy as np
 import torch
@@ -12,55 +9,8 @@ from sksurv.linear_model.coxph import BreslowEstimator
 from ..networks._finite import wrong_weights
 from ..utils._validation import shorten
 
-CHECKSUMS = "checksums"
-"""Where the manifest keeps the checksums of the other members and, without themselves, of itself."""
-
 COEFFICIENTS = ("coef_", "intercept_", "offset_")
 """What no fitted estimator of another package leaves NaN or infinite; a scaler may have NaN of an empty column."""
-
-
-def checksums(members, manifest):
-    """SHA-256 by name of member; the manifest is given as a dict.
-
-    JSON counts by what it says, not by how it is laid out.
-    """
-    contents = {name: _content(name, data) for name, data in members.items()}
-    contents["manifest.json"] = _canonical({key: value for key, value in manifest.items() if key != CHECKSUMS})
-    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-
-
-def _content(name, data):
-    if not name.endswith(".json"):
-        return data
-    try:
-        return _canonical(json.loads(data))
-    except (ValueError, RecursionError):
-        return data
-
-
-def _canonical(node):
-    return json.dumps(node, separators=(",", ":")).encode()
-
-
-def changed_members(members, manifest):
-    """Names of members that are not as they were saved; none in a file of before there were checksums."""
-    written = manifest.get(CHECKSUMS)
-    if not isinstance(written, dict):
-        return []
-    found = checksums({name: data for name, data in members.items() if name != "manifest.json"}, manifest)
-    return sorted(name for name in written.keys() | found if written.get(name) != found.get(name))
-
-
-def read_json(name, data):
-    """What a member says; NaN and infinity, which JSON does not know, are refused."""
-
-    def refuse(constant):
-        raise ValueError(f"{name} holds {constant}, which save_model does not write")
-
-    try:
-        return json.loads(data.decode(), parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name} is no JSON, so it is damaged or was not written by save_model ({error})") from error
 
 
 def check_weights(network):

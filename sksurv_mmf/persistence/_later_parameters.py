@@ -14,6 +14,7 @@ MEANT = {
         "fair_inputs": False,
         "zero_start": False,
         "attention_lr": 1.0,
+        "checkpoint_dir": None,
     },
 }
 

@@ -5,31 +5,35 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..files._archive import CHECKSUMS, MANIFEST, changed_members, checksums, read_archive, read_json, write_archive
 from ..files._regular_file import check_regular_file
+from ..files._tensors import tensors_as_bytes, tensors_of_bytes
+from ..files._tree import full_name, place
 from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..survival import FusionSurvivalAnalysis
-from ..utils._optional import import_optional
 from ..utils._torch_state import usual_settings
-from ..utils._validation import shorten
+from ..utils._validation import say, shorten
 from ..utils._warnings import warn
-from ._archive import as_path, read_archive, write_archive
 from ._ensemble import decode_ensemble, encode_ensemble
 from ._foreign import dump_foreign, load_foreign
-from ._integrity import CHECKSUMS, changed_members, check_coefficients, checksums, read_json
+from ._integrity import check_coefficients
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
-from ._tree import Decoder, Parts, full_name, known_classes, place
+from ._tree import ModelDecoder, Parts, known_classes
 
 FORMAT = "sksurv_mmf model"
 FORMAT_VERSION = 3
 READABLE_VERSIONS = (1, 2, 3)
-MANIFEST, PARAMETERS, WEIGHTS = "manifest.json", "parameters.json", "weights.safetensors"
+PARAMETERS, WEIGHTS = "parameters.json", "weights.safetensors"
+PURPOSE = "Saving and loading models"
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
 
@@ -89,11 +93,11 @@ def save_model(estimator, path, *, overwrite=False):
 
     An ensemble is saved without `oob_survival_function_`, the curves of single training patients.
 
-    Left out, with a warning, are `callbacks`, an `optimizer` that is not torch's, a `random_state` that is a generator
-    and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters only if it is
-    fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path of a file stay
-    a path. A late fusion is saved without the names of its training patients: the loaded `held_out_ranks_` have them in
-    their order, numbered. Its unfitted `modalities` are clones of the fitted models.
+    Left out, with a warning, are `callbacks`, `checkpoint_dir`, an `optimizer` that is not torch's, a `random_state`
+    that is a generator and the cache (`memory`) of a pipeline: the loaded model has the defaults instead, which matters
+    only if it is fitted again. Of the history, epochs are kept and single batches are not. Gene sets given as the path
+    of a file stay a path. A late fusion is saved without the names of its training patients: the loaded
+    `held_out_ranks_` have them in their order, numbered. Its unfitted `modalities` are clones of the fitted models.
 
     Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
     forests, boosting, late fusions of forests and :func:`presets.super_learner() <sksurv_mmf.presets.super_learner>`
@@ -128,12 +132,12 @@ def save_model(estimator, path, *, overwrite=False):
     manifest = _describe(estimator, parts.networks) | {"left_out": parts.left_out, "needs_trusted": sorted(needed)}
     members = {
         PARAMETERS: _to_json(node),
-        WEIGHTS: _safetensors().save({name: _on_cpu(tensor) for name, tensor in parts.tensors.items()}),
+        WEIGHTS: tensors_as_bytes(parts.tensors, PURPOSE),
         **parts.files,
     }
     manifest[CHECKSUMS] = checksums(members, manifest)
     members = {MANIFEST: _to_json(manifest), **members}
-    write_archive(path, members, overwrite, check=lambda unfinished: _try(unfinished, parts))
+    write_archive(_as_path(path), members, overwrite, check=lambda unfinished: _try(unfinished, parts))
     if parts.left_out:
         warn(
             f"save_model leaves out {shorten(parts.left_out)}. Predictions do not need it; to fit the loaded model "
@@ -198,22 +202,27 @@ def load_model(path, *, trusted=()):
     """
     if callable(trusted) or not isinstance(trusted, Iterable) or not all(map(callable, trusted)):
         raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
-    path = as_path(path)
+    path = _as_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
     check_regular_file(path, "The model ")
     return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
 
 
+def _as_path(path):
+    """The path of a model's file, or an error that says what came instead."""
+    if not isinstance(path, str | PathLike):
+        raise TypeError(
+            f"path must be the path of a file, such as 'model.zip', got {type(path).__name__}: {path!r:.80}."
+        )
+    return Path(path)
+
+
 def _try(path, parts):
     try:
         _read(path, parts.classes, parts.names)
     except Exception as error:
-        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {_say(error)}.") from error
-
-
-def _say(error):
-    return str(error).removesuffix(".") or type(error).__name__
+        raise ValueError(f"The model cannot be saved, because it could not be loaded again: {say(error)}.") from error
 
 
 def _load(path, classes, names):
@@ -223,7 +232,7 @@ def _load(path, classes, names):
         raise
     # A damaged or hostile file can make its readers raise nearly anything; the user needs to know which file it is.
     except Exception as error:
-        raise ValueError(f"The model {str(path)!r} cannot be loaded: {_say(error)}.") from error
+        raise ValueError(f"The model {str(path)!r} cannot be loaded: {say(error)}.") from error
 
 
 def _read(path, classes, names):
@@ -238,7 +247,7 @@ def _read(path, classes, names):
     except Exception as error:
         if not changed:
             raise
-        raise ValueError(f"{_say(error)}. {_say_changed(changed)}") from error
+        raise ValueError(f"{say(error)}. {_say_changed(changed)}") from error
     if changed:
         raise ValueError(_say_changed(changed))
     return estimator
@@ -253,30 +262,19 @@ def _say_changed(changed):
 
 def _build(members, classes, names):
     node = read_json(PARAMETERS, members[PARAMETERS])
-    # Copies, because the bytes of a file are aligned otherwise, and then sums may come out different in the last bit.
-    tensors = {name: one.clone() for name, one in _read_tensors(members[WEIGHTS]).items()}
+    tensors = tensors_of_bytes(members[WEIGHTS], WEIGHTS, PURPOSE)
     files = {name: data for name, data in members.items() if name not in (MANIFEST, PARAMETERS, WEIGHTS)}
     try:
-        estimator = _decode_step(node, "", Decoder(known_classes(classes), tensors), files, names)
+        estimator = _decode_step(node, "", ModelDecoder(known_classes(classes), tensors), files, names)
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError(
-            f"{PARAMETERS}, or what it refers to, is not as save_model writes it "
-            f"({type(error).__name__}: {_say(error)})"
+            f"{PARAMETERS}, or what it refers to, is not as save_model writes it ({type(error).__name__}: {say(error)})"
         ) from error
     unread = [f"array {name!r}" for name in tensors] + [f"member {name!r}" for name in files]
     if unread:
         raise ValueError(f"it has an unexpected {unread[0]}")
     check_is_fitted(estimator)
     return estimator
-
-
-def _read_tensors(data):
-    safetensors = _safetensors()
-    try:
-        return safetensors.load(data)
-    # The library's own type of error, which is not there without it.
-    except Exception as error:
-        raise ValueError(f"{WEIGHTS} is damaged, or was not written by save_model ({_say(error)})") from error
 
 
 def _check_manifest(members):
@@ -320,7 +318,7 @@ def _encode_step(estimator, where, parts):
     except ValueError as error:
         what, kind = f"Step {where!r}" if where else "The estimator", type(estimator).__name__
         way_out = " Save its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
-        raise ValueError(f"{what} ({kind}) cannot be saved: {_say(error)}.{way_out}") from error
+        raise ValueError(f"{what} ({kind}) cannot be saved: {say(error)}.{way_out}") from error
 
 
 def _encode_steps(named, where, parts):
@@ -401,14 +399,5 @@ def _has(package):
     return True
 
 
-def _on_cpu(tensor):
-    """A tensor of its own, as safetensors wants it."""
-    return tensor.cpu().clone(memory_format=torch.contiguous_format)
-
-
 def _to_json(node):
     return json.dumps(node, indent=1, allow_nan=False).encode()
-
-
-def _safetensors():
-    return import_optional("safetensors.torch", "io", "Saving and loading models")

@@ -15,6 +15,7 @@ from torch.nn.modules.module import (
 
 from ..bags._tiling import Tiling
 from ..cohort._columns import check_reads
+from ..files._tree import place
 from ..networks._recipe import empty_network
 from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
@@ -26,7 +27,7 @@ from ..utils._validation import shorten
 from ._first_format import upgrade_network
 from ._integrity import check_learnt, check_objective, check_weights
 from ._later_parameters import as_it_was
-from ._tree import encode, is_ours, is_torch_optimizer, place
+from ._tree import encode, is_ours, is_torch_optimizer
 
 # Without a limit, a file of a kilobyte could ask for a list of a billion layers. No real parameter comes near.
 LARGEST_SIZE = 10_000_000
@@ -53,6 +54,7 @@ def without_training_aids(estimator):
     is_named = isinstance(optimizer, str) or (isinstance(optimizer, type) and is_torch_optimizer(optimizer))
     drop = {
         "callbacks": bool(estimator.callbacks),
+        "checkpoint_dir": estimator.checkpoint_dir is not None,
         "optimizer": not is_named,
         "random_state": isinstance(estimator.random_state, np.random.RandomState),
     }
@@ -112,6 +114,7 @@ def check_estimator(estimator):
     """Refuse parameters that `fit` would refuse, and a layout that does not fit the columns."""
     if not isinstance(estimator, FusionSurvivalAnalysis):
         raise ValueError(f"parameters.json holds a {type(estimator).__name__} where a network is expected")
+    check_writes_nowhere(estimator)
     modalities = estimator.modalities_
     if not isinstance(modalities, list) or not modalities or not all(isinstance(one, Modality) for one in modalities):
         raise ValueError(f"parameters.json has modalities_={modalities!r:.80}, where a list of modalities is expected")
@@ -134,6 +137,12 @@ def check_estimator(estimator):
     for name, value in sizes.items():
         if isinstance(value, Integral) and value > LARGEST_SIZE:
             raise ValueError(f"parameters.json says {name}={value}, more than the {LARGEST_SIZE} that are allowed")
+
+
+def check_writes_nowhere(estimator):
+    """Refuse a folder that the file chooses, to which the loaded model would write when it is fitted again."""
+    if estimator.checkpoint_dir is not None:
+        raise ValueError(f"parameters.json says checkpoint_dir={estimator.checkpoint_dir!r:.80}, which is never saved")
 
 
 def check_modality(modality, n_columns, names):

@@ -1,28 +1,24 @@
-"""Python values as JSON, with their arrays beside it.
+"""Models as JSON, with their arrays beside it.
 
-JSON's own values stand for themselves. Everything else is an object with one key that says what it is, such as
-``{"tuple": [1, 2]}``, or two for the instance of a class: ``{"object": "sksurv_mmf.SNN", "state": {...}}``.
+Beside plain values there are instances of classes: ``{"object": "sksurv_mmf.SNN", "state": {...}}``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
 from inspect import getattr_static, signature
-from os import PathLike, fspath
 
-import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 
 from ..bags._tiling import Tiling
 from ..encoders._base import Encoder
+from ..files._tree import Decoder, Plain, encode_plain, full_name, place
 from ..fusions._base import Fusion
 from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..objectives._base import Objective
 from ..patients._modality import Modality
 from ..survival import FusionSurvivalAnalysis
-from ..utils._validation import shorten
 from ._later_parameters import meant_without
 
 PACKAGE = __name__.partition(".")[0]
@@ -31,11 +27,6 @@ PACKAGE = __name__.partition(".")[0]
 def is_ours(cls):
     """Whether a class or function belongs to this package."""
     return cls.__module__.partition(".")[0] == PACKAGE
-
-
-def full_name(cls):
-    """How messages and manifests name a class or function."""
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def subclasses(cls):
@@ -59,24 +50,17 @@ def known_classes(trusted=()):
     return named | {full_name(one): one for one in optimizers}
 
 
-def place(where, name):
-    """Where something lies: its name behind those of what it is in."""
-    return f"{where}/{name}" if where else name
-
-
 def is_torch_optimizer(cls):
     """Whether torch itself brings this optimizer."""
     return cls.__module__.startswith("torch.optim.")
 
 
 @dataclass
-class Parts:
+class Parts(Plain):
     """What does not fit into JSON, gathered while a model is encoded.
 
     Attributes
     ----------
-    tensors : dict of str to Tensor
-        Arrays and weights by the place where they occur.
     files : dict of str to bytes
         Steps of pipelines that skops writes.
     left_out : list of str
@@ -89,51 +73,21 @@ class Parts:
         The networks by the place where they occur.
     """
 
-    tensors: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
     left_out: list = field(default_factory=list)
     classes: set = field(default_factory=set)
     names: set = field(default_factory=set)
     networks: dict = field(default_factory=dict)
 
+    def encode(self, value, where):
+        """Turn a value, or a part of one, into JSON."""
+        return encode(value, where, self)
+
 
 @singledispatch
 def encode(value, where, parts):
     """Turn a value into JSON; what does not fit goes into `parts` under names that begin with `where`."""
-    raise ValueError(f"{where} is of the type {full_name(type(value))}, which save_model cannot write: {value!r:.80}.")
-
-
-@encode.register(type(None))
-@encode.register(bool)
-@encode.register(int)
-@encode.register(str)
-def _(value, where, parts):
-    return value
-
-
-@encode.register
-def _(value: float, where, parts):
-    return float(value) if np.isfinite(value) else {"float": repr(float(value))}
-
-
-@encode.register
-def _(value: np.generic, where, parts):
-    return encode(value.item(), where, parts)
-
-
-@encode.register
-def _(value: PathLike, where, parts):
-    return fspath(value)
-
-
-@encode.register
-def _(value: list, where, parts):
-    return [encode(one, f"{where}/{i}", parts) for i, one in enumerate(value)]
-
-
-@encode.register
-def _(value: tuple, where, parts):
-    return {"tuple": encode(list(value), where, parts)}
+    return encode_plain(value, where, parts)
 
 
 @encode.register
@@ -144,27 +98,6 @@ def _(value: pd.Index, where, parts):
 @encode.register
 def _(value: slice, where, parts):
     return {"slice": encode([value.start, value.stop, value.step], where, parts)}
-
-
-@encode.register
-def _(value: Mapping, where, parts):
-    return {"dict": [encode(list(item), f"{where}/{i}", parts) for i, item in enumerate(value.items())]}
-
-
-@encode.register
-def _(value: np.ndarray, where, parts):
-    if value.dtype.kind in "biuf" and value.dtype != np.longdouble:
-        parts.tensors[where] = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
-        return {"array": where}
-    if value.ndim == 1 and all(isinstance(one, str) for one in value):
-        return {"strings": [str(one) for one in value]}
-    raise ValueError(f"{where} is an array of dtype {value.dtype}, and save_model writes numbers and names only.")
-
-
-@encode.register
-def _(value: torch.Tensor, where, parts):
-    parts.tensors[where] = value.detach()
-    return {"tensor": where}
 
 
 @encode.register
@@ -193,10 +126,10 @@ def name_class(cls, parts):
     return saved_name(cls)
 
 
-class Decoder:
-    """Reads what `encode` wrote.
+class ModelDecoder(Decoder):
+    """Reads models, too.
 
-    The file chooses among the classes of a table and cannot name others; nothing is imported.
+    The file chooses among the classes of a table and cannot name others.
 
     Parameters
     ----------
@@ -207,34 +140,13 @@ class Decoder:
     """
 
     def __init__(self, classes, tensors):
+        super().__init__(tensors)
         self.classes = classes
-        self.tensors = tensors
-        self._readers = {
-            ("float",): float,
-            ("tuple",): lambda items: tuple(self.decode(items)),
+        self.readers |= {
             ("slice",): lambda ends: slice(*self.decode(ends)),
-            ("dict",): lambda items: dict(pairs_of(self.decode(items))),
-            ("array",): lambda name: self._take(name).numpy(),
-            ("tensor",): self._take,
-            ("strings",): lambda names: np.array([str(name) for name in names], dtype=object),
             ("class",): self._class,
             ("object", "state"): self._object,
         }
-
-    def decode(self, node):
-        """Turn JSON into the value that it stands for."""
-        if isinstance(node, list):
-            return [self.decode(one) for one in node]
-        if not isinstance(node, dict):
-            return node
-        if tuple(node) not in self._readers:
-            raise ValueError(f"parameters.json holds an object with the keys {shorten(node)}, which means nothing")
-        return self._readers[tuple(node)](*node.values())
-
-    def _take(self, name):
-        if name not in self.tensors:
-            raise ValueError(f"weights.safetensors lacks {name!r}")
-        return self.tensors.pop(name)
 
     def _class(self, name):
         if name not in self.classes:
@@ -257,13 +169,6 @@ class Decoder:
                 raise ValueError(f"parameters.json gives {name} an unknown {attribute!r}")
             setattr(value, attribute, self.decode(state[attribute]))
         return value
-
-
-def pairs_of(items):
-    """The items of a dict, after checking that they are pairs."""
-    if not isinstance(items, list) or not all(isinstance(one, list) and len(one) == 2 for one in items):
-        raise ValueError(f"parameters.json has a dict whose items are no pairs: {items!r:.80}")
-    return items
 
 
 def may_be_set(cls, attribute):

@@ -18,6 +18,7 @@ from ..patients._presence import check_present
 from ..utils._device import resolve_device
 from ..utils._torch_state import n_threads
 from ..utils._warnings import each_once
+from ._checkpoint import NOWHERE
 from ._fit import Fit, Recipe, complete, fit
 from ._lengths import average_weights, epochs_to_keep, intervals, left_out_survival, outcome_likelihood, weigh_lengths
 from ._lockstep import SharedBatches, Targets, train_in_lockstep
@@ -47,10 +48,11 @@ class Ensemble:
     lengths: dict[int, float]
 
 
-def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int) -> Ensemble:
+def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int, checkpoints=NOWHERE) -> Ensemble:
     """Train `recipe.n_estimators` members, each on a share of the patients."""
     samples = draw_samples(outcome, recipe.n_estimators, recipe.max_samples, seed)
-    train = partial(train_some, recipe, patients, outcome, samples, member_seeds(seed, len(samples)), seed)
+    seeds = member_seeds(seed, len(samples))
+    train = partial(train_some, recipe, patients, outcome, samples, seeds, seed, checkpoints=checkpoints)
     n_jobs = min(effective_n_jobs(recipe.n_jobs), len(samples))
     shares = np.array_split(np.arange(len(samples)), n_jobs)
     # Of each member the same would be said.
@@ -81,20 +83,21 @@ def kept_epochs(recipe: Recipe, samples: np.ndarray) -> list[int]:
     return epochs_to_keep(recipe.max_epochs, recipe.zero_start) if averages else [recipe.max_epochs]
 
 
-def train_some(recipe, patients, outcome, samples, seeds, seed, members) -> list[Fit]:
+def train_some(recipe, patients, outcome, samples, seeds, seed, members, checkpoints=NOWHERE) -> list[Fit]:
     """Train some of the members, those of one shape at once where that gives what each would be alone."""
     untrained = {}
     if allows_lockstep(recipe):
         rows = map(np.flatnonzero, samples[members])
         untrained = {k: untrained_member(recipe, patients, outcome, own, seeds[k]) for k, own in zip(members, rows)}
     if not untrained or not all(knows_lockstep(network) for network, _, _ in untrained.values()):
-        return [fit_alone(recipe, patients, outcome, samples, k, seeds[k]) for k in members]
+        return [fit_alone(recipe, patients, outcome, samples, k, seeds[k], checkpoints) for k in members]
     groups = {}
     for k, (network, _, objective) in untrained.items():
         groups.setdefault((shape_of_network(network), objective.n_outputs_), []).append(k)
     trained = {}
     for group in groups.values():
-        trained |= train_group(recipe, patients, outcome, samples, seeds, seed, {k: untrained[k] for k in group})
+        of_group = {k: untrained[k] for k in group}
+        trained |= train_group(recipe, patients, outcome, samples, seeds, seed, of_group, checkpoints)
     return [trained[k] for k in members]
 
 
@@ -117,7 +120,7 @@ def untrained_member(recipe, patients, outcome, rows, seed):
     return network, modalities, objective
 
 
-def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> dict[int, Fit]:
+def train_group(recipe, patients, outcome, samples, seeds, seed, untrained, checkpoints) -> dict[int, Fit]:
     """Train members whose networks have one shape."""
     members = list(untrained)
     networks, _, objectives = zip(*untrained.values())
@@ -131,6 +134,7 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> d
         [seeds[k] + 1 for k in members],
         device,
         kept_epochs(recipe, samples),
+        checkpoints.of("members-" + "-".join(map(str, members))),
     )
     return {
         k: finish(recipe, untrained[k], {epoch: one[i] for epoch, one in snapshots.items()}, losses[:, i], device)
@@ -180,12 +184,12 @@ class Snapshots(Callback):
             self.kept[len(net.history)] = deepcopy(net.module_.state_dict())
 
 
-def fit_alone(recipe, patients, outcome, samples, k, seed) -> Fit:
+def fit_alone(recipe, patients, outcome, samples, k, seed, checkpoints) -> Fit:
     """The k-th member, which shares no batches with others."""
     epochs = kept_epochs(recipe, samples)
     snapshots = Snapshots(epochs)
     alone = replace(recipe, max_epochs=max(epochs), callbacks=[*(recipe.callbacks or []), ("snapshots", snapshots)])
-    done = fit(alone, patients, outcome, np.flatnonzero(samples[k]), seed)
+    done = fit(alone, patients, outcome, np.flatnonzero(samples[k]), seed, checkpoints.of(f"member-{k}"))
     kept = next(one for name, one in done.net.callbacks_ if name == "snapshots")
     return replace(done, snapshots=kept.kept)
 

@@ -17,6 +17,7 @@ from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
 from ._batches import batches_of
+from ._checkpoint import NOWHERE
 from ._hold_out import hold_out
 from ._net import SurvivalNet, check_converged, train
 from ._seeds import torch_seed
@@ -79,7 +80,7 @@ class Fit:
     snapshots: dict | None = None
 
 
-def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, seed: int) -> Fit:
+def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, seed: int, checkpoint=NOWHERE) -> Fit:
     """Train on the patients `rows`.
 
     Whatever is learnt from patients, be it before, in or after the training of the network, is learnt from those of
@@ -99,7 +100,7 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
         validation = None if held_out is None else validation_batches(recipe, objective, patients, outcome, held_out)
         # Callbacks keep what they have seen, so each fit gets its own.
         own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
-        net = train(network, objective, training, validation, own, device)
+        net = train(network, objective, training, validation, own, device, checkpoint)
         check_converged(net, trained_on, np.arange(min(len(rows), recipe.batch_size)))
     return Fit(net, modalities, complete(net.module_, objective, trained_on, learnt, device))
 

@@ -1,5 +1,7 @@
 """Training of the members of an ensemble, all in one forward pass."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from ..networks._lockstep import Lockstep
 from ..patients._reading import read_all
 from ..utils._torch_state import tiny_numbers_as_zero
 from ._batches import steps_that_teach
+from ._checkpoint import NOWHERE, check_alike, copy_tensors, load_optimizer
 from ._net import make_optimizer
 
 
@@ -97,7 +100,42 @@ class Targets:
         return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * share
 
 
-def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at):
+@dataclass
+class Progress:
+    """What an epoch of training in lockstep changes."""
+
+    members: Lockstep
+    optimizer: torch.optim.Optimizer
+    randomness: Randomness
+    rng: np.random.Generator
+    snapshots: dict[int, list[dict[str, Tensor]]]
+    losses: list[np.ndarray]
+
+    def state(self) -> dict:
+        """All that decides the epochs to come, as plain values and tensors."""
+        return {
+            "weights": self.members.stacked,
+            "optimizer": self.optimizer.state_dict(),
+            "randomness": self.randomness.state(),
+            "order": self.rng.bit_generator.state,
+            "snapshots": self.snapshots,
+            "losses": np.array(self.losses),
+        }
+
+    def load(self, state: dict) -> None:
+        """Put back what `state` has told of networks of the same shape."""
+        copy_tensors(self.members.stacked, state["weights"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.randomness.load(state["randomness"])
+        self.rng.bit_generator.state = state["order"]
+        for k, ours in enumerate(self.members.snapshot()):
+            for epoch in state["snapshots"].values():
+                check_alike(ours, epoch[k])
+        self.snapshots |= state["snapshots"]
+        self.losses += list(state["losses"])
+
+
+def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at, checkpoint=NOWHERE):
     """Train networks of one shape at once.
 
     Returns the weights of each network after the epochs `keep_at`, and the mean loss of each network in each epoch,
@@ -108,14 +146,18 @@ def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at
     weights = members.parameters_by_name()
     optimizer = make_optimizer(weights, networks[0], recipe)
     snapshots, losses = {0: members.snapshot()} if 0 in keep_at else {}, []
-    n_epochs = max(keep_at)
-    epochs = tqdm(range(1, n_epochs + 1), desc="training", unit="epoch", disable=not recipe.verbose)
+    progress = Progress(members, optimizer, randomness, batches.rng, snapshots, losses)
+    checkpoint.resume(progress.load, device)
+    n_epochs, done = max(keep_at), len(losses)
+    left = range(done + 1, n_epochs + 1)
+    epochs = tqdm(left, "training", n_epochs, initial=done, unit="epoch", disable=not recipe.verbose)
     with tiny_numbers_as_zero():
         for epoch in epochs:
             losses.append(_train_epoch(members, targets, batches, optimizer, randomness, device))
             epochs.set_postfix(train_loss=f"{losses[-1].mean():.4f}")
             if epoch in keep_at:
                 snapshots[epoch] = members.snapshot()
+            checkpoint.save(progress.state)
     return snapshots, np.array(losses)
 
 

@@ -1,6 +1,7 @@
 """The training loop: a skorch net that is fed batches of patients."""
 
 from contextlib import closing, suppress
+from functools import partial
 from inspect import signature
 from numbers import Real
 
@@ -24,6 +25,8 @@ from ..utils._torch_state import tiny_numbers_as_zero
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._adam import Adam, AdamW
+from ._checkpoint import NOWHERE, Nowhere
+from ._net_state import check_can_be_kept, load_net, state_of_net
 from ._seeds import rehearsal
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": torch.optim.SGD}
@@ -55,10 +58,14 @@ class ProgressBar(Callback):
     def on_epoch_end(self, net, **kwargs):
         losses = {key: net.history[-1][key] for key in ("train_loss", "valid_loss") if key in net.history[-1]}
         self.bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()})
-        self.bar.update()
+        self.bar.update(len(net.history) - self.bar.n)
 
     def on_train_end(self, net, **kwargs):
         self.close()
+
+    def state_dict(self):
+        """Nothing: how far training is, the history tells."""
+        return {}
 
     def close(self):
         """Finish the bar, if there is one; it cannot be pickled with the net."""
@@ -74,6 +81,34 @@ class TrainingEnds(Exception):
 def has_lost_patience(callback):
     """Whether a callback has asked for the end of training, in the only way that is told from an interrupt."""
     return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+class KeepsState(Callback):
+    """Puts back the state that a checkpoint has of a net, and hands it the state after each epoch.
+
+    It must be the last callback, since what the others make of an epoch belongs to the state.
+    """
+
+    def __init__(self, checkpoint):
+        self.checkpoint = checkpoint
+
+    def on_train_begin(self, net, **kwargs):
+        check_can_be_kept(net)
+        self.checkpoint.resume(partial(load_net, net), net.device)
+        if any(has_lost_patience(callback) for _, callback in net.callbacks_):
+            raise TrainingEnds
+
+    def on_epoch_end(self, net, **kwargs):
+        self.checkpoint.save(partial(state_of_net, net))
+
+    def on_train_end(self, net, **kwargs):
+        # An early stopping has not let this one see the last epoch.
+        self.checkpoint.save(partial(state_of_net, net))
+        self.checkpoint = NOWHERE  # a user may train the net further
+
+    def state_dict(self):
+        """Nothing."""
+        return {}
 
 
 def warn_unsaved(text):
@@ -106,8 +141,11 @@ class SurvivalNet(NeuralNet):
         """
         if not self.initialized_:
             self.initialize()
-        self.notify("on_train_begin", X=X, y=y)
+        n_before = len(self.history)
         with suppress(TrainingEnds):
+            self.notify("on_train_begin", X=X, y=y)
+            # Epochs that a callback has put into the history were trained by an earlier process.
+            fit_params.setdefault("epochs", self.max_epochs - len(self.history) + n_before)
             self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
         return self
@@ -283,7 +321,9 @@ def check_monitor(callback: Callback, epoch: dict) -> None:
         )
 
 
-def train(network: nn.Module, objective: Objective, training, validation, recipe, device: str) -> SurvivalNet:
+def train(
+    network: nn.Module, objective: Objective, training, validation, recipe, device: str, checkpoint=NOWHERE
+) -> SurvivalNet:
     """Train `network` on batches, and stop early where there are validation batches.
 
     `recipe` is asked for the settings of training, see `Recipe`.
@@ -297,6 +337,8 @@ def train(network: nn.Module, objective: Objective, training, validation, recipe
     bar = ProgressBar()
     if recipe.verbose:
         callbacks += [bar]
+    if not isinstance(checkpoint, Nowhere):
+        callbacks += [KeepsState(checkpoint)]
     net = make_net(
         network,
         objective,

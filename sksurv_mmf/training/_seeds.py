@@ -34,6 +34,21 @@ def torch_seed(seed: int, device: str):
         yield
 
 
+def random_states(device: str) -> dict[str, torch.Tensor]:
+    """The states of torch's generators from which a training on `device` draws."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.device(device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: dict[str, torch.Tensor], device: str) -> None:
+    """Put back what `random_states` has told."""
+    torch.set_rng_state(states["cpu"])
+    if torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
 @contextmanager
 def rehearsal(module: nn.Module, device: str):
     """Put random states and the buffers of `module`, such as running means, back after the block."""

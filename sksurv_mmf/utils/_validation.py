@@ -66,3 +66,8 @@ def check_part(name, part, base):
     wanted = (part.__name__ if isinstance(part, type) else str(part)).casefold()
     meant = [one for one in known if one.casefold().startswith(wanted)] or known
     raise ValueError(f"{name} must be an object or None, got {part!r}. Write {name}={'() or '.join(meant)}().")
+
+
+def say(error: Exception) -> str:
+    """The message of an error as a part of another one, without its full stop."""
+    return str(error).removesuffix(".") or type(error).__name__

@@ -164,7 +164,8 @@ def no_loss(tree):
         (lambda tree: tree.update(epochs=[]), r"epochs=\[\], where a list"),
         (no_loss, "an epoch whose train_loss is no number"),
         (lambda tree: tree["network"]["state"].update(modalities_=3), "modalities_=3, where a list"),
-        (lambda tree: tree["network"]["state"].update(lr=float("nan")), "parameters.json holds NaN, which save_model"),
+        (lambda tree: tree["network"]["state"].update(lr=float("nan")), "parameters.json holds NaN, which JSON"),
+        (lambda tree: tree["network"]["state"].update(checkpoint_dir="mine"), "checkpoint_dir='mine', which is never"),
     ],
 )
 def test_parameters_that_do_not_belong_together_are_refused_without_checksums(edited, change, message):
