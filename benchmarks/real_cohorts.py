@@ -110,7 +110,11 @@ def make_models(modalities, sets):
             "CM-MMF, Cox": network(modalities, objective=CoxPH()),
             "CM-MMF, Weibull": network(modalities, objective=Weibull()),
         },
-        "single": lambda: {"CM-MMF, single network": network(modalities, n_estimators=1)},
+        # Several, for what one of them scores is luck of its seed.
+        "single": lambda: {
+            f"CM-MMF, single network {seed}": network(modalities, n_estimators=1, random_state=seed)
+            for seed in range(5)
+        },
         "super": lambda: {"Super learner": super_learner(**settings)},
         "paper": lambda: {"CM-MMF, paper": as_in_the_paper(modalities)},
     }
