@@ -28,6 +28,8 @@ from .objectives._discrete_hazard import DiscreteHazard
 from .outcome._align import align_outcome
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
+from .patients._reading import MAX_PATIENTS
+from .patients._threads import threads_for
 from .predictions._survival_model import SurvivalModel
 from .statistics._evenly import evenly
 from .training._ensemble import fit_ensemble
@@ -39,7 +41,7 @@ from .utils._available_if import available_if
 from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, RealNotInt, StrOptions
-from .utils._torch_state import usual_settings
+from .utils._torch_state import n_threads, usual_settings
 from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
 
 
@@ -365,10 +367,11 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         warn_of_merged_modalities(X, recipe.modalities, self.modalities)
         patients = read_patients(X, recipe.modalities, for_training=True)
         seed = draw_seed(self.random_state)
-        if self.n_estimators == 1:
-            self._keep(fit(recipe, patients, outcome, np.arange(len(patients)), seed))
-        else:
-            self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed), patients, outcome)
+        with n_threads(threads_for(patients, self.batch_size)):
+            if self.n_estimators == 1:
+                self._keep(fit(recipe, patients, outcome, np.arange(len(patients)), seed))
+            else:
+                self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed), patients, outcome)
         return self
 
     def _forget_fit(self):
@@ -478,7 +481,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
         results = infer_all(members, patients, self.members[0].net_.device, mode)
-        return X, [reduce(one) for one in results]
+        with n_threads(threads_for(patients, MAX_PATIENTS)):
+            return X, [reduce(one) for one in results]
 
     def _mean(self, X, function):
         """X, and an array of what ``function(member, network, batch)`` is on average over the members."""
