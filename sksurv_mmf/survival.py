@@ -118,6 +118,14 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Learning rate.
     batch_size : int, default=16
         Patients per batch, of those that a network sees.
+    max_tiles : int or None, default=None
+        Tiles of a bag that an epoch of training sees at most, drawn at random and anew for each epoch; networks that
+        train in lockstep see the same ones. Predictions are made from all tiles, and so are phenotypes that an encoder
+        learns beforehand. None is all tiles. Worth it for bags of thousands of tiles: the cost grows with their number.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the matrix products in which :class:`~sksurv_mmf.encoders.AttentionMIL` trains on a CPU. "bfloat16" rounds
+        their factors to 8 significant bits, which takes half the time or less on processors that multiply such numbers,
+        and is correct on all others; weights, sums, everything else and predictions stay float32.
     optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
         Name or class of a torch optimizer that steps without a closure.
     weight_decay : float, default=0.01
@@ -243,6 +251,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_tiles": [Interval(Integral, 1, None, closed="left"), None],
+        "precision": [StrOptions({"float32", "bfloat16"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left"), dict],
@@ -278,6 +288,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         max_epochs=12,
         lr=0.001,
         batch_size=16,
+        max_tiles=None,
+        precision="float32",
         optimizer="adamw",
         weight_decay=0.01,
         input_noise=0.0,
@@ -309,6 +321,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.max_tiles = max_tiles
+        self.precision = precision
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.input_noise = input_noise
@@ -367,7 +381,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         warn_of_merged_modalities(X, recipe.modalities, self.modalities)
         patients = read_patients(X, recipe.modalities, for_training=True)
         seed = draw_seed(self.random_state)
-        with n_threads(threads_for(patients, self.batch_size)):
+        with n_threads(threads_for(patients, self.batch_size, self.max_tiles)):
             if self.n_estimators == 1:
                 self._keep(fit(recipe, patients, outcome, np.arange(len(patients)), seed))
             else:

@@ -140,6 +140,8 @@ class PatientVector(nn.Sequential):
 
 
 class _AttentionMILModule(nn.Module):
+    precision = "float32"  # of matrix products in training on a CPU
+
     def __init__(self, embed: TileEmbedding, score: AttentionScore, rho: PatientVector):
         super().__init__()
         self.embed = embed
@@ -161,7 +163,7 @@ class _AttentionMILModule(nn.Module):
         # Without batch norm, at most the dropout of the features stands in front of the linear layer.
         *before, linear, _, dropout = self.embed
         hidden, score = self.score.hidden, self.score.score
-        settings = before[0].p if before else 0.0, dropout.p, self.score.gated
+        settings = before[0].p if before else 0.0, dropout.p, self.score.gated, self.precision
 
         def pool(generators, values, *weights):
             return AttentionPooling.apply(values, bags.lengths, *weights, *settings, generators)

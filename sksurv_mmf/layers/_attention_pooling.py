@@ -132,7 +132,9 @@ class AttentionPooling(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated, generators=(None,)):
+    def forward(
+        ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated, precision="float32", generators=(None,)
+    ):
         """Return a tensor of shape (n_bags, hidden_dim), of several members with these along a first axis."""
         keep_input, keep = keep_levels(input_dropout), keep_levels(dropout)
         score_dropout = 1 - (1 - dropout) ** 2 if gated else dropout
@@ -143,7 +145,7 @@ class AttentionPooling(torch.autograd.Function):
         hidden, scores = x.new_empty(len(heads), len(x), V.shape[-2]), x.new_empty(len(heads), len(x))
         if input_dropout:
             x = x.clone()
-        by = products(x.dtype)
+        by = products(x.dtype, precision)
         for rows, all_h, *parts in chunks(x, tiles, *hidden, *scores):
             if input_dropout:
                 drop(rows, keep_input, generators[0])
@@ -184,12 +186,11 @@ class AttentionPooling(torch.autograd.Function):
             part = [by.over_tiles(dh, rows), dh.sum(0), *of_heads]
             total = part if total is None else [one.add_(more) for one, more in zip(total, part)]
         # The scales of dropout are left for here, where they multiply small matrices instead of all tiles.
-        dW, db, *of_heads = total
-        of_heads = [of_heads[i::3] for i in range(3)] + [[one.sum(0, keepdim=True) for one in grad_scores]]
+        dW, db = total[0].mul_(input_scale), total[1].mul_(scale)
+        dc = [one.sum(0, keepdim=True) for one in grad_scores]
+        of_heads = total[2::3], total[3::3], total[4::3], dc
         if grad.ndim == 3:
-            dW, db, of_heads = (
-                dW.unflatten(0, (-1, width)),
-                db.view(-1, width),
-                [(torch.stack(one),) for one in of_heads],
-            )
-        return None, None, dW.mul_(input_scale), db.mul_(scale), *(one for (one,) in of_heads), None, None, None, None
+            gradients = dW.unflatten(0, (-1, width)), db.view(-1, width), *map(torch.stack, of_heads)
+        else:
+            gradients = dW, db, *(one for (one,) in of_heads)
+        return None, None, *gradients, *[None] * 5

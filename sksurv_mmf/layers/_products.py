@@ -72,14 +72,44 @@ class OneDNNProducts(Products):
         )
 
 
+class BFloat16Products(Products):
+    """Products of numbers with 8 significant bits, whose sums are float32.
+
+    Tiles, weights and gradients are float32 before and after. Where the processor has no such products, those of
+    float32 are taken of the rounded numbers.
+    """
+
+    def linear(self, x, W, b, out):
+        return out.copy_(rounded(x) @ rounded(W).T).add_(b)
+
+    def add(self, out, x, W):
+        return out.add_(rounded(x) @ rounded(W))
+
+    def over_tiles(self, a, x):
+        return (rounded(a).T @ rounded(x)).float()
+
+
+def rounded(values: Tensor) -> Tensor:
+    """The numbers as bfloat16 where the processor multiplies these, or else as float32 of the same values."""
+    return values.bfloat16() if multiplies_bfloat16() else values.bfloat16().float()
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 here; torch itself does it slowly."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def by_onednn(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
     """``x @ W.T + b``."""
     # For columns of a wider matrix it has only its slowest code.
     return torch.ops.mkldnn._linear_pointwise(x, W if W.T.is_contiguous() else W.contiguous(), b, "none", [], "")
 
 
-def products(dtype: torch.dtype) -> Products:
+def products(dtype: torch.dtype, precision: str = "float32") -> Products:
     """How to multiply tiles and weights."""
+    if dtype == torch.float32 and precision == "bfloat16":
+        return BFloat16Products()
     return OneDNNProducts() if dtype == torch.float32 and library() == "onednn" else Products()
 
 

@@ -14,6 +14,8 @@ MEANT = {
         "fair_inputs": False,
         "zero_start": False,
         "attention_lr": 1.0,
+        "max_tiles": None,
+        "precision": "float32",
     },
 }
 

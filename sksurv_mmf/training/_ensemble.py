@@ -114,7 +114,9 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained) -> d
     snapshots, losses = train_in_lockstep(
         [network.to(device) for network in networks],
         Targets(objectives, samples[members], outcome),
-        SharedBatches(patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed),
+        SharedBatches(
+            patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed, recipe.max_tiles
+        ),
         recipe,
         [seeds[k] + 1 for k in members],
         device,

@@ -18,8 +18,8 @@ def problem(width=320, n_features=64, dim=16, members=(), seed=0):
     return tiles, [torch.randn(*members, *shape, generator=draw).mul_(0.1).requires_grad_() for shape in shapes]
 
 
-def pooled_and_gradients(x, weights, dropout=0.0, generators=(None,)):
-    pooled = AttentionPooling.apply(x, BATCH, *weights, 0.0, dropout, True, generators)
+def pooled_and_gradients(x, weights, dropout=0.0, generators=(None,), precision="float32"):
+    pooled = AttentionPooling.apply(x, BATCH, *weights, 0.0, dropout, True, precision, generators)
     # No score depends on what is added to all of them: of the last gradient there is rounding alone.
     return [pooled.detach(), *torch.autograd.grad(pooled.square().sum(), weights[:-1])]
 
@@ -109,3 +109,26 @@ def test_without_cpuinfo_the_platform_tells_the_family(monkeypatch, tmp_path, pr
 def test_float64_is_left_to_torch(monkeypatch):
     monkeypatch.setenv(VARIABLE, "onednn" if torch.backends.mkldnn.is_available() else "mkl")
     assert type(products(torch.float64)) is _products.Products
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_rounds_factors_and_nothing_else(monkeypatch, fast):
+    monkeypatch.setattr(_products, "multiplies_bfloat16", lambda: fast)
+    x, weights = problem()
+    exact = pooled_and_gradients(x, weights)
+    ours = pooled_and_gradients(x, weights, precision="bfloat16")
+    assert all(one.dtype == torch.float32 for one in ours)
+    cosines = [torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) for one, other in zip(ours, exact)]
+    assert min(cosines) > 0.99
+    assert 1e-4 < largest_difference(ours[:2], exact[:2]) < 0.05
+    by, draw = products(torch.float32, "bfloat16"), torch.Generator().manual_seed(0)
+    few_bits = torch.randint(-8, 8, (300, 40), generator=draw).float()
+    # Sums beyond 256 have more bits than a bfloat16.
+    total = torch.full((40, 40), 1e4)
+    assert_close(by.add(total.clone(), few_bits.T, few_bits), total + few_bits.T @ few_bits, rtol=0.005, atol=0)
+
+
+def test_bfloat16_is_that_of_torch_where_it_is_quick():
+    x = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(_products.rounded(x).float(), x.bfloat16().float())
+    assert type(products(torch.float64, "bfloat16")) is _products.Products
