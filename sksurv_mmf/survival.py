@@ -30,6 +30,8 @@ from .objectives._discrete_hazard import DiscreteHazard
 from .outcome._align import align_outcome
 from .outcome._leak import warn_of_leak
 from .outcome._outcome import Outcome, check_teaches
+from .patients._reading import MAX_PATIENTS
+from .patients._threads import threads_for
 from .predictions._survival_model import SurvivalModel
 from .statistics._evenly import MOST_STEPS, evenly
 from .training._checkpoint import NOWHERE, Checkpoints
@@ -43,7 +45,7 @@ from .utils._available_if import available_if
 from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, RealNotInt, StrOptions
-from .utils._torch_state import usual_settings
+from .utils._torch_state import n_threads, usual_settings
 from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
 
 
@@ -119,6 +121,14 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Learning rate.
     batch_size : int, default=16
         Patients per batch, of those that a network sees.
+    max_tiles : int or None, default=None
+        Tiles of a bag that an epoch of training sees at most, drawn at random and anew for each epoch; networks that
+        train in lockstep see the same ones. Predictions are made from all tiles, and so are phenotypes that an encoder
+        learns beforehand. None is all tiles. Worth it for bags of thousands of tiles: the cost grows with their number.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the matrix products in which :class:`~sksurv_mmf.encoders.AttentionMIL` trains on a CPU. "bfloat16" rounds
+        their factors to 8 significant bits, which takes half the time or less on processors that multiply such numbers,
+        and is correct on all others; weights, sums, everything else and predictions stay float32.
     optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
         Name or class of a torch optimizer that steps without a closure.
     weight_decay : float, default=0.01
@@ -259,6 +269,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_tiles": [Interval(Integral, 1, None, closed="left"), None],
+        "precision": [StrOptions({"float32", "bfloat16"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left"), dict],
@@ -295,6 +307,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         max_epochs=12,
         lr=0.001,
         batch_size=16,
+        max_tiles=None,
+        precision="float32",
         optimizer="adamw",
         weight_decay=0.01,
         input_noise=0.0,
@@ -327,6 +341,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.max_tiles = max_tiles
+        self.precision = precision
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.input_noise = input_noise
@@ -392,11 +408,12 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         patients = read_patients(X, recipe.modalities, for_training=True)
         seed = draw_seed(self.random_state)
         checkpoints = self._checkpoints(recipe, X, outcome, seed)
-        if self.n_estimators == 1:
-            rows = np.arange(len(patients))
-            self._keep(fit(recipe, patients, outcome, rows, seed, checkpoints.of("network")))
-        else:
-            self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed, checkpoints), patients, outcome)
+        with n_threads(threads_for(patients, self.batch_size, self.max_tiles)):
+            if self.n_estimators == 1:
+                rows = np.arange(len(patients))
+                self._keep(fit(recipe, patients, outcome, rows, seed, checkpoints.of("network")))
+            else:
+                self._keep_ensemble(fit_ensemble(recipe, patients, outcome, seed, checkpoints), patients, outcome)
         return self
 
     def _checkpoints(self, recipe, X, outcome, seed):
@@ -517,7 +534,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
-        return X, list(infer_all(members, patients, self.members[0].net_.device, summarize, mode))
+        with n_threads(threads_for(patients, MAX_PATIENTS)):
+            return X, list(infer_all(members, patients, self.members[0].net_.device, summarize, mode))
 
     def _mean(self, X, function):
         """X, and an array of what ``function(member, network, batch)`` is on average over the members."""

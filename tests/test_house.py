@@ -48,6 +48,7 @@ MAY_USE_PRIVATE = {
     "utils/_sklearn.py": "all that is used of scikit-learn's, in one place for the day it moves",
     "bags/_torch_files.py": "the reader by which torch.load opens an archive, so that it reads what was checked",
     "layers/_attention_pooling.py": "the gradient of softmax, which torch has as an operation and not as a function",
+    "layers/_products.py": "oneDNN's product, which torch chooses in float32 on no processor",
     "training/_adam.py": "the kernels of Adam without what torch's optimizers do around them, which takes longer",
 }
 

@@ -7,7 +7,7 @@ from ..layers._attention_pooling import CHUNK, AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
 from ..layers._dropout import Dropout
 from ..layers._input_linear import InputLinear
-from ..layers._lockstep import for_each_member, in_lockstep
+from ..layers._lockstep import for_members, in_lockstep
 from ..layers._packed_bags import PackedBags
 from ..layers._segments import pool_few, segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY, WIDTH
@@ -140,6 +140,8 @@ class PatientVector(nn.Sequential):
 
 
 class _AttentionMILModule(nn.Module):
+    precision = "float32"  # of matrix products in training on a CPU
+
     def __init__(self, embed: TileEmbedding, score: AttentionScore, rho: PatientVector):
         super().__init__()
         self.embed = embed
@@ -161,14 +163,21 @@ class _AttentionMILModule(nn.Module):
         # Without batch norm, at most the dropout of the features stands in front of the linear layer.
         *before, linear, _, dropout = self.embed
         hidden, score = self.score.hidden, self.score.score
-        settings = before[0].p if before else 0.0, dropout.p, self.score.gated
+        settings = before[0].p if before else 0.0, dropout.p, self.score.gated, self.precision
 
-        def pool(generator, values, *weights):
-            return AttentionPooling.apply(values, bags.lengths, *weights, *settings, generator)
+        def pool(generators, values, *weights):
+            return AttentionPooling.apply(values, bags.lengths, *weights, *settings, generators)
+
+        def pool_members(generators, values, *weights):
+            # With noise, or dropout of the tiles, each member has tiles of its own.
+            if values.stride(0) == 0 and not settings[0]:
+                return pool(generators, values[0], *weights)
+            return torch.stack([pool([generator], *own) for generator, *own in zip(generators, values, *weights)])
 
         weights = linear.scaled_weight, linear.bias, hidden.weight, hidden.bias, score.weight.squeeze(0), score.bias
-        # Tiles are an argument, for with noise each member has its own.
-        return for_each_member(pool, bags.values, *weights) if in_lockstep() else pool(None, bags.values, *weights)
+        if in_lockstep():
+            return for_members(pool_members, bags.values, *weights)
+        return pool([None], bags.values, *weights)
 
     def _trains_on_cpu(self, values: Tensor) -> bool:
         """Whether the hand-written gradient serves: for the tiles of one network, on a CPU, without batch norm."""

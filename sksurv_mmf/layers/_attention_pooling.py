@@ -4,8 +4,9 @@ Automatic differentiation runs over all tiles once per operation, so that on a C
 activations through memory and drawing dropout masks than the matrix products leave room for. Here a chunk of
 tiles passes through all operations while it is in the cache.
 
-All this is for the tiles and weights of one network: leading axes, which other layers let through, have no place in
-matrix products that write where they are told. Who has such axes takes the operations of `_segments`.
+Several networks may read the same tiles, the members of an ensemble: their first layers are one matrix product. Other
+leading axes have no place in matrix products that write where they are told. Who has such axes takes the operations of
+`_segments`.
 """
 
 from functools import cache
@@ -13,6 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ._products import products
 from ._segments import segment_softmax, segment_weighted_sum
 
 # Naming the overload spares a search for it in each call, which takes longer than a small operation.
@@ -97,6 +99,25 @@ def pooling_gradients(grad: Tensor, weights: Tensor, tiles: Tensor, lengths: tup
     return tuple(map(torch.cat, zip(*(pooling_gradients(*bag) for bag in bags))))
 
 
+def heads_of(*weights: Tensor) -> list[tuple[Tensor, ...]]:
+    """These weights of each member; those of one network have no axis for it."""
+    return list(zip(*weights)) if weights[0].ndim == 3 else [weights]
+
+
+def score(by, h, z, head, dropout, gated, generator, out):
+    """Write to `z` what tanh and sigmoid make of embeddings `h`, and to `out` the scores of the tiles."""
+    V, v, w, c = head
+    by.linear(h, V, v, out=z)
+    tanh_and_sigmoid(z, len(w))
+    product, last = z[:, : len(w)], z[:, -len(w) :]
+    keep = keep_levels(dropout)
+    if dropout:
+        drop(last, keep, generator)
+    if gated:
+        product = product * last
+    torch.addmv(c, product, w, alpha=LEVELS / keep, out=out)
+
+
 class AttentionPooling(torch.autograd.Function):
     """Sum of each bag's tile embeddings with the softmax of their attention scores.
 
@@ -104,40 +125,43 @@ class AttentionPooling(torch.autograd.Function):
     (attention_dim,), the embeddings are ``h = drop(relu(drop(x) W' + b))`` and the scores
     ``s = drop(tanh(h V1' + v1) * sigmoid(h V2' + v2)) w + c``, without the sigmoid if not gated. Separate dropout of
     the two gated factors is dropout of their product with the squared probability of keeping, so one mask is drawn
-    for both. No gradient goes to the tiles `x`. Masks are drawn from `generator`, or from torch's own.
+    for both. No gradient goes to the tiles `x`. Masks are drawn from `generators`, one for each network; None is
+    torch's own.
+
+    All weights may have the members of an ensemble along a first axis. Dropout of the input is for one network.
     """
 
     @staticmethod
-    def forward(ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated, generator=None):
-        """Return a tensor of shape (n_bags, hidden_dim)."""
-        n, dim = x.shape[0], w.shape[0]
+    def forward(
+        ctx, x, lengths, W, b, V, v, w, c, input_dropout, dropout, gated, precision="float32", generators=(None,)
+    ):
+        """Return a tensor of shape (n_bags, hidden_dim), of several members with these along a first axis."""
         keep_input, keep = keep_levels(input_dropout), keep_levels(dropout)
-        keep_score = keep_levels(1 - (1 - dropout) ** 2) if gated else keep
-        scale, score_scale = LEVELS / keep, LEVELS / keep_score
-        input_scale = scale * LEVELS / keep_input
-        tiles, hidden, scores = x.new_empty(n, W.shape[0]), x.new_empty(n, V.shape[0]), x.new_empty(n)
+        score_dropout = 1 - (1 - dropout) ** 2 if gated else dropout
+        # relu(k z) = k relu(z): the scale of dropout goes into the weights instead of over the tiles.
+        scale, input_scale = LEVELS / keep, LEVELS / keep * LEVELS / keep_input
+        first, bias, heads = W.flatten(0, -2) * input_scale, b.flatten() * scale, heads_of(V, v, w, c)
+        tiles = x.new_empty(len(x), len(first))
+        hidden, scores = x.new_empty(len(heads), len(x), V.shape[-2]), x.new_empty(len(heads), len(x))
         if input_dropout:
             x = x.clone()
-        for rows, h, z, s in chunks(x, tiles, hidden, scores):
+        by = products(x.dtype, precision)
+        for rows, all_h, *parts in chunks(x, tiles, *hidden, *scores):
             if input_dropout:
-                drop(rows, keep_input, generator)
-            # relu(k z) = k relu(z): the scale of dropout goes into the product instead of over the tiles.
-            torch.addmm(b, rows, W.T, beta=scale, alpha=input_scale, out=h).relu_()
-            if dropout:
-                drop(h, keep, generator)
-            torch.addmm(v, h, V.T, out=z)
-            tanh_and_sigmoid(z, dim)
-            product, last = z[..., :dim], z[..., -dim:]
-            if dropout:
-                drop(last, keep_score, generator)
-            if gated:
-                product = product * last
-            torch.addmv(c, product, w, alpha=score_scale, out=s)
+                drop(rows, keep_input, generators[0])
+            by.linear(rows, first, bias, out=all_h).relu_()
+            members = zip(all_h.split(W.shape[-2], 1), parts, parts[len(heads) :], heads, generators)
+            for h, z, s, head, generator in members:
+                if dropout:
+                    drop(h, keep, generator)
+                score(by, h, z, head, score_dropout, gated, generator, out=s)
         weights = segment_softmax(scores, lengths)
         # Zeros in what is saved serve as masks of dropout and relu, so that no mask is kept.
         ctx.save_for_backward(x, tiles, hidden, weights, V, w)
-        ctx.lengths, ctx.scales, ctx.gated = lengths, (input_scale, scale, score_scale), gated
-        return segment_weighted_sum(weights, tiles, lengths)
+        ctx.by, ctx.lengths, ctx.gated = by, lengths, gated
+        ctx.scales = input_scale, scale, LEVELS / keep_levels(score_dropout)
+        sums = [segment_weighted_sum(*one, lengths) for one in zip(weights, tiles.split(W.shape[-2], 1))]
+        return torch.stack(sums) if W.ndim == 3 else sums[0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -145,16 +169,28 @@ class AttentionPooling(torch.autograd.Function):
         """Accumulate the gradients of the weights chunk by chunk."""
         x, tiles, hidden, weights, V, w = ctx.saved_tensors
         input_scale, scale, score_scale = ctx.scales
-        grad_tiles, grad_scores = pooling_gradients(grad, weights, tiles, ctx.lengths)
-        total = None
-        for rows, h, z, dh, ds in chunks(x, tiles, hidden, grad_tiles, grad_scores):
-            dz, dw = score_gradients(z, ds * score_scale, w, ctx.gated)
-            # A tile acts by the weighted sum, in dh already, and by its score, dz V. What relu or dropout made zero is
-            # zero in h and passes no gradient on.
-            dh = zero_where_small(dh.addmm_(dz, V), h, 0)
-            part = [dh.T @ rows, dh.sum(0), dz.T @ h, dz.sum(0), dw]
+        heads, width = heads_of(V, w), grad.shape[-1]
+        own = zip(grad.view(len(heads), -1, width), weights, tiles.split(width, 1))
+        grad_tiles, grad_scores = zip(*(pooling_gradients(*one, ctx.lengths) for one in own))
+        by, total = ctx.by, None
+        for rows, all_h, *parts in chunks(x, tiles, *hidden, *grad_tiles, *grad_scores):
+            zs, dhs, dss = (parts[i : i + len(heads)] for i in range(0, len(parts), len(heads)))
+            of_heads = []
+            for h, z, dh, ds, (V, w) in zip(all_h.split(width, 1), zs, dhs, dss, heads):
+                dz, dw = score_gradients(z, ds * score_scale, w, ctx.gated)
+                # A tile acts by the weighted sum, in dh already, and by its score, dz V. What relu or dropout made zero
+                # is zero in h and passes no gradient on.
+                zero_where_small(by.add(dh, dz, V), h, 0)
+                of_heads += [by.over_tiles(dz, h), dz.sum(0), dw]
+            dh = dhs[0] if len(heads) == 1 else torch.cat(dhs, 1)
+            part = [by.over_tiles(dh, rows), dh.sum(0), *of_heads]
             total = part if total is None else [one.add_(more) for one, more in zip(total, part)]
         # The scales of dropout are left for here, where they multiply small matrices instead of all tiles.
-        dW, db, dV, dv, dw = total
-        dc = grad_scores.sum(0, keepdim=True)
-        return None, None, dW.mul_(input_scale), db.mul_(scale), dV, dv, dw, dc, None, None, None, None
+        dW, db = total[0].mul_(input_scale), total[1].mul_(scale)
+        dc = [one.sum(0, keepdim=True) for one in grad_scores]
+        of_heads = total[2::3], total[3::3], total[4::3], dc
+        if grad.ndim == 3:
+            gradients = dW.unflatten(0, (-1, width)), db.view(-1, width), *map(torch.stack, of_heads)
+        else:
+            gradients = dW, db, *(one for (one,) in of_heads)
+        return None, None, *gradients, *[None] * 5

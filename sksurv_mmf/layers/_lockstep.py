@@ -115,13 +115,15 @@ def lift(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     return _Lifted.apply(lambda _, *members: function(*members), _own.get()[0], *tensors)
 
 
-def for_each_member(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """``function(generator, *tensors)`` of one member after the other, for what vmap cannot look into."""
+def for_members(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """``function(generators, *tensors)`` of all members at once, for what vmap cannot look into.
+
+    The tensors have the members along a first axis. In it, what all members share is there once, with a stride of 0.
+    """
     randomness = _randomness.get()
 
     def compute(*members):
-        generators = [None] * len(members[0]) if randomness is None else randomness.generators
-        return torch.stack([function(*one) for one in zip(generators, *members)])
+        return function([None] * len(members[0]) if randomness is None else randomness.generators, *members)
 
     return lift(compute, *tensors)
 

@@ -25,7 +25,7 @@ class NetworkRecipe:
         What is read, and by which encoders.
     fusion : Fusion
         What makes one vector of theirs.
-    embedding_dim, standardize, normalization, input_noise, modality_dropout, fair_inputs, zero_start
+    embedding_dim, standardize, normalization, input_noise, modality_dropout, fair_inputs, zero_start, precision
         As in `FusionSurvivalAnalysis`.
     """
 
@@ -38,6 +38,7 @@ class NetworkRecipe:
     modality_dropout: float
     fair_inputs: bool
     zero_start: bool
+    precision: str
 
 
 def fit_network(
@@ -70,6 +71,9 @@ def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> Modality
     module = modality.encoder.build(modality.n_features, recipe.embedding_dim)
     if recipe.fair_inputs:
         call_all(module, "make_fair")
+    for part in module.modules():
+        if hasattr(part, "precision"):
+            part.precision = recipe.precision
     return ModalityEncoder(standardize, module)
 
 

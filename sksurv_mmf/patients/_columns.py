@@ -10,6 +10,7 @@ from torch import Tensor
 from ..bags._array import BagArray
 from ..bags._bag import Bag
 from ..layers._packed_bags import PackedBags
+from ._tile_sample import TileSample
 
 LARGEST = 1e15
 """Inputs and embeddings beyond are not used: a normalisation squares them, and where float32 ends it returns zeros."""
@@ -32,6 +33,10 @@ class VectorColumn:
         selected.positions, selected.n_tiles = self.positions[rows], self.n_tiles[rows]
         return selected
 
+    def sampled(self, sample: TileSample) -> "VectorColumn":
+        """The same, for there are no tiles."""
+        return self
+
     def inputs(self, rows: np.ndarray) -> Tensor:
         """What encoders learn from."""
         return self.take(rows)
@@ -43,6 +48,8 @@ class VectorColumn:
 
 class BagColumn:
     """A bag modality: tiles in memory, or read when a batch asks for them."""
+
+    sample = None  # which tiles are taken; None is all
 
     def __init__(self, name: str, bags: BagArray, patients: Iterable[Hashable]):
         self.name = name
@@ -59,25 +66,36 @@ class BagColumn:
         selected.n_tiles = self.n_tiles[rows]
         return selected
 
+    def sampled(self, sample: TileSample) -> "BagColumn":
+        """The modality with fewer tiles of large bags; mapped from a disk, the others are not read."""
+        fewer = copy(self)
+        fewer.sample, fewer.n_tiles = sample, np.minimum(self.n_tiles, sample.most)
+        return fewer
+
     def inputs(self, rows: np.ndarray) -> "BagReader":
         """What encoders learn from."""
         return BagReader(self, rows)
 
     def read(self, row: int) -> Tensor | None:
         """The tiles of one patient."""
-        return self._read(row, self.bags[row]) if self.on_disk else self.bags[row]
+        bag = self.bags[row]
+        if self.on_disk:
+            n_tiles = bag.n_tiles if isinstance(bag, Bag) else 0
+            return self._read(row, bag, self.sample and self.sample.of(row, n_tiles))
+        chosen = None if self.sample is None or bag is None else self.sample.of(row, len(bag))
+        return bag if chosen is None else bag.index_select(0, torch.from_numpy(chosen))
 
-    def _read(self, row: int, bag) -> Tensor | None:
+    def _read(self, row: int, bag, chosen: np.ndarray | None = None) -> Tensor | None:
         if not isinstance(bag, Bag):
             return None
         try:
-            tiles = as_tensor(bag.features)
+            tiles = as_tensor(bag.features if chosen is None else bag.features[chosen])
         except ValueError as error:
             raise ValueError(
                 f"The bag of patient {self.patients[row]!r} in modality {self.name!r} cannot be read: {error}"
             ) from error
         if not all_within(tiles, LARGEST):
-            raise ValueError(self._why_unusable(row, bag, tiles))
+            raise ValueError(self._why_unusable(row, bag, as_tensor(bag.features)))
         return tiles
 
     def _why_unusable(self, row, bag, tiles):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ._batch import Batch
+from ._tile_sample import TileSample
 
 
 class Patients:
@@ -36,6 +37,12 @@ class Patients:
         """Some of the patients, in the order of `rows`; numbers and tiles are shared, not copied."""
         columns = [column.select(rows) for column in self.columns]
         return Patients(columns, self.present[rows], [self.names[row] for row in rows])
+
+    def sampled(self, sample: TileSample | None) -> "Patients":
+        """The same patients with fewer tiles of large bags; None leaves them all."""
+        if sample is None:
+            return self
+        return Patients([column.sampled(sample) for column in self.columns], self.present, self.names)
 
     def batch(self, rows: np.ndarray, **step) -> Batch:
         """Gather patients; `step` may set ``share`` and ``ends_step``."""

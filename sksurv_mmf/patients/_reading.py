@@ -8,6 +8,8 @@ import numpy as np
 from ._batch import Batch
 from ._patients import Patients
 
+MAX_PATIENTS = 256  # whose outputs are computed at once
+
 
 def prefetched(read, requests: Iterable) -> Iterator:
     """``map(read, requests)`` with the next result read while the current one is used."""
@@ -29,7 +31,9 @@ def read_all(patients: Patients, read: Callable, requests: Iterable) -> Iterator
     return iter((prefetched if patients.on_disk else map)(read, requests))
 
 
-def prediction_batches(patients: Patients, max_tiles: int = 20_000, max_patients: int = 256) -> Iterator[Batch]:
+def prediction_batches(
+    patients: Patients, max_tiles: int = 20_000, max_patients: int = MAX_PATIENTS
+) -> Iterator[Batch]:
     """All patients in order, as many at a time as have `max_tiles` tiles together, at least one."""
 
     def requests():

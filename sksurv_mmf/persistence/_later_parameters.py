@@ -15,6 +15,8 @@ MEANT = {
         "zero_start": False,
         "attention_lr": 1.0,
         "checkpoint_dir": None,
+        "max_tiles": None,
+        "precision": "float32",
     },
 }
 

@@ -1,7 +1,8 @@
 """Adam and AdamW with fewer operations around torch's fused kernel.
 
 A step of a small network is bound by the number of operations. Torch's own step increments one counter per weight,
-sorts weights by device and looks up each setting anew, which takes longer than the kernel.
+sorts weights by device and looks up each setting anew, which takes longer than the kernel. Torch's compiler, which no
+fit uses, is not imported.
 """
 
 import torch
@@ -13,6 +14,11 @@ fused_adamw = torch.ops.aten._fused_adamw_.default
 
 class _DirectStep(torch.optim.Optimizer):
     """A step that calls the kernel directly, without the hooks that torch's optimizers have around it."""
+
+    # Torch wraps this method for its compiler, which the first call then imports: 800 modules, for a second.
+    add_param_group = getattr(
+        torch.optim.Optimizer.add_param_group, "__wrapped__", torch.optim.Optimizer.add_param_group
+    )
 
     # The keys of the state are torch's, so that what reads the state of its optimizers reads this one, too. "step"
     # is a number here and a tensor there: adding 1 to a number costs no operation of torch.

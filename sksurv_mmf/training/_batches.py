@@ -10,6 +10,7 @@ from torch import Tensor
 from ..patients._batch import Batch
 from ..patients._patients import Patients
 from ..patients._reading import read_all
+from ..patients._tile_sample import TileSample
 
 
 class TrainingBatches:
@@ -29,15 +30,25 @@ class TrainingBatches:
         Draw patients with replacement and these weights instead of each once.
     shuffle : bool, default=True
         Whether the order is random.
+    max_tiles : int, default=None
+        Tiles of a bag that an epoch sees at most, drawn anew each time; None is all.
+    seed : int, default=0
+        Decides which tiles.
     """
 
-    def __init__(self, patients, target, batch_size, gradient_accumulation=1, weights=None, shuffle=True):
+    n_epochs = 0  # so far
+
+    def __init__(
+        self, patients, target, batch_size, gradient_accumulation=1, weights=None, shuffle=True, max_tiles=None, seed=0
+    ):
         self.patients = patients
         self.target = target
         self.batch_size = batch_size
         self.per_step = batch_size * gradient_accumulation
         self.weights = None if weights is None else torch.as_tensor(weights)
         self.shuffle = shuffle
+        self.max_tiles = max_tiles
+        self.seed = seed
 
     def __len__(self) -> int:
         return -(-len(self.patients) // self.batch_size)
@@ -64,12 +75,19 @@ class TrainingBatches:
             step_stop = min(step_start + self.per_step, len(order))
             yield order[start:stop], (stop - start) / (step_stop - step_start), stop == step_stop
 
-    def _read(self, request):
-        rows, share, ends_step = request
-        return self.patients.batch(rows, share=share, ends_step=ends_step), self.target_of(rows)
+    def _next_epoch(self) -> Patients:
+        """The patients with the tiles of a new epoch."""
+        self.n_epochs += 1
+        return self.patients.sampled(self.max_tiles and TileSample(self.max_tiles, self.seed, self.n_epochs))
 
     def __iter__(self):
-        return read_all(self.patients, self._read, self._requests())
+        patients = self._next_epoch()
+
+        def read(request):
+            rows, share, ends_step = request
+            return patients.batch(rows, share=share, ends_step=ends_step), self.target_of(rows)
+
+        return read_all(patients, read, self._requests())
 
 
 @dataclass(frozen=True)
@@ -145,8 +163,9 @@ class TrainingSteps(TrainingBatches):
         return steps
 
     def __iter__(self):
+        patients = self._next_epoch()
         for rows in self._steps():
-            yield Step(self.patients, rows, self.batch_size), self.target_of(rows)
+            yield Step(patients, rows, self.batch_size), self.target_of(rows)
 
 
 def batches_of(objective, *args, **kwargs) -> TrainingBatches:

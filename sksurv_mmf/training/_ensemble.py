@@ -16,7 +16,6 @@ from ..outcome._outcome import Outcome
 from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
-from ..utils._torch_state import n_threads
 from ..utils._warnings import each_once
 from ._checkpoint import NOWHERE
 from ._fit import Fit, Recipe, complete, fit
@@ -25,8 +24,6 @@ from ._lockstep import SharedBatches, Targets, train_in_lockstep
 from ._net import OPTIMIZERS, check_converged, make_optimizer_params, restore
 from ._samples import draw_samples
 from ._seeds import torch_seed
-
-MANY_TILES = 4096  # in a batch, from which on threads are worth their trouble
 
 
 @dataclass(frozen=True)
@@ -56,19 +53,10 @@ def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int
     n_jobs = min(effective_n_jobs(recipe.n_jobs), len(samples))
     shares = np.array_split(np.arange(len(samples)), n_jobs)
     # Of each member the same would be said.
-    with n_threads(threads_for(patients, recipe.batch_size)), each_once():
+    with each_once():
         parts = [train(shares[0])] if n_jobs == 1 else Parallel(n_jobs)(delayed(train)(share) for share in shares)
         members = [member for part in parts for member in part]
         return settle(recipe, members, patients, outcome, samples)
-
-
-def threads_for(patients: Patients, batch_size: int) -> int | None:
-    """One thread for small steps, None for torch's own number for others.
-
-    Two threads gain small steps nothing, and where they share a core with others, each waits for the other. What
-    decides is the number of tiles, and no clock, since it changes the last bits.
-    """
-    return None if patients.n_tiles.mean() * batch_size >= MANY_TILES else 1
 
 
 def member_seeds(seed: int, n_members: int) -> list[int]:
@@ -129,7 +117,9 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained, chec
     snapshots, losses = train_in_lockstep(
         [network.to(device) for network in networks],
         Targets(objectives, samples[members], outcome),
-        SharedBatches(patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed),
+        SharedBatches(
+            patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed, recipe.max_tiles
+        ),
         recipe,
         [seeds[k] + 1 for k in members],
         device,

@@ -31,7 +31,7 @@ class Recipe(NetworkRecipe):
     ----------
     objective : Objective
         What is learnt.
-    max_epochs, lr, batch_size, optimizer, weight_decay, early_stopping, validation_fraction, patience
+    max_epochs, lr, batch_size, max_tiles, optimizer, weight_decay, early_stopping, validation_fraction, patience
         As in `FusionSurvivalAnalysis`.
     gradient_accumulation, balance, callbacks, device, verbose
         As in `FusionSurvivalAnalysis`.
@@ -42,6 +42,7 @@ class Recipe(NetworkRecipe):
     lr: float
     attention_lr: float
     batch_size: int
+    max_tiles: int | None
     optimizer: str | type
     weight_decay: float
     early_stopping: bool
@@ -96,7 +97,7 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
     device = resolve_device(recipe.device)
     with torch_seed(seed, device):
         network, modalities = fit_network(recipe, objective, trained_on)
-        training = training_batches(recipe, objective, trained_on, learnt)
+        training = training_batches(recipe, objective, trained_on, learnt, seed)
         validation = None if held_out is None else validation_batches(recipe, objective, patients, outcome, held_out)
         # Callbacks keep what they have seen, so each fit gets its own.
         own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
@@ -111,7 +112,7 @@ def complete(network, objective: Objective, patients: Patients, outcome: Outcome
     return objective.fit_baseline(lambda: torch.cat(outputs()).double(), *outcome)
 
 
-def training_batches(recipe, objective, patients, outcome):
+def training_batches(recipe, objective, patients, outcome, seed):
     """Batches of all patients, in a new random order each epoch."""
     weights = balancing_weights(objective.strata(*outcome)) if recipe.balance else None
     return batches_of(
@@ -121,6 +122,8 @@ def training_batches(recipe, objective, patients, outcome):
         recipe.batch_size,
         gradient_accumulation=recipe.gradient_accumulation,
         weights=weights,
+        max_tiles=recipe.max_tiles,
+        seed=seed,
     )
 
 

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from ..layers._lockstep import Randomness
 from ..networks._lockstep import Lockstep
 from ..patients._reading import read_all
+from ..patients._tile_sample import TileSample
 from ..utils._torch_state import tiny_numbers_as_zero
 from ._batches import steps_that_teach
 from ._checkpoint import NOWHERE, check_alike, copy_tensors, load_optimizer
@@ -34,32 +35,36 @@ class SharedBatches:
         Tells whether the rows of a step teach every member of the ensemble something. A step that does not takes in the
         next one, and the last ones of an epoch join the step before.
     seed : int
-        Decides the orders.
+        Decides the orders, and the tiles that an epoch sees.
+    max_tiles : int, default=None
+        Tiles of a bag that an epoch sees at most, the same for all members; None is all.
     """
 
-    def __init__(self, patients, batch_size, gradient_accumulation, teaches, seed):
+    n_epochs = 0  # so far
+
+    def __init__(self, patients, batch_size, gradient_accumulation, teaches, seed, max_tiles=None):
         self.patients = patients
         self.batch_size = batch_size
         self.per_step = batch_size * gradient_accumulation
         self.teaches = teaches
         self.rng = np.random.default_rng(seed)
+        self.seed = seed
+        self.max_tiles = max_tiles
 
     def _steps(self) -> list[np.ndarray]:
         order = self.rng.permutation(len(self.patients))
         return steps_that_teach(order, self.per_step, self.teaches) or [order]
 
-    def _read(self, request):
-        rows, step = request
-        return self.patients.batch(rows), rows, step
-
     def __iter__(self):
         """Yield the patients of a batch, their rows, and those of the step that it belongs to."""
+        self.n_epochs += 1
+        patients = self.patients.sampled(self.max_tiles and TileSample(self.max_tiles, self.seed, self.n_epochs))
         requests = [
             (step[start : start + self.batch_size], step)
             for step in self._steps()
             for start in range(0, len(step), self.batch_size)
         ]
-        return read_all(self.patients, self._read, requests)
+        return read_all(patients, lambda request: (patients.batch(request[0]), *request), requests)
 
 
 class Targets:
@@ -149,6 +154,7 @@ def train_in_lockstep(networks, targets, batches, recipe, seeds, device, keep_at
     progress = Progress(members, optimizer, randomness, batches.rng, snapshots, losses)
     checkpoint.resume(progress.load, device)
     n_epochs, done = max(keep_at), len(losses)
+    batches.n_epochs = done  # by which tiles are drawn
     left = range(done + 1, n_epochs + 1)
     epochs = tqdm(left, "training", n_epochs, initial=done, unit="epoch", disable=not recipe.verbose)
     with tiny_numbers_as_zero():

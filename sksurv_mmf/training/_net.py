@@ -92,9 +92,15 @@ class KeepsState(Callback):
     def __init__(self, checkpoint):
         self.checkpoint = checkpoint
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net, X=None, **kwargs):
         check_can_be_kept(net)
-        self.checkpoint.resume(partial(load_net, net), net.device)
+
+        def load(state):
+            load_net(net, state)
+            training, _ = X
+            training.n_epochs = len(net.history)  # by which tiles are drawn
+
+        self.checkpoint.resume(load, net.device)
         if any(has_lost_patience(callback) for _, callback in net.callbacks_):
             raise TrainingEnds
 

@@ -9,14 +9,17 @@ import torch
 AUTOCAST = ("cpu", "cuda")
 _lock = RLock()
 _dtype_lock = Lock()
+_threads_lock = Lock()
 _n_blocks, _users_dtype = 0, None
+_n_limits, _users_threads = 0, None
 _own = local()  # of these blocks, those of a thread itself
 
 
 def _renew_after_fork():
     """Forget the locks and the blocks of other threads, which do not exist in a forked process."""
-    global _lock, _dtype_lock, _n_blocks
-    _lock, _dtype_lock = RLock(), Lock()
+    global _lock, _dtype_lock, _threads_lock, _n_blocks, _n_limits
+    _lock, _dtype_lock, _threads_lock = RLock(), Lock(), Lock()
+    _n_limits = getattr(_own, "n_limits", 0)
     others, _n_blocks = _n_blocks, getattr(_own, "n_blocks", 0)
     if others and not _n_blocks:
         torch.set_default_dtype(_users_dtype)
@@ -84,13 +87,30 @@ def _default_float32():
 
 @contextmanager
 def n_threads(number: int | None):
-    """Let torch use so many threads inside the block; None leaves it alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
+    """Let torch use so many threads inside the block; None leaves it alone.
+
+    A thread of Python that is new to torch takes over the latest number of any other, which may be that of a block. It
+    is left with what the first of these blocks has found.
+    """
+    global _n_limits, _users_threads
+    if number is None:
+        yield
+        return
+    own = getattr(_own, "n_limits", 0)
+    with _threads_lock:
+        before = torch.get_num_threads()
+        if _n_limits == 0:
+            _users_threads = before
+        elif own == 0 and before == number:
+            before = _users_threads
+        _n_limits, _own.n_limits = _n_limits + 1, own + 1
+        torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _threads_lock:
+            _n_limits, _own.n_limits = _n_limits - 1, own
+            torch.set_num_threads(before)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def test_with_dropout_it_equals_autograd_under_the_same_masks(gated, lengths):
     context = Context()
     with torch.no_grad():
         ours = AttentionPooling.forward(context, x, lengths, *weights, input_dropout, dropout, gated)
-    kept_x, tiles, hidden = context.saved_tensors[:3]
+    kept_x, tiles, (hidden,) = context.saved_tensors[:3]
 
     def scaled(kept, probability):
         return kept.double() * LEVELS / keep_levels(probability)

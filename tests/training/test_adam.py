@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from copy import deepcopy
 
 import pytest
@@ -52,3 +54,19 @@ def test_zero_grad_forgets_gradients():
     take_steps(optimizer, ours, range(1))
     optimizer.zero_grad()
     assert all(one.grad is None for one in ours)
+
+
+FITS = """
+import sys
+from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf.datasets import make_multimodal_survival
+cohort = make_multimodal_survival(n_patients=20, n_genes=5, n_tiles=(5, 9), random_state=0)
+for settings in {"n_estimators": 1, "optimizer": "adam"}, {"n_estimators": 2}:
+    FusionSurvivalAnalysis(max_epochs=1, random_state=0, **settings).fit(cohort.X, cohort.y).predict(cohort.X)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_fit_does_not_import_torchs_compiler():
+    done = subprocess.run([sys.executable, "-c", FITS], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -83,10 +83,10 @@ def network(*callbacks, **params):
 
 
 FITS = {
-    "single": network(Records(), LRScheduler("StepLR", step_size=2), ("more", KnowsHow())),
+    "single": network(Records(), LRScheduler("StepLR", step_size=2), ("more", KnowsHow()), max_tiles=2),
     "stops early": network(early_stopping=True, balance=True, patience=3, max_epochs=20, lr=0.05),
     "Cox": network(objective=CoxPH(), gradient_accumulation=2, batch_size=8, optimizer=torch.optim.RMSprop),
-    "lockstep": network(n_estimators=3, max_epochs=3),
+    "lockstep": network(n_estimators=3, max_epochs=3, max_tiles=2),
     "one by one": network(Records(), n_estimators=3, max_epochs=2),
     "one by one, stop early": network(n_estimators=2, early_stopping=True, patience=2, max_epochs=8, lr=0.05),
 }

@@ -31,7 +31,7 @@ from sksurv_mmf.objectives import CoxPH, DiscreteHazard, Weibull
 from sksurv_mmf.outcome._outcome import Outcome
 from sksurv_mmf.statistics._kaplan_meier import kaplan_meier
 from sksurv_mmf.training import _ensemble
-from sksurv_mmf.training._ensemble import fit_ensemble, member_seeds, threads_for, train_some
+from sksurv_mmf.training._ensemble import fit_ensemble, member_seeds, train_some
 from sksurv_mmf.training._fit import fit
 from sksurv_mmf.training._samples import draw_samples
 
@@ -301,11 +301,6 @@ class TestSeeds:
     def test_a_member_does_not_depend_on_how_many_there_are(self):
         assert member_seeds(5, 3) == member_seeds(5, 7)[:3]
         assert len(set(member_seeds(5, 7) + member_seeds(6, 7))) == 14
-
-    def test_small_steps_take_one_thread(self, cohort):
-        data = opened(network(), cohort)
-        assert threads_for(data.patients, 16) == 1
-        assert threads_for(data.patients, 10**6) is None
 
 
 class TestZeroStart:
