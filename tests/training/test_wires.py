@@ -152,6 +152,10 @@ WIRES = {
     "batch_size": Wire(
         (10, 13), lambda model: watch_of(model).sizes, ([10, 10, 10], [13, 13, 4]), company={"max_epochs": 1}
     ),
+    "max_tiles": Wire((None, 2), lambda model: watch_of(model).training.max_tiles, (None, 2)),
+    "precision": Wire(
+        ("float32", "bfloat16"), lambda model: network_of(model).encoders[0].encoder.precision, ("float32", "bfloat16")
+    ),
     "optimizer": Wire(
         ("sgd", torch.optim.RMSprop),
         lambda model: type(model.net_.optimizer_),
