@@ -277,13 +277,7 @@ def _one_row_each(rows, conflicts, zero_times, path):
     n_values = groups[["event", "time"]].nunique()
     differ = n_values.index[(n_values > 1).any(axis=1)]
     if len(differ) and conflicts == "error":
-        own = rows[rows["patient"] == differ[0]][["event", "time"]].drop_duplicates()
-        pairs = [tuple(one) for one in own.to_numpy().tolist()]
-        raise ValueError(
-            f"{os.fspath(path)!r}: {len(differ)} patients have rows that differ in event or time: "
-            f"{shorten(differ, 3)}; {differ[0]!r} has {shorten(pairs, 4)}. Pass "
-            "conflicts='leave out' or 'longest'."
-        )
+        _refuse_differing(rows, differ, path)
     table = groups[["event", "time"]].first()
     longest = rows[rows["patient"].isin(differ)].sort_values(["time", "event"], ascending=False, na_position="last")
     longest = longest.drop_duplicates("patient").set_index("patient")
@@ -310,6 +304,16 @@ def _one_row_each(rows, conflicts, zero_times, path):
         ),
         *note_some(zero.tolist(), "patients have a time of zero and stay in"),
     ]
+
+
+def _refuse_differing(rows, differ, path):
+    own = rows[rows["patient"] == differ[0]][["event", "time"]].drop_duplicates()
+    pairs = [tuple(one) for one in own.to_numpy().tolist()]
+    raise ValueError(
+        f"{os.fspath(path)!r}: {len(differ)} patients have rows that differ in event or time: "
+        f"{shorten(differ, 3)}; {differ[0]!r} has {shorten(pairs, 4)}. Pass "
+        "conflicts='leave out' or 'longest'."
+    )
 
 
 def _counts(table):
