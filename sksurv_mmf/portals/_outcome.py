@@ -59,10 +59,10 @@ def read_outcome(
 
     - UCSC Xena: ``OS`` and ``OS.time``, in days; the same for DSS, PFI and DFI,
     - cBioPortal: ``OS_STATUS``, such as "1:DECEASED", and ``OS_MONTHS``; the same for DSS, DFS and PFS,
-    - GDC: ``vital_status``, ``days_to_death`` and ``days_to_last_follow_up``, also behind ``demographic.`` and
-      ``diagnoses.``; overall survival alone. The first time is that of the dead, the second that of the living,
+    - GDC: ``vital_status``, ``days_to_death`` of the dead and ``days_to_last_follow_up`` of the living, also with
+      ``demographic.`` and ``diagnoses.`` in front, or behind as Xena has it; overall survival alone,
     - SurvPath: ``survival_months`` and ``censorship``, with ``_dss`` and ``_pfi`` behind them for other endpoints,
-    - MMP: ``os_survival_days`` and ``os_censorship``, and so on.
+    - MMP: ``os_survival_days`` and ``os_censorship``; the same for dss.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def _find_layout(columns, endpoint, path):
 def _layouts(columns, endpoint):
     """All layouts in which the columns have an endpoint; of columns with one name each counts."""
     names = [name.strip().casefold() for name in columns]
-    last = [re.sub(r"^(demographic|diagnoses)\.", "", name) for name in names]
+    last = [re.sub(r"^(demographic|diagnoses)\.|\.(demographic|diagnoses)$", "", name) for name in names]
     one = endpoint.casefold()
     behind = "" if one == "os" else f"_{one}"
     pairs = [

@@ -37,6 +37,10 @@ LAYOUTS = {
         "cases.submitter_id demographic.days_to_death demographic.vital_status diagnoses.days_to_last_follow_up\n"
         f"{A} 30 Dead 25\n{B} '-- Alive 60\n{B} '-- Alive '--\n"
     ),
+    "phenotypes of xena": (
+        "submitter_id.samples submitter_id vital_status.demographic days_to_death.demographic "
+        f"days_to_last_follow_up.diagnoses\n{A}-01A {A} Dead 30 \n{B}-01A {B} Alive  60\n"
+    ),
     "survpath.csv": (
         f" case_id slide_id survival_months censorship\n0 {A} {A}-01Z-00-DX1.svs 30 0\n1 {B} {B}-01Z-00-DX1.svs 60 1\n"
     ),
