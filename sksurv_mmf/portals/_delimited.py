@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from itertools import chain, islice
 
 from ..files._text_files import read_lines
@@ -12,6 +13,9 @@ MISSING = {
     *("[not available]", "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]", "[pending]"),
 }
 """What portals write where nothing is known, in lower case."""
+
+
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def is_missing(text):
@@ -58,10 +62,12 @@ def open_table(path):
 
 def _split(line, separator):
     line = line.rstrip("\r\n")
-    if '"' in line:
-        # A quote in the middle of a cell is a character as any other, which is how csv takes it, too.
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
-    return line.split(separator)
+    if '"' not in line:
+        return line.split(separator)
+    if separator == "\t":
+        # Portals do not quote cells between tabs, and R quotes whole ones: a lone quote, as in remarks, is a character.
+        return [cell[1:-1] if _QUOTED.fullmatch(cell) else cell for cell in line.split(separator)]
+    return next(csv.reader([line], delimiter=separator), [])
 
 
 def _checked(rows, columns, path):

@@ -94,7 +94,7 @@ def read_expression(
     symbol. The counters of HTSeq and STAR (``__no_feature``, ``N_unmapped``) are no genes and left out.
 
     Tested on a file of cBioPortal, and on made files in the layouts of UCSC Xena (``Ensembl_ID`` or ``sample`` first),
-    SurvPath (patients in rows) and Firehose (``gene|id``). Files of GDC with one sample each are not read.
+    SurvPath (patients in rows), Firehose (``gene|id``) and GISTIC. Files of GDC with one sample each are not read.
 
     Examples
     --------

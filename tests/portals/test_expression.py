@@ -100,6 +100,16 @@ def test_quoted_cells_lose_their_quotes(write):
     assert read_expression(path)[0].loc[A, "TP53"] == 1
 
 
+def test_a_lone_quote_between_tabs_is_a_character(write):
+    path = write([['"gene"', "description", f'"{A}-01"'], ['"TP53"', '"so called', 1]])
+    assert read_expression(path)[0].loc[A, "TP53"] == 1
+
+
+def test_copy_numbers_of_gistic(write):
+    path = write([["Gene Symbol", "Locus ID", "Cytoband", f"{A}-01A-11D"], ["TP53", 7157, "17p13.1", -2]])
+    assert read_expression(path)[0].loc[A].to_dict() == {"TP53": -2}
+
+
 def test_genes_without_a_symbol_are_called_by_number(write):
     path = write([["Hugo_Symbol", "Entrez_Gene_Id", f"{A}-01"], ["TP53", 7157, 1], ["", 1956, 2], ["", "", 3]])
     table, report = read_expression(path)
