@@ -30,12 +30,14 @@ LAYERS = [
     ["plotting"],
     ["model_selection"],
     ["slides"],
+    ["portals"],
     ["inspection"],
     ["presets"],
     ["persistence"],
 ]
 MAY_IMPORT = {part: {part}.union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for part in layer}
 MAY_IMPORT |= {part: {part, "utils", "files", "outcome", "bags"} for part in ["preprocessing", "datasets", "slides"]}
+MAY_IMPORT["portals"] = {"portals", "utils", "files", "outcome", "bags", "cohort", "plotting"}
 MAY_IMPORT["datasets"] |= {"model_selection"}  # where published splits were before
 for part in ["presets", "persistence"]:
     MAY_IMPORT[part] |= {"preprocessing"}  # whole pipelines
