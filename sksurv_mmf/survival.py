@@ -16,6 +16,7 @@ from sksurv.metrics import concordance_index_censored
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
 from .cohort._encoders import check_encoders, encoders_of
+from .cohort._lacking import fill_in_lacking
 from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._reading import read_patients
 from .cohort._tiles import tile_table, weighed_modality
@@ -531,6 +532,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         network.
         """
         check_is_fitted(self)
+        X = fill_in_lacking(X, self.modalities_, getattr(self, "feature_names_in_", None))
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
@@ -549,7 +551,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns) or array-like
-            Patients with the columns that the model was fitted on.
+            Patients with the columns that the model was fitted on. A modality without any column, or whose columns are
+            empty, is missing for all of them; here and in all that a model says about patients.
 
         Returns
         -------
