@@ -159,7 +159,7 @@ def test_baselines_read_a_patchy_cohort(patchy, name):
 def test_baselines_ask_for_what_is_there():
     assert list(baselines()) == ALL
     assert list(baselines(clinical=None)) == [name for name in ALL if name != "Clinical Cox"]
-    assert list(baselines(image=None, rna=None)) == ALL[:5]
+    assert list(baselines(image=None, rna=None)) == ALL[:6]
     with pytest.raises(ValueError, match="Name at least one"):
         baselines(None, None, None)
 

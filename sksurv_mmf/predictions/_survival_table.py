@@ -13,8 +13,8 @@ def check_horizons(horizons, end):
     wrong = horizons[~((horizons >= 0) & (horizons <= end))] if horizons.ndim == 1 else horizons.ravel()
     if len(wrong) or not len(horizons):
         raise ValueError(
-            f"horizons must be one or several times from 0 to {format_time(end)}, where the survival functions end; got "
-            f"{shorten(wrong) or 'none'}."
+            f"horizons must be one or several times from 0 to {format_time(end)}, where the survival functions end; "
+            f"got {shorten(wrong) or 'none'}."
         )
     return horizons
 
