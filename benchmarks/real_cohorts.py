@@ -14,14 +14,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
-from sksurv.base import SurvivalAnalysisMixin
-from sksurv.functions import StepFunction
 from sksurv.linear_model import CoxPHSurvivalAnalysis
-from sksurv.nonparametric import kaplan_meier_estimator
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort, load_lung_mif, load_tcga_nsclc
@@ -42,30 +39,6 @@ COHORTS = {
 }
 REFERENCE = "Ridge Cox"
 SETS = ("baselines", "default", "fusions", "objectives", "single", "super", "paper")
-
-
-class KaplanMeier(SurvivalAnalysisMixin, BaseEstimator):
-    """The same curve for everybody: what a Brier score is worth."""
-
-    def fit(self, X, y):
-        """Estimate the curve."""
-        event, time = (y[name] for name in y.dtype.names)
-        self.unique_times_, self.survival_ = kaplan_meier_estimator(event, time)
-        self.domain_ = 0.0, float(time.max())
-        return self
-
-    def predict(self, X):
-        """The same risk for everybody."""
-        return np.zeros(len(X))
-
-    def predict_survival_function(self, X):
-        """The same curve for everybody."""
-        times, values = np.append(0.0, self.unique_times_), np.append(1.0, self.survival_)
-        if self.unique_times_[0] == 0:
-            times, values = self.unique_times_, self.survival_
-        curves = np.empty(len(X), dtype=object)
-        curves[:] = [StepFunction(times, values)] * len(X)
-        return curves
 
 
 def prepare(modalities):
@@ -98,7 +71,7 @@ def make_models(modalities, sets):
     names = {kind: name if name in modalities else None for kind, name in [("image", "wsi"), ("rna", "rna")]}
     settings = {**names, "handle_missing": "ignore", "random_state": 0}
     models = {
-        "baselines": lambda: {"Kaplan-Meier": KaplanMeier(), **baselines(**settings)},
+        "baselines": lambda: baselines(**settings),
         "default": lambda: {"CM-MMF": network(modalities)},
         "fusions": lambda: {
             "Mean vector": network(modalities, fusion=Mean()),

@@ -23,6 +23,7 @@ from .fusions._mean import Mean
 from .fusions._survpath import SurvPath
 from .late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from .model_selection._cox_penalty import CoxPenaltySearch
+from .model_selection._kaplan_meier import KaplanMeier
 from .model_selection._split import SurvivalKFold
 from .objectives._discrete_hazard import DiscreteHazard
 from .preprocessing._bag_pooling import BagPooling
@@ -218,8 +219,9 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     Returns
     -------
     models : dict of str to Pipeline
-        Names and unfitted models: "Ridge Cox", "Elastic net Cox", "Random survival forest" and "Gradient boosting" of
-        all modalities, "Clinical Cox", "Late fusion, rank" and "Late fusion, stack" of one forest per modality.
+        Names and unfitted models: "Kaplan-Meier", the same curve for everybody; "Ridge Cox", "Elastic net Cox", "Random
+        survival forest" and "Gradient boosting" of all modalities; "Clinical Cox"; "Late fusion, rank" and "Late
+        fusion, stack" of one forest per modality.
         Without clinical modality or with a single modality, models that need more are not among them.
 
     Raises
@@ -231,6 +233,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     --------
     sksurv_mmf.LateFusionSurvivalAnalysis : Late fusion of other models.
     sksurv_mmf.preprocessing.BagPooling : Averages the tiles.
+    sksurv_mmf.model_selection.KaplanMeier : What a Brier score is worth.
 
     Notes
     -----
@@ -256,7 +259,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     >>> cohort = load_breast_cancer_cohort()
     >>> models = baselines(image=None, random_state=0)
     >>> list(models)[:3]
-    ['Ridge Cox', 'Elastic net Cox', 'Random survival forest']
+    ['Kaplan-Meier', 'Ridge Cox', 'Elastic net Cox']
     >>> models["Clinical Cox"].fit(cohort.X, cohort.y).predict(cohort.X).shape
     (198,)
     """
@@ -271,6 +274,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
         random_state=random_state,
     )
     models = {
+        "Kaplan-Meier": Pipeline([("choose", _choose(prepare)), ("model", KaplanMeier())]),
         "Ridge Cox": _flat(prepare, _ridge_cox()),
         "Elastic net Cox": _flat(prepare, _elastic_net_cox()),
         "Random survival forest": _flat(prepare, forest),

@@ -16,6 +16,7 @@ from sksurv.metrics import concordance_index_censored
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
 from .cohort._encoders import check_encoders, encoders_of
+from .cohort._lacking import fill_in_lacking
 from .cohort._lost_names import warn_of_merged_modalities
 from .cohort._reading import read_patients
 from .cohort._tiles import tile_table, weighed_modality
@@ -33,6 +34,7 @@ from .outcome._outcome import Outcome, check_teaches
 from .patients._reading import MAX_PATIENTS
 from .patients._threads import threads_for
 from .predictions._survival_model import SurvivalModel
+from .predictions._survival_table import check_horizons, survival_table
 from .statistics._evenly import MOST_STEPS, evenly
 from .training._checkpoint import NOWHERE, Checkpoints
 from .training._ensemble import fit_ensemble
@@ -531,6 +533,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         network.
         """
         check_is_fitted(self)
+        X = fill_in_lacking(X, self.modalities_, getattr(self, "feature_names_in_", None))
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
@@ -549,7 +552,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns) or array-like
-            Patients with the columns that the model was fitted on.
+            Patients with the columns that the model was fitted on. A modality without any column, or whose columns are
+            empty, is missing for all of them; here and in all that a model says about patients.
 
         Returns
         -------
@@ -600,6 +604,56 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         _, spread = self._infer(X, self._survival_of, lambda results: torch.stack(_std_and_mean(results)))
         std, mean = torch.cat(spread, dim=1).cpu().numpy()
         return self._curves(mean, return_array), std
+
+    def predict_survival_table(self, X, horizons, confidence_level=0.95):
+        """Predict survival probabilities at given times, as a table.
+
+        Use it for the times that a report or a clinic asks about, such as one and three years.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns that the model was fitted on.
+        horizons : float or array-like of float
+            Times of interest, in the unit of y. At most the last of `unique_times_`, beyond which nothing was learnt;
+            before the first one everybody lives.
+        confidence_level : float, default=0.95
+            Which share of the networks of an ensemble lies between `lower` and `upper`. Of no effect on a single
+            network.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients * n_horizons, 3) or (n_patients * n_horizons, 1)
+            With an index of patient and time, in the given orders, and the column `survival`, the value of the survival
+            function. Of an ensemble also `lower` and `upper`: quantiles of the survival probabilities that its
+            networks predict. They tell how much the prediction depends on which patients were seen, and on chance in
+            training. They are no confidence interval of the true probability, which is further off, for all networks
+            share a design and most of their patients; and nothing that a patient's life will keep to.
+
+        Raises
+        ------
+        ValueError
+            If a horizon is negative, no number, or beyond the last of `unique_times_`.
+
+        See Also
+        --------
+        sksurv_mmf.predictions.median_survival_time : When a survival function falls to one half.
+        sksurv_mmf.predictions.restricted_mean_survival_time : The area under it.
+        """
+        check_is_fitted(self)
+        horizons = check_horizons(horizons, self.unique_times_[-1])
+        if not 0 < confidence_level < 1:
+            raise ValueError(f"confidence_level must be between 0 and 1, got {confidence_level!r}.")
+        around = (1 - confidence_level) / 2
+        levels = [] if self.n_estimators == 1 else [around, 1 - around]
+        # The steps of `predict_survival_function` that hold at these times; before the first one everybody lives.
+        steps = np.r_[-1.0, self.unique_times_][np.searchsorted(self.unique_times_, horizons, side="right")]
+        X, values = self._infer(
+            X,
+            lambda member, network, batch: survival_at(member.objective_, network(batch), steps),
+            lambda results: _mean_and_quantiles(results, levels),
+        )
+        return survival_table(torch.cat(values, dim=1).cpu().numpy(), X.index, horizons)
 
     def _survival_of(self, member, network, batch):
         return survival_at(member.objective_, network(batch), self.unique_times_)
@@ -743,6 +797,12 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
 def _std_and_mean(results):
     return torch.std_mean(torch.stack(list(results)), dim=0)
+
+
+def _mean_and_quantiles(results, levels):
+    results = torch.stack(list(results))  # (n_members, n_patients, n_times)
+    levels = torch.tensor(levels, dtype=results.dtype, device=results.device)
+    return torch.cat([results.mean(dim=0, keepdim=True), torch.quantile(results, levels, dim=0)])
 
 
 def _side_by_side(results):

@@ -61,6 +61,11 @@ class Barcode:
     sample_type: str | None
     slide_kind: str | None
 
+    @property
+    def tissue_source_site(self):
+        """Code of the hospital that gave the tissue, the second part."""
+        return self.patient.split("-")[1]
+
 
 def read_barcode(name):
     """Read the barcode at the start of a name, in capitals or not; None if there is none."""

@@ -32,13 +32,17 @@ RUN_CONSTRAINTS = {
 }
 
 
-@validate_params({**RUN_CONSTRAINTS, "reference": [str, None]}, prefer_skip_nested_validation=True)
+@validate_params(
+    {**RUN_CONSTRAINTS, "reference": [str, None], "groups": ["array-like", callable, None]},
+    prefer_skip_nested_validation=True,
+)
 def compare_models(
     models,
     X,
     y,
     cv=5,
     *,
+    groups=None,
     scoring=None,
     horizons=None,
     reference=None,
@@ -70,6 +74,12 @@ def compare_models(
 
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of `SurvivalKFold`. Folds are made once and are the same for all models.
+
+    groups : Series or array-like of shape (n_patients,), or callable, default=None
+        Who stays on one side of each fold, such as the patients of a hospital. A Series goes by its index if X is a
+        DataFrame, an array by position; a function, such as `tissue_source_site`, makes them of the index of X. They
+        are passed to `cv`, and folds that have a group on both sides are an error. A search within a model splits its
+        training patients by its own `cv`, which gets no groups.
 
     scoring : str, list of str or None, default=None
         Scores to compute: "harrell", "uno", "auc", "ibs", and at each of `horizons` "auc", "brier", "calibration",
@@ -106,9 +116,9 @@ def compare_models(
     Raises
     ------
     ValueError
-        If a patient is there twice, if models, folds or scores are not usable, if `reference` is no model, or if
-        somebody else could write to the folder `cache`. Errors of a model are not raised: they are reported in
-        `ModelComparison.fits`, and the other models go on.
+        If a patient is there twice, if models, folds or scores are not usable, if a fold tests a group that it trains
+        on, if `reference` is no model, or if somebody else could write to the folder `cache`. Errors of a model are
+        not raised: they are reported in `ModelComparison.fits`, and the other models go on.
     KeyboardInterrupt
         If the run is interrupted. What was finished stays in the cache, and nothing of the fit in progress.
 
@@ -126,6 +136,7 @@ def compare_models(
     --------
     selection_leakage : What it would cost to select genes on all patients beforehand.
     RepeatedSurvivalKFold : Folds that reduce the luck of the split.
+    tissue_source_site : Groups of patients of TCGA by hospital.
 
     Notes
     -----
@@ -185,7 +196,7 @@ def compare_models(
         raise ValueError(f"reference={reference!r} is none of the models: {shorten(models, 10)}.")
     if cache is not None:
         warn_of_new_folds(cv)
-    folds = make_folds(cv, X, y)
+    folds = make_folds(cv, X, y, groups)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
     return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
 

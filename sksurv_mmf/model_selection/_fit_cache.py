@@ -113,7 +113,7 @@ def _memory_of(cache, folder):
     ignored = folder / ".gitignore"  # which joblib would write, and warn of a full disk
     if not ignored.exists():
         ignored.write_text("*\n")
-    return Memory(type(cache)(folder), verbose=0)
+    return Memory(str(folder), verbose=0)  # joblib puts a folder into one that is a str, and none into a Path
 
 
 def _remove_leftovers(folder):

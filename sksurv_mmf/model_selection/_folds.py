@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ..predictions._ask import check_model
 from ..utils._sklearn import StrOptions
 from ._check_folds import check_folds, check_splitter
+from ._groups import check_folds_keep_groups, read_groups
 from ._split import SurvivalKFold
 
 CV_OR_PREFIT = ["cv_object", StrOptions({"prefit"})]
@@ -80,10 +81,15 @@ def split(cv, X, y):
     return make_folds(cv, X, y)
 
 
-def make_folds(cv, X, y):
-    """The folds as a list of positions (train, test)."""
+def make_folds(cv, X, y, groups=None):
+    """The folds as a list of positions (train, test), none of which has a group on both sides."""
     check_splitter(cv)
     if isinstance(cv, Integral):
         cv = SurvivalKFold(int(cv))
-    folds = cv.split(X, y) if hasattr(cv, "split") else cv
-    return check_folds(folds, len(y))
+    if groups is None:
+        return check_folds(cv.split(X, y) if hasattr(cv, "split") else cv, len(y))
+    numbers, names = read_groups(groups, X, len(y))
+    groups = names[numbers]
+    folds = check_folds(cv.split(X, y, groups) if hasattr(cv, "split") else cv, len(y))
+    check_folds_keep_groups(folds, numbers, names)
+    return folds

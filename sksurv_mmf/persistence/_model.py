@@ -99,9 +99,10 @@ def save_model(estimator, path, *, overwrite=False):
     of a file stay a path. A late fusion is saved without the names of its training patients: the loaded
     `held_out_ranks_` have them in their order, numbered. Its unfitted `modalities` are clones of the fitted models.
 
-    Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, the three Cox models can be loaded as they are;
-    forests, boosting, late fusions of forests and :func:`presets.super_learner() <sksurv_mmf.presets.super_learner>`
-    have trees, for which :func:`load_model` wants `trusted`. A
+    Of :func:`presets.baselines() <sksurv_mmf.presets.baselines>`, Kaplan-Meier and the three Cox models can be loaded
+    as they are; forests, boosting, late fusions of forests and
+    :func:`presets.super_learner() <sksurv_mmf.presets.super_learner>` have trees, for which :func:`load_model` wants
+    `trusted`. A
     :class:`~sklearn.model_selection.GridSearchCV` over estimators of scikit-learn and scikit-survival can be saved. One
     over a network or a late fusion cannot: save its `best_estimator_`.
 

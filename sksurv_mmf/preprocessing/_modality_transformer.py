@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import compose
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
+from ..utils._lacking_columns import add_lacking_columns
 from ..utils._modality_names import belongs_to, column_name, columns_by_modality
 from ._checks import frame_with_names, refuse_polars
 from ._present_patients import PresentPatients
@@ -49,8 +50,9 @@ def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalit
 
     Notes
     -----
-    Each transformer sees only the patients who have its modality; for the others the modality stays missing. Columns
-    that a transformer does not name are ``<modality>__0``, ``<modality>__1``, and so on; a column that a function such
+    Each transformer sees only the patients who have its modality; for the others the modality stays missing. If new
+    patients have no column of a modality at all, it is missing for all of them. Columns that a transformer does not
+    name are ``<modality>__0``, ``<modality>__1``, and so on; a column that a function such
     as ``numpy.log1p`` changes by itself keeps its name.
 
     The parameters of the transformer of modality ``rna`` are found under ``rna__transformer__``, for instance
@@ -116,8 +118,11 @@ class ColumnTransformer(compose.ColumnTransformer):
         return super().fit_transform(frame_with_names(X), y, **params)
 
     def transform(self, X, **params):
-        """Transform and join the columns."""
-        return super().transform(frame_with_names(X), **params)
+        """Transform and join the columns; a modality of which X has no column is missing for all of its patients."""
+        check_is_fitted(self)
+        names = list(self.feature_names_in_)
+        modalities = [list(columns) for columns in columns_by_modality(names).values()]
+        return super().transform(add_lacking_columns(frame_with_names(X), names, modalities), **params)
 
 
 def name_with_modality(modality, feature):

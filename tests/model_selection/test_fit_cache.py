@@ -334,6 +334,12 @@ class TestFeatureFiles:
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 
 
+def test_a_text_and_a_path_are_the_same_folder(data, tmp_path):
+    assert n_fits(Weighted(), *data, str(tmp_path / "cache")) == 2
+    for again in (tmp_path / "cache", str(tmp_path / "cache"), joblib.Memory(str(tmp_path / "cache"), verbose=0)):
+        assert n_fits(Weighted(), *data, again) == 0
+
+
 @posix
 class TestTrust:
     def test_a_new_folder_is_for_its_owner_alone(self, data, tmp_path):

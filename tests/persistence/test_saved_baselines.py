@@ -17,6 +17,7 @@ from sksurv_mmf.presets import baselines, super_learner
 
 FOREST = [RandomSurvivalForest, SurvivalTree, Tree]
 NEED = {
+    "Kaplan-Meier": [],
     "Ridge Cox": [],
     "Elastic net Cox": [],
     "Random survival forest": FOREST,
