@@ -24,6 +24,11 @@ FRAGMENTS = {
         "read_bags begins: Feature file '...' cannot be used: it ...",
     ),
     "files/_download.py": "fetch begins: What ... sends is not the file that is expected, and was not kept: it ...",
+    **dict.fromkeys(
+        [f"files/_{name}.py" for name in ("archive", "tensors", "tree")]
+        + ["layers/_lockstep.py", "training/_checkpoint.py", "training/_net_state.py"],
+        "load_model begins, or a fit that goes on: The checkpoint '...' cannot be used, because it ...",
+    ),
     **{
         f"persistence/{path.name}": "load_model begins: '...' cannot be loaded, because it ..."
         for path in (PACKAGE / "persistence").glob("*.py")
