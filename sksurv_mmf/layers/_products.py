@@ -1,7 +1,7 @@
 """Matrix products of tiles and weights, by the library and in the precision that are asked for.
 
 Torch multiplies float32 matrices with MKL, which on AMD's processors does without AVX-512: on those that have units of
-that width oneDNN, which torch brings along, takes half the time with the same accuracy.
+512 bits oneDNN, which torch brings along, takes half the time with the same accuracy.
 """
 
 import os
