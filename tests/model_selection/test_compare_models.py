@@ -306,7 +306,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data, tmp_path):
     fresh = compare_models({"a": Column(0), "logged": Column(0)}, X, y, 4, scoring="harrell")
     pd.testing.assert_frame_equal(comparison.scores, fresh.scores)
 
-    compare_models(models, X, y, 4, scoring=["uno"], cache=joblib.Memory(tmp_path / "cache", verbose=0))
+    compare_models(models, X, y, 4, scoring=["uno"], cache=joblib.Memory(str(tmp_path / "cache"), verbose=0))
     assert len((tmp_path / "fits").read_text().splitlines()) == 5  # other scores of the same fits
     compare_models(models, X.assign(a=X["a"] + 1), y, 4, **run)
     assert len((tmp_path / "fits").read_text().splitlines()) == 9  # other patients

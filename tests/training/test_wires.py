@@ -184,7 +184,8 @@ WIRES = {
 
 
 def test_every_parameter_has_a_wire():
-    assert set(WIRES) == set(signature(FusionSurvivalAnalysis).parameters)
+    # That one must change nothing that is seen of a model, see test_checkpoint.py.
+    assert set(WIRES) | {"checkpoint_dir"} == set(signature(FusionSurvivalAnalysis).parameters)
 
 
 @pytest.mark.parametrize("name", WIRES)
