@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sksurv.ensemble import RandomSurvivalForest
 
 from sksurv_mmf import LateFusionSurvivalAnalysis
@@ -104,3 +106,11 @@ def test_what_is_random_is_not_shared(cohort):
     with shared_fits():
         one, two = (late_fusion("stack", Unseeded()).fit(X, cohort.y) for _ in range(2))
     assert one.estimators_["rna"].risk_ != two.estimators_["rna"].risk_
+
+
+def test_members_that_cannot_be_pickled_are_fitted_as_ever(cohort):
+    X = cohort.X.filter(regex="__(age|size|.*_at)$")
+    forest = RandomSurvivalForest(3, min_samples_leaf=30, random_state=0)
+    scaled = make_pipeline(FunctionTransformer(lambda table: table * 2), forest)
+    comparison = compare_models({"late": late_fusion("rank", scaled)}, X, cohort.y, 2, scoring="harrell")
+    assert not comparison.fits["error"].any()

@@ -149,6 +149,10 @@ class _AttentionMILModule(nn.Module):
         self.rho = rho
         self.out_dim = rho.out_dim
 
+    def multiply_in(self, precision: str) -> None:
+        """Train with matrix products of this precision."""
+        self.precision = precision
+
     def forward(self, bags: PackedBags) -> Tensor:
         return self.rho(self._pool_on_cpu(bags) if self._trains_on_cpu(bags.values) else self._pool(bags))
 

@@ -45,9 +45,9 @@ def shared_fits():
 def fit_once(estimator, X: pd.DataFrame, y: np.ndarray) -> RankingModel:
     """A fitted clone of `estimator`, which another late fusion may have asked for before."""
     shared = _shared.get()
-    if shared is None or not _is_repeatable(estimator):
+    key = None if shared is None or not _is_repeatable(estimator) else _key_of(estimator)
+    if key is None:
         return RankingModel.fit(estimator, X, y)
-    key = joblib.hash(estimator)
     for other, seen, outcome, model, seconds in shared.known:
         if key == other and np.array_equal(y, outcome) and X.equals(seen):
             shared.spared += seconds
@@ -56,6 +56,14 @@ def fit_once(estimator, X: pd.DataFrame, y: np.ndarray) -> RankingModel:
     model = RankingModel.fit(estimator, X, y)
     shared.known.append((key, X, y, model, time.perf_counter() - start))
     return model
+
+
+def _key_of(estimator):
+    """A checksum of the estimator's parameters; None if they cannot be pickled, as functions without a name cannot."""
+    try:
+        return joblib.hash(estimator)
+    except Exception:
+        return None
 
 
 def _is_repeatable(estimator):

@@ -72,8 +72,8 @@ def build_encoder(recipe: NetworkRecipe, modality: Modality, inputs) -> Modality
     if recipe.fair_inputs:
         call_all(module, "make_fair")
     for part in module.modules():
-        if hasattr(part, "precision"):
-            part.precision = recipe.precision
+        if hasattr(part, "multiply_in"):
+            part.multiply_in(recipe.precision)
     return ModalityEncoder(standardize, module)
 
 

@@ -99,6 +99,7 @@ def read_mutations(path, *, identifiers="auto", samples="primary", classes="prot
             f"{os.fspath(path)!r} has no mutation that counts: its classes are {found}. Choose by classes."
         )
     everyone, notes = _everyone(chosen, patients)
+    counted = counted[counted["sample"].map(owner).isin(everyone)]
     table = pd.crosstab(counted["sample"].map(owner), counted["gene"]).clip(upper=1)
     table = table.reindex(everyone, fill_value=0).astype(np.float32).rename_axis(columns=None)
     other = of_chosen["class"][is_somatic & ~is_class].value_counts()
@@ -139,5 +140,10 @@ def _everyone(chosen, patients):
     everyone = pd.Index(list(patients), dtype=object, name="patient")
     if everyone.has_duplicates:
         raise ValueError(f"patients has {shorten(everyone[everyone.duplicated()])} several times. Name each once.")
+    if not own.isin(everyone).any():
+        raise ValueError(
+            f"patients names nobody of the file: it has {shorten(own)}, and patients {shorten(everyone)}. Name "
+            "patients as identifiers makes them, not samples."
+        )
     extra = own.difference(everyone, sort=False)
     return everyone, note_some(extra.tolist(), "patients of the file are not among those named, and left out")

@@ -26,6 +26,8 @@ _EVENTS = {
 }
 """What portals write for the event and for its absence, in lower case; behind "1:" and "0:" anything may stand."""
 
+_YES_OR_NO = {"0", "1", "0.0", "1.0", "false", "true"}
+
 _CONFLICTS = ("error", "leave out", "longest")
 UNKNOWN_EVENT, UNKNOWN_TIME, NEGATIVE, ZERO = "unknown status", "no time", "negative time", "time of zero"
 CONFLICT = "rows differ"
@@ -206,7 +208,9 @@ def _named(columns, event, time, path):
     i, j = (find_column(columns, [name], path, what) for name, what in ((event, "the event"), (time, "the time")))
     units = [unit for unit in ("day", "week", "month", "year") if unit in columns[j].casefold()]
     unit = f"{units[0]}s" if len(units) == 1 else "a unit that the column does not name"
-    return _Layout("columns as named", i, (j,), unit, "cens" in columns[i].casefold())
+    # "uncensored" and the like mean the event.
+    is_reversed = re.search(r"(?<![a-z])(is_)?cens", columns[i].casefold()) and "not" not in columns[i].casefold()
+    return _Layout("columns as named", i, (j,), unit, bool(is_reversed))
 
 
 def _describe(layout, columns, patient):
@@ -229,7 +233,8 @@ def _read_rows(lines, columns, at, layout, identifiers, path):
     samples, notes = whose([row[0] for _, row in cells], identifiers)
     _check_events({row[1] for _, row in cells}, columns[layout.event], path)
     event = [_event_of(row[1]) for _, row in cells]
-    event = [one if one is None or not layout.is_reversed else not one for one in event]
+    # Words such as "Dead" say what they mean, whatever the column is called; numbers do not.
+    event = [not one if layout.is_reversed and _is_bare(row[1]) else one for one, (_, row) in zip(event, cells)]
     time = []
     for (number, row), one in zip(cells, event):
         # Of GDC the dead have the first time and the living the second.
@@ -240,6 +245,11 @@ def _read_rows(lines, columns, at, layout, identifiers, path):
     unnamed = [row[0] for (_, row), one in zip(cells, samples) if one.patient is None]
     notes += note_some(unnamed, f"rows are left out, {NO_PATIENT} in them")
     return rows[rows["patient"].notna()], len(unnamed), notes
+
+
+def _is_bare(text):
+    """Whether a cell says of an event or a censoring no more than that it is there."""
+    return text.casefold() in _YES_OR_NO
 
 
 def _event_of(text):

@@ -106,7 +106,9 @@ def _tcga_of(name):
 
 def _read_tcga(name):
     barcode = _tcga_of(name)
-    return _Sample(None) if barcode is None else _Sample(barcode.patient, barcode.sample_type)
+    if barcode is None:
+        return _Sample(None)
+    return _Sample(barcode.patient, barcode.sample_type, is_known=barcode.sample_type is not None)
 
 
 def _read_cptac(name):

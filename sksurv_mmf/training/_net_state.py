@@ -1,6 +1,7 @@
 """What a skorch net has to remember to go on with its training."""
 
 import inspect
+from os import PathLike
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -76,7 +77,12 @@ def load_callback(callback: Callback, state: dict) -> None:
     if hasattr(callback, "load_state_dict"):
         callback.load_state_dict(state)
         return
+    parameters = callback.get_params(deep=False)
     for name, value in state.items():
+        if isinstance(parameters.get(name), str | PathLike) and str(parameters[name]) != str(value):
+            raise ValueError(f"it gives the parameter {name!r} of a callback the value {value!r}")
+        if name.startswith("__"):
+            raise ValueError(f"it gives a callback {name!r}")
         if hasattr(getattr(callback, name, None), "load_state_dict"):
             getattr(callback, name).load_state_dict(value)
         elif inspect.isroutine(inspect.getattr_static(callback, name, None)):

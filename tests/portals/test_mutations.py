@@ -73,3 +73,11 @@ def test_a_real_file_of_cbioportal():
     assert "MSH3" not in table  # in a recurrent tumor, -02, alone
     assert table["BRCA2"].sum() == 12
     assert "samples without a patient's identifier are left out: 'TEST_SAMPLE_SOMATIC_HOMOZYGOUS'" in str(report)
+
+
+def test_those_who_are_named_must_be_those_of_the_file(maf):
+    with pytest.raises(ValueError, match="patients names nobody of the file"):
+        read_mutations(maf, patients=[f"{A}-01", f"{B}-01"])
+    table, report = read_mutations(maf, patients=[B])
+    assert table.columns.tolist() == ["EGFR"]  # TP53 is mutated in others alone
+    assert report.numbers["rows counted"] == 1

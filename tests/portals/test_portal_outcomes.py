@@ -167,3 +167,20 @@ def test_a_real_file_of_cbioportal():
     assert "'TEST-A23C'" in str(report)
     progression, _ = read_outcome(path, "DFS", identifiers=None)
     assert progression["event"].sum() <= (raw["DFS_STATUS"] == "1:Recurred/Progressed").sum()
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "events"),
+    [
+        ("censoring", ["Dead", "Censored"], [True, False]),
+        ("os_censor", ["1:DECEASED", "0:LIVING"], [True, False]),
+        ("uncensored", ["1", "0"], [True, False]),
+        ("not_censored", ["1", "0"], [True, False]),
+        ("is_censored", ["1", "0"], [False, True]),
+        ("license", ["1", "0"], [True, False]),
+    ],
+)
+def test_only_bare_marks_of_censoring_are_turned_round(write, column, cells, events):
+    path = write(f"patient {column} t\n{A} {cells[0]} 5\n{B} {cells[1]} 6\n")
+    outcome, _ = read_outcome(path, event=column, time="t")
+    assert outcome["event"].tolist() == events

@@ -135,3 +135,9 @@ class TestTable:
                 model.predict_survival_table(X, times)
         with pytest.raises(ValueError, match=r"confidence_level must be between 0 and 1, got 95"):
             model.predict_survival_table(X, 1, 95)
+
+
+@pytest.mark.parametrize("n", [24, 28, 30, 44])
+def test_half_is_half_whatever_a_product_of_factors_rounds_to(n):
+    time, survival = kaplan_meier_estimator(np.ones(n, dtype=bool), np.arange(1.0, n + 1))
+    assert median_survival_time([StepFunction(time, survival)])[0] == n / 2
