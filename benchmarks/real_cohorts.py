@@ -22,12 +22,11 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort, load_lung_mif, load_tcga_nsclc
-from sksurv_mmf.encoders import SNN, AttentionMIL
-from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
+from sksurv_mmf.fusions import Bilinear, Concat, GatedAttention, Mean
 from sksurv_mmf.model_selection import RepeatedSurvivalKFold, compare_models
 from sksurv_mmf.objectives import CoxPH, Weibull
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
-from sksurv_mmf.presets import baselines, paper_protocol, super_learner
+from sksurv_mmf.presets import baselines, paper_protocol, super_learner, table1
 
 mpl.use("agg")
 
@@ -60,10 +59,10 @@ def network(modalities, **params):
 
 def as_in_the_paper(modalities):
     """The network of the paper, with encoders of the published widths, for whatever modalities there are."""
-    image, table = AttentionMIL(512, 256, dropout=0.25, input_dropout=0.1), SNN(256, n_layers=2, dropout=0.25)
-    encoders = [(name, clone(image if name == "wsi" else table)) for name in modalities]
-    fusion = CrossModalAttention(activation="tanh", heads="shared")
-    return network(modalities, fusion=fusion, **paper_protocol()).set_params(fuse__modalities=encoders)
+    model = table1()["CM-MMF"][-1]
+    published = dict(model.modalities)
+    encoders = [(name, clone(published["wsi" if name == "wsi" else "rna"])) for name in modalities]
+    return network(modalities, fusion=model.fusion, **paper_protocol()).set_params(fuse__modalities=encoders)
 
 
 def make_models(modalities, sets):

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
-from sksurv.functions import StepFunction
 from sksurv.metrics import concordance_index_censored
 
 from .cohort._columns import check_reads, check_table, describe, infer_columns, select_columns
@@ -692,11 +691,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         return self._curves(self._cumulative_hazard(X), return_array)
 
     def _curves(self, values, return_array):
-        if return_array:
-            return values
-        curves = np.empty(len(values), dtype=object)
-        curves[:] = [StepFunction(self.unique_times_, row) for row in values]
-        return curves
+        return values if return_array else self._step_functions(values)
 
     def transform(self, X):
         """Compute the fused embeddings, the vectors from which the risk is predicted.

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
-from sksurv.functions import StepFunction
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
 from ..cohort._columns import check_table, select_columns
@@ -466,11 +465,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         return self.combiner_.predict_cumulative_hazard_function(scores, return_array=return_array)
 
     def _as_functions(self, values, return_array):
-        if return_array:
-            return values
-        curves = np.empty(len(values), dtype=object)
-        curves[:] = [StepFunction(self.unique_times_, row) for row in values]
-        return curves
+        return values if return_array else self._step_functions(values)
 
 
 def _deal_folds(outcome, n_folds):

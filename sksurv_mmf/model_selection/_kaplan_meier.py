@@ -3,10 +3,9 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from sksurv.functions import StepFunction
-from sksurv.nonparametric import kaplan_meier_estimator
 
 from ..cohort._columns import check_table
+from ..late_fusion._trial import marginal_curve
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..predictions._survival_model import SurvivalModel
@@ -68,11 +67,11 @@ class KaplanMeier(SurvivalModel, BaseEstimator):
             Itself.
         """
         self._forget_fit()
-        event, time = Outcome.of(align_outcome(y, check_table(self, X, reset=True)))
-        times, survival = kaplan_meier_estimator(event, time)
-        first = [0.0] if times[0] > 0 else []  # before its first step, a step function has the value of that step
-        self.survival_ = np.r_[np.ones_like(first), survival]
-        self.unique_times_ = np.r_[first, times]
+        y = align_outcome(y, check_table(self, X, reset=True))
+        # From 0 on, for before its first step a step function has the value of that step.
+        times = np.union1d(0.0, Outcome.of(y).time)
+        self.survival_ = marginal_curve(y, times)
+        self.unique_times_ = times
         return self
 
     def predict(self, X):
@@ -109,9 +108,7 @@ class KaplanMeier(SurvivalModel, BaseEstimator):
         n_patients = self._n_patients(X)
         if return_array:
             return np.tile(self.survival_, (n_patients, 1))
-        curves = np.empty(n_patients, dtype=object)
-        curves[:] = [StepFunction(self.unique_times_, self.survival_) for _ in range(n_patients)]
-        return curves
+        return self._step_functions([self.survival_] * n_patients)
 
     def _n_patients(self, X):
         check_is_fitted(self)

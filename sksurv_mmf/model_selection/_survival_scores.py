@@ -18,9 +18,10 @@ from sksurv.util import check_y_survival
 from ..outcome._outcome import Outcome
 from ..predictions._checks import check_curves, common_domain, curve_values
 from ..predictions._fold_outcome import ScoreDoesNotExist, brier_losses
-from ..statistics._kaplan_meier import kaplan_meier, running_sum
+from ..statistics._kaplan_meier import kaplan_meier
 from ..statistics._pair_sums import PairSums, event_rank, pair_weight
 from ..statistics._paired_tests import divide_or_nan
+from ..statistics._running_sum import running_sum
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 

@@ -1,6 +1,7 @@
 """Rows of text tables with tabs or commas, as portals write them."""
 
 import csv
+import math
 import os
 import re
 from itertools import chain, islice
@@ -21,6 +22,16 @@ _QUOTED = re.compile(r'"[^"]*"')
 def is_missing(text):
     """Whether a cell says that nothing is known."""
     return text.strip().casefold() in MISSING
+
+
+def as_number(text):
+    """The number in a cell, NaN where nothing is known, None where there is something else."""
+    if is_missing(text):
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def open_table(path):

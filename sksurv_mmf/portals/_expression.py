@@ -2,13 +2,13 @@
 
 import os
 import re
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 
 import numpy as np
 import pandas as pd
 
 from ..utils._validation import shorten
-from ._delimited import is_missing, open_table
+from ._delimited import as_number, open_table
 from ._report import ReadReport, note_some
 from ._samples import are_barcodes, check_choice, check_identifiers, choose_samples
 
@@ -180,14 +180,7 @@ def _read_numbers(path):
 def _count_labels(header):
     """How many columns in front are no numbers: the first, and those behind it that are called as such."""
     known = (name.strip().casefold() in _LABELS for name in header[1:])
-    return 1 + sum(1 for _ in _while_true(known))
-
-
-def _while_true(flags):
-    for flag in flags:
-        if not flag:
-            return
-        yield flag
+    return 1 + sum(takewhile(bool, known))
 
 
 def _as_numbers(row, start, header, number, path):
@@ -195,7 +188,7 @@ def _as_numbers(row, start, header, number, path):
     try:
         values = np.fromiter(map(float, fields), np.float32, len(fields))
     except ValueError:
-        values = np.array([_number(one) for one in fields], dtype=object)
+        values = np.array([as_number(one) for one in fields], dtype=object)
         bad = [i for i, value in enumerate(values) if value is None]
         if bad:
             raise ValueError(
@@ -204,15 +197,6 @@ def _as_numbers(row, start, header, number, path):
             ) from None
         values = values.astype(np.float32)
     return values
-
-
-def _number(text):
-    if is_missing(text):
-        return np.nan
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _find_genes(labels, columns, path, genes):

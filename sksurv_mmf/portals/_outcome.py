@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils._validation import shorten
-from ._delimited import find_column, is_missing, open_table
+from ._delimited import as_number, find_column, is_missing, open_table
 from ._report import ReadReport, note_some
 from ._samples import NO_PATIENT, READ, check_identifiers, whose
 
@@ -270,15 +270,13 @@ def _check_events(texts, column, path):
 
 
 def _time_of(text, column, number, path):
-    if is_missing(text):
-        return np.nan
-    try:
-        return float(text)
-    except ValueError:
+    time = as_number(text)
+    if time is None:
         raise ValueError(
             f"{os.fspath(path)!r}, line {number}, column {column!r}: the time {text!r:.40} is no number. Correct it, "
             "or leave the cell empty."
-        ) from None
+        )
+    return time
 
 
 def _one_row_each(rows, conflicts, zero_times, path):

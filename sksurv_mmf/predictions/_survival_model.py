@@ -1,6 +1,8 @@
 """What the survival estimators of this package have in common."""
 
+import numpy as np
 from sksurv.base import SurvivalAnalysisMixin
+from sksurv.functions import StepFunction
 
 from ..outcome._align import align_outcome
 
@@ -14,6 +16,12 @@ class SurvivalModel(SurvivalAnalysisMixin):
     def _forget_fit(self):
         """Be unfitted until `fit` ends: an interrupt leaves no model that is half the old and half the new one."""
         vars(self).pop("unique_times_", None)
+
+    def _step_functions(self, values):
+        """Functions of time with these values, (n_patients, n_times), at `unique_times_`."""
+        curves = np.empty(len(values), dtype=object)
+        curves[:] = [StepFunction(self.unique_times_, row) for row in values]
+        return curves
 
     def score(self, X, y):
         """Compute the concordance index of the predicted risks.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._running_sum import running_sum
+
 
 def kaplan_meier(weight, event, time, at):
     """Probability of no event up to each of the times `at`, shape (n_resamples, n_times).
@@ -19,8 +21,3 @@ def kaplan_meier(weight, event, time, at):
     hazard = np.divide(events, at_risk, out=np.zeros_like(at_risk), where=at_risk > 0)
     curve = np.hstack([np.ones((len(weight), 1)), np.cumprod(1 - hazard, axis=1)])
     return curve[:, np.searchsorted(event_times, at, side="right")]
-
-
-def running_sum(weight):
-    """Sums of the first 0, 1, ... columns."""
-    return np.hstack([np.zeros((len(weight), 1)), np.cumsum(weight, axis=1)])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._running_sum import running_sum
+
 
 def event_rank(event, time):
     """Rank of each patient, such that one with an event is known to have it before those of a higher rank.
@@ -46,8 +48,7 @@ class PairSums:
 def _sum_levels(levels, left, right):
     total = np.zeros(left.shape[1])
     for early, late, first, below, upto in levels:
-        summed = np.zeros((len(late) + 1, left.shape[1]))
-        np.cumsum(right[late], axis=0, out=summed[1:])
+        summed = running_sum(right[late], axis=0)
         total += np.einsum("ij,ij->j", left[early], (summed[below] + summed[upto]) / 2 - summed[first])
     return total
 
@@ -74,7 +75,6 @@ def _level(rank, value, acts, bit):
 def pair_weight(rank, left, right):
     """``sum over i, j with rank_i < rank_j of left_i right_j``, shape (n_sums,)."""
     order = np.argsort(rank, kind="stable")
-    summed = np.zeros((len(rank) + 1, right.shape[1]))
-    np.cumsum(right[order], axis=0, out=summed[1:])
+    summed = running_sum(right[order], axis=0)
     upto = np.searchsorted(rank[order], rank, side="right")
     return np.einsum("ij,ij->j", left, summed[-1] - summed[upto])
