@@ -27,7 +27,7 @@ LAYERS = [
     ["training"],
     ["predictions"],
     ["survival", "late_fusion"],
-    ["plotting"],
+    ["plotting", "pages"],
     ["model_selection"],
     ["slides"],
     ["portals"],
