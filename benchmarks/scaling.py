@@ -116,6 +116,9 @@ def draw(table, path):
             for (task, points), marker in zip(table[table["axis"] == axis].groupby("task", sort=False), "osD^v<>"):
                 ax.plot(points["size"], points[value].clip(lower=1e-2), marker=marker, ms=4, label=task)
             ax.set(xscale="log", yscale="log")
+        sizes = sorted(table.loc[table["axis"] == axis, "size"].unique())
+        column[1].set_xticks(sizes, [f"{size:,}" for size in sizes])
+        column[1].set_xticks([], minor=True)
         column[1].set_xlabel(axis)
     grid[0, 0].set_ylabel("CPU seconds")
     grid[1, 0].set_ylabel("memory above the cohort [MB]")

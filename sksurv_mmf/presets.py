@@ -412,7 +412,8 @@ def _many_numbers():
     # Ten quantiles, so that the ranks exist in small folds.
     return (
         SimpleImputer(strategy="median", keep_empty_features=True),
-        QuantileTransformer(n_quantiles=10),
+        # Beyond 10,000 patients it draws some; without a seed no two fits would be the same, and none could be shared.
+        QuantileTransformer(n_quantiles=10, random_state=0),
         StandardScaler(),
     )
 

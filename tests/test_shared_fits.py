@@ -14,6 +14,7 @@ from sksurv_mmf import LateFusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort
 from sksurv_mmf.late_fusion._shared_fits import shared_fits
 from sksurv_mmf.model_selection import compare_models
+from sksurv_mmf.presets import baselines
 
 
 class Counted(RandomSurvivalForest):
@@ -106,6 +107,18 @@ def test_what_is_random_is_not_shared(cohort):
     with shared_fits():
         one, two = (late_fusion("stack", Unseeded()).fit(X, cohort.y) for _ in range(2))
     assert one.estimators_["rna"].risk_ != two.estimators_["rna"].risk_
+
+
+def test_late_fusions_of_the_presets_share_all_members(cohort):
+    X = pd.concat([cohort.X.filter(regex="^rna").iloc[:, :5], cohort.X.filter(regex="^clinical")], axis=1)
+    models = baselines(image=None, random_state=0)
+    one, two = (models[f"Late fusion, {combine}"].set_params(fuse__cv=2) for combine in ("rank", "stack"))
+    with shared_fits() as shared:
+        one.fit(X, cohort.y)
+        n_fits = len(shared.known)
+        two.fit(X, cohort.y)
+    assert n_fits == 2 * 3  # members, two inner folds beside the final fit
+    assert len(shared.known) == n_fits
 
 
 def test_members_that_cannot_be_pickled_are_fitted_as_ever(cohort):

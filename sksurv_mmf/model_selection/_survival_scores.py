@@ -7,8 +7,6 @@ from functools import partial
 import numpy as np
 from sksurv.metrics import (
     brier_score,
-    concordance_index_censored,
-    concordance_index_ipcw,
     cumulative_dynamic_auc,
     integrated_brier_score,
 )
@@ -72,12 +70,26 @@ def harrell(outcome, prediction):
         raise ScoreDoesNotExist(
             f"no two of {len(event)} test patients can be compared: nobody is followed beyond the first event"
         )
-    return concordance_index_censored(event, time, prediction.risk, tied_tol=TIED_TOL)[0]
+    return _share_in_order(rank, event.astype(float), prediction.risk)
 
 
 def uno(outcome, prediction):
     """Uno's C-index up to the end of the time range: pairs weighted against censoring."""
-    return concordance_index_ipcw(outcome.y_train, outcome.truncated, prediction.risk, tied_tol=TIED_TOL)[0]
+    event, time = check_y_survival(outcome.truncated)
+    rank = event_rank(event, time)
+    if not (rank[event] < rank.max(initial=0)).any():
+        raise ScoreDoesNotExist("no two test patients can be compared within the time range")
+    weight = outcome.censoring.predict_ipcw(outcome.truncated) ** 2
+    return _share_in_order(rank, event * weight, prediction.risk)
+
+
+def _share_in_order(rank, weight, risk):
+    """Share of pairs whose patient of lower rank has the higher risk, by the weight of that patient.
+
+    In n log n operations, where scikit-survival's functions look at each pair.
+    """
+    left, right = weight[:, np.newaxis], np.ones((len(risk), 1))
+    return (PairSums(rank, [(1, risk)], weight > 0)(left, right) / pair_weight(rank, left, right))[0]
 
 
 def auc(outcome, prediction):

@@ -1,6 +1,7 @@
 """What models predict, those of other packages too, is checked before anything is computed from it."""
 
 import numpy as np
+from sksurv.functions import StepFunction
 
 from ..utils._validation import format_time
 
@@ -84,15 +85,18 @@ def steps_of(curve):
 def check_curves(curves, times, patients=None):
     """Refuse survival functions that leave [0, 1], rise, are NaN, complex or masked, or cannot be evaluated.
 
-    A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain. `patients` are the
-    names of the patients in messages; without them, they are numbered.
+    A curve is looked at where it steps, if it tells, and at those of `times` that lie in its domain, unless it is a
+    `StepFunction`, of which its steps say all. `patients` are the names of the patients in messages; without them, they
+    are numbered.
     """
-    steps = None
+    known = None
     for i, curve in enumerate(curves):
         start, end = _domain(curve)
-        before, steps = steps, steps_of(curve)
-        if steps is not before:  # the curves of a model share their times, which take longer to sort than to look at
-            looked_at = np.union1d(steps, times)
+        before, known = known, (steps_of(curve), type(curve))
+        # The curves of a model share their times, which take longer to sort than to look at.
+        if before is None or known[0] is not before[0] or known[1] is not before[1]:
+            steps, kind = known
+            looked_at = np.unique(steps) if kind is StepFunction else np.union1d(steps, times)
         _check_curve(curve, looked_at[(looked_at >= start) & (looked_at <= end)], _name(i, patients))
 
 
