@@ -32,6 +32,7 @@ LAYERS = [
     ["slides"],
     ["portals"],
     ["inspection"],
+    ["evaluation"],
     ["presets"],
     ["persistence"],
 ]

@@ -17,7 +17,7 @@ from ..outcome._outcome import Outcome
 from ..predictions._checks import check_curves, common_domain, curve_values
 from ..predictions._fold_outcome import ScoreDoesNotExist, brier_losses
 from ..statistics._kaplan_meier import kaplan_meier
-from ..statistics._pair_sums import PairSums, event_rank, pair_weight
+from ..statistics._pair_sums import PairSums, event_rank, weighted_concordance
 from ..statistics._paired_tests import divide_or_nan
 from ..statistics._running_sum import running_sum
 from ..utils._validation import format_time, shorten
@@ -203,14 +203,7 @@ def calibration_difference_at(outcome, a, b, horizon):
 
 
 def _difference_of_order(rank, weight, a, b):
-    """Pairs of patients whose first one has the lower rank, by the weight of the first one."""
-    sums = PairSums(rank, [(1, a.risk), (-1, b.risk)], weight > 0)
-
-    def difference(drawn):
-        left, right = (drawn * weight).T, drawn.T
-        return divide_or_nan(sums(left, right), pair_weight(rank, left, right))
-
-    return difference
+    return weighted_concordance(rank, weight, [(1, a.risk), (-1, b.risk)])
 
 
 def _difference_of_losses(outcome, a, b, times):

@@ -91,11 +91,24 @@ class FoldOutcome:
             )
 
 
-def brier_losses(outcome, survival, times):
-    """Squared error of each patient, weighted against censoring and averaged over `times`."""
+def brier_weights(outcome, times):
+    """Weights against censoring of the squared errors of each patient at `times`: as a case, and as a control.
+
+    Two arrays of shape (n_test, n_times). A case has had the event, and S(t)^2 is her error; (1 - S(t))^2 is a
+    control's.
+    """
     _, time = check_y_survival(outcome.truncated)
     # Cases weigh by the censoring up to their own time, controls by that up to the time looked at.
     case = outcome.censoring.predict_ipcw(outcome.truncated)[:, np.newaxis] * (time[:, np.newaxis] <= times)
-    control = (time[:, np.newaxis] > times) / outcome.censoring.predict_proba(times)
-    error = survival**2 * case + (1 - survival) ** 2 * control  # (n_test, n_times)
+    return case, (time[:, np.newaxis] > times) / outcome.censoring.predict_proba(times)
+
+
+def brier_losses(outcome, survival, times):
+    """Squared error of each patient, weighted against censoring and averaged over `times`."""
+    case, control = brier_weights(outcome, times)
+    return mean_over_time(survival**2 * case + (1 - survival) ** 2 * control, times)
+
+
+def mean_over_time(error, times):
+    """Mean over `times`, the last axis, by the trapezoidal rule; of a single time, what it has."""
     return error[:, 0] if len(times) == 1 else np.trapezoid(error, times) / (times[-1] - times[0])

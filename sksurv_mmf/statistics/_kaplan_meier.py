@@ -21,3 +21,13 @@ def kaplan_meier(weight, event, time, at):
     hazard = np.divide(events, at_risk, out=np.zeros_like(at_risk), where=at_risk > 0)
     curve = np.hstack([np.ones((len(weight), 1)), np.cumprod(1 - hazard, axis=1)])
     return curve[:, np.searchsorted(event_times, at, side="right")]
+
+
+def event_probability(weight, event, time, horizon):
+    """Kaplan-Meier's probability of an event up to `horizon`, shape (n_resamples,).
+
+    NaN of nobody, and where the last patient leaves before without an event: what comes then is not known.
+    """
+    survival = kaplan_meier(weight, event, time, [horizon])[:, 0]
+    known = (weight[:, time >= horizon] > 0).any(axis=1) | (survival <= 0)
+    return np.where(known & (weight > 0).any(axis=1), 1 - survival, np.nan)

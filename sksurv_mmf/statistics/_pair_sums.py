@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._paired_tests import divide_or_nan
 from ._running_sum import running_sum
 
 
@@ -78,3 +79,29 @@ def pair_weight(rank, left, right):
     summed = running_sum(right[order], axis=0)
     upto = np.searchsorted(rank[order], rank, side="right")
     return np.einsum("ij,ij->j", left, summed[-1] - summed[upto])
+
+
+def weighted_concordance(rank, weight, risks):
+    """A concordance index, or the difference of two, as a function of how often each patient was drawn.
+
+    Parameters
+    ----------
+    rank : ndarray of int, shape (n_patients,)
+        Ranks from 0 on; pairs are compared whose first patient has the lower one.
+    weight : ndarray of shape (n_patients,)
+        Weight of the pairs by their first patient.
+    risks : list of (sign, ndarray of shape (n_patients,))
+        One risk with the sign 1, or two with 1 and -1.
+
+    Returns
+    -------
+    callable
+        From counts of shape (n_resamples, n_patients) to shape (n_resamples,); NaN where no pair can be compared.
+    """
+    sums = PairSums(rank, risks, weight > 0)
+
+    def index(drawn):
+        left, right = (drawn * weight).T, drawn.T
+        return divide_or_nan(sums(left, right), pair_weight(rank, left, right))
+
+    return index
