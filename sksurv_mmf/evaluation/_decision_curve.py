@@ -15,6 +15,7 @@ from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import format_time
 
 THRESHOLDS = np.arange(1, 100) / 100
+FEWEST_TREATED = 0.05  # share of patients; net benefits of fewer are noise
 ALL, NONE = "Treat all", "Treat none"
 HORIZON = {"horizon": [Interval(Real, 0, None, closed="neither")]}
 
@@ -127,14 +128,14 @@ class DecisionCurveDisplay:
     """Net benefit of treating by one or several models, of treating all and of treating none.
 
     A model is of use at those thresholds at which its curve is above both others. Only a range of thresholds that
-    somebody might choose matters. Create it with :meth:`from_estimator` or :meth:`from_predictions`, from patients whom
-    no model has seen.
+    somebody might choose matters; the axis ends where every model treats less than a twentieth of the patients. Create
+    it with :meth:`from_estimator` or :meth:`from_predictions`, from patients whom no model has seen.
 
     Parameters
     ----------
     table : DataFrame
-        Columns "model", "threshold" and "net_benefit", and perhaps its limits "lower" and "upper", which are drawn as a
-        band. "Treat all" and "Treat none" are models, too.
+        Columns "model", "threshold", "net_benefit", and "treated", the share of patients; perhaps limits of the net
+        benefit "lower" and "upper", which are drawn as a band. "Treat all" and "Treat none" are models, too.
     horizon : float
         Up to when events count, in the unit of y.
     time_unit : str, default=None
@@ -290,14 +291,14 @@ class DecisionCurveDisplay:
         at = format_time(self.horizon) if self.time_unit is None else f"{format_time(self.horizon)} {self.time_unit}"
         # How far below zero a curve falls is of no interest.
         ax.set(ylim=(-0.25 * top, top), xlim=(0, self._last_threshold()), ylabel="Net benefit")
-        ax.set_xlabel(f"Threshold: probability of an event by {at}")
+        ax.set_xlabel(f"Threshold probability by {at}")
         ax.legend(frameon=False, fontsize="small", loc="upper right")
         despine(ax)
         make_room(ax)
         return self
 
     def _last_threshold(self):
-        """Where the last model ceases to treat anybody."""
-        table = self.table[~self.table["model"].isin([ALL, NONE])]
-        acting = table.loc[table["net_benefit"].abs() > 0, "threshold"]
-        return min(1.0, 1.05 * acting.max()) if len(acting) else 1.0
+        """The last threshold at which some model treats a number of patients that tells something."""
+        of_models = ~self.table["model"].isin([ALL, NONE])
+        acting = self.table.loc[of_models & (self.table["treated"] >= FEWEST_TREATED), "threshold"]
+        return min(1.0, 1.05 * acting.max()) if len(acting) and acting.max() > 0 else 1.0

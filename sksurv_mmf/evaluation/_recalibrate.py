@@ -13,12 +13,13 @@ from ..predictions._ask import CURVES, check_frame, check_model, predict_curves,
 from ..predictions._checks import carried_forward, check_curves, common_domain, steps_of
 from ..predictions._fold_outcome import AT_RISK
 from ..predictions._survival_model import SurvivalModel
-from ..statistics._calibration import LEAST, calibration_slope, log_cumulative_hazard, until
+from ..statistics._calibration import calibration_slope, log_cumulative_hazard, until
 from ..utils._modality_names import columns_by_modality
 from ..utils._sklearn import Interval, StrOptions, num_samples, validate_parameter_constraints
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 
+LEAST = 1e-6  # survival probability of those who count among the expected events
 OTHERS = "all others"
 """Row of the correction of those whose modalities have none of their own."""
 
@@ -131,8 +132,9 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
     The slope :math:`b` is the coefficient of :math:`l` in a Cox model [1]_ of the follow-up until the horizon, in which
     the baseline hazard takes no part. The intercept follows from a Poisson model of the number of events with the
     expected ones as offset [2]_: :math:`a` is the logarithm of observed events divided by
-    :math:`\sum_i H_i(\min(T_i, h))\,e^{(b - 1) l_i}`. For :math:`l`, survival probabilities are kept a millionth away
-    from 0 and 1.
+    :math:`\sum_i H_i(\min(T_i, h))\,e^{(b - 1) l_i}`. In this sum, a survival probability below a millionth counts as
+    one, because a single patient whom the model gives none would make up all of it; for :math:`l`, cumulative hazards
+    are at least a millionth.
 
     A correction that all share leaves `predict` as it is, because it changes no order. Patients with corrections of
     their own may change places: then `predict` is :math:`\log H'(h)`. Patients with modalities that nobody had, or too

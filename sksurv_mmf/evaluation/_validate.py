@@ -1,5 +1,6 @@
 """What a fitted model is worth for patients of another hospital, in one call."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -166,9 +167,9 @@ def validate(
     outcome = _check_outcome(y, X)
     horizons = _check_horizons(horizons, outcome)
     thresholds = check_thresholds(thresholds)
+    predictions = {key: _predict(one, own_columns(one, X), outcome) for key, one in models.items()}
     warn_of_unread(models.values(), X)
     cutoffs, source = find_cutoffs(model, X_train, y_train, cutoffs, n_groups)
-    predictions = {key: _predict(one, own_columns(one, X), outcome) for key, one in models.items()}
     seed = check_random_state(random_state).randint(2**31)
     resamples = Resamples(len(outcome.y_test), n_bootstrap, seed, confidence_level)
     groups = None if cutoffs is None else assign_groups(predictions[name].risk, cutoffs)
@@ -267,40 +268,40 @@ def _row(make, resamples):
 def _scores(outcome, predictions, horizons, resamples):
     rows = []
 
-    def add(model, score, horizon, make):
-        rows.append({"model": model, "score": score, "horizon": horizon} | _row(make, resamples))
+    def add(model, score, horizon, statistic, *arguments):
+        rows.append(
+            {"model": model, "score": score, "horizon": horizon} | _row(partial(statistic, *arguments), resamples)
+        )
 
     def add_brier(name, horizon, find_times):
         for key, one in predictions.items():
-            add(key, name, horizon, lambda one=one: measures.brier(outcome, one, find_times()))
-            add(key, f"scaled_{name}", horizon, lambda one=one: measures.scaled_brier(outcome, one, find_times()))
+            add(key, name, horizon, lambda: measures.brier(outcome, one, find_times()))  # noqa: B023 - called at once
+            add(key, f"scaled_{name}", horizon, lambda: measures.scaled_brier(outcome, one, find_times()))  # noqa: B023
         add(KAPLAN_MEIER, name, horizon, lambda: measures.marginal_brier(outcome, find_times()))
 
     for key, one in predictions.items():
-        add(key, "harrell", np.nan, lambda one=one: measures.harrell(outcome, one))
-        add(key, "uno", np.nan, lambda one=one: measures.uno(outcome, one))
+        add(key, "harrell", np.nan, measures.harrell, outcome, one)
+        add(key, "uno", np.nan, measures.uno, outcome, one)
     add_brier("ibs", np.nan, lambda: measures.times_of_all(outcome, predictions.values()))
     for horizon in horizons:
         for key, one in predictions.items():
-            add(key, "auc", horizon, lambda one=one, horizon=horizon: measures.auc(outcome, one, horizon))
-        add_brier("brier", horizon, lambda horizon=horizon: np.array([horizon]))
+            add(key, "auc", horizon, measures.auc, outcome, one, horizon)
+        add_brier("brier", horizon, lambda: np.array([horizon]))  # noqa: B023
     return pd.DataFrame(rows)
 
 
 def _calibration(outcome, predictions, horizons, resamples):
+    made = {
+        "expected": lambda one, horizon: measures.expected(one, horizon),
+        "observed": lambda one, horizon: measures.observed(outcome, horizon),
+        "observed/expected": lambda one, horizon: measures.observed_to_expected(outcome, one, horizon),
+        "slope": lambda one, horizon: measures.slope(outcome, one, horizon),
+    }
     rows = []
     for horizon in horizons:
         for key, one in predictions.items():
-            made = {
-                "expected": lambda risk: measures.expected(risk),
-                "observed": lambda risk, horizon=horizon: measures.observed(outcome, horizon),
-                "observed/expected": lambda risk, horizon=horizon: measures.observed_to_expected(
-                    outcome, risk, horizon
-                ),
-                "slope": lambda risk, horizon=horizon: measures.slope(outcome, risk, horizon),
-            }
             for measure, make in made.items():
-                found = _row(lambda one=one, make=make, at=horizon: make(measures.event_risk(one, at)), resamples)
+                found = _row(partial(make, one, horizon), resamples)
                 rows.append({"model": key, "horizon": horizon, "measure": measure} | found)
     return pd.DataFrame(rows)
 

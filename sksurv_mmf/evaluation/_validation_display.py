@@ -66,7 +66,7 @@ def _draw_calibration(ax, validation, horizon, colors):
         ax.fill_between(one["predicted"], one["lower"], one["upper"], color=colors[name], alpha=0.15, linewidth=0)
     at = validation.at(horizon)
     top = min(1.0, 1.05 * np.nanmax(curves[["predicted", "upper"]].to_numpy()))
-    ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"Predicted probability of an event by {at}", ylabel="Observed")
+    ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"Predicted probability by {at}", ylabel="Observed probability")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
     despine(ax)
 

@@ -79,8 +79,9 @@ def event_risk(prediction, horizon):
     return 1 - np.clip(prediction.survival(horizon)[:, 0], 0, 1)
 
 
-def expected(probability):
+def expected(prediction, horizon):
     """Mean predicted probability of an event."""
+    probability = event_risk(prediction, horizon)
     return lambda drawn: drawn @ probability / drawn.sum(axis=1)
 
 
@@ -90,16 +91,17 @@ def observed(outcome, horizon):
     return lambda drawn: event_probability(drawn, event, time, horizon)
 
 
-def observed_to_expected(outcome, probability, horizon):
+def observed_to_expected(outcome, prediction, horizon):
     """Calibration in the large: the ratio of both."""
-    above, below = observed(outcome, horizon), expected(probability)
+    above, below = observed(outcome, horizon), expected(prediction, horizon)
     return lambda drawn: divide_or_nan(above(drawn), below(drawn))
 
 
-def slope(outcome, probability, horizon):
+def slope(outcome, prediction, horizon):
     """Calibration slope up to the horizon."""
     event, time = until(*Outcome.of(outcome.y_test), horizon)
-    score = log_cumulative_hazard(1 - probability)
+    # Not by way of the probability of an event, which is 1 long before the hazard is infinite.
+    score = log_cumulative_hazard(np.clip(prediction.survival(horizon)[:, 0], 0, 1))
     if np.ptp(score) < 1e-6:
         raise ScoreDoesNotExist("predictions are the same for everybody")
     return lambda drawn: calibration_slope(drawn, event, time, score)

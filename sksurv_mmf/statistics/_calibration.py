@@ -5,15 +5,15 @@ import numpy as np
 from ._paired_tests import divide_or_nan
 from ._running_sum import running_sum
 
-LEAST = 1e-6
-"""To which cumulative hazards and survival probabilities are raised before logarithms are taken of them."""
+LEAST_HAZARD, LEAST_SURVIVAL = 1e-6, 1e-300
+"""To which cumulative hazards and survival probabilities are raised, because logarithms of 0 are infinite."""
 MOST_STEPS = 50
 CONVERGED = 1e-8  # change of the slope, in standard deviations of the score
 
 
 def log_cumulative_hazard(survival):
-    """log(-log S) of survival probabilities, which are kept a millionth away from 0 and 1, where it is infinite."""
-    return np.log(-np.log(np.clip(survival, LEAST, 1 - LEAST)))
+    """log(-log S) of survival probabilities, also where these are 0 or 1."""
+    return np.log(np.maximum(-np.log(np.maximum(survival, LEAST_SURVIVAL)), LEAST_HAZARD))
 
 
 def until(event, time, horizon):
@@ -43,7 +43,7 @@ def calibration_slope(weight, event, time, score):
         equal, or where a score orders all events.
     """
     scale = score.std()
-    if not event.any() or scale <= LEAST * max(1, np.abs(score).max()):
+    if not event.any() or scale <= 1e-9 * max(1, np.abs(score).max()):
         return np.full(len(weight), np.nan)
     order = np.argsort(-time, kind="stable")  # who is at risk at a time comes before
     weight, event, time, score = weight[:, order], event[order], time[order], (score[order] - score.mean()) / scale
