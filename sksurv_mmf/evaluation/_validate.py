@@ -184,7 +184,7 @@ def validate(
         cutoffs=cutoffs,
         cutoffs_source=source,
         group_curves=curves,
-        p_value=np.nan if groups is None else log_rank_p_value(outcome.y_test, groups),
+        p_value=np.nan if len(curves) < 2 else log_rank_p_value(outcome.y_test, groups),
         n_patients=len(outcome.y_test),
         n_events=Outcome.of(outcome.y_test).n_events,
         n_bootstrap=n_bootstrap,
@@ -273,20 +273,20 @@ def _scores(outcome, predictions, horizons, resamples):
             {"model": model, "score": score, "horizon": horizon} | _row(partial(statistic, *arguments), resamples)
         )
 
-    def add_brier(name, horizon, find_times):
+    def add_brier(name, horizon, times):
         for key, one in predictions.items():
-            add(key, name, horizon, lambda: measures.brier(outcome, one, find_times()))  # noqa: B023 - called at once
-            add(key, f"scaled_{name}", horizon, lambda: measures.scaled_brier(outcome, one, find_times()))  # noqa: B023
-        add(KAPLAN_MEIER, name, horizon, lambda: measures.marginal_brier(outcome, find_times()))
+            add(key, name, horizon, measures.brier, outcome, one, times)
+            add(key, f"scaled_{name}", horizon, measures.scaled_brier, outcome, one, times)
+        add(KAPLAN_MEIER, name, horizon, measures.marginal_brier, outcome, times)
 
     for key, one in predictions.items():
         add(key, "harrell", np.nan, measures.harrell, outcome, one)
         add(key, "uno", np.nan, measures.uno, outcome, one)
-    add_brier("ibs", np.nan, lambda: measures.times_of_all(outcome, predictions.values()))
+    add_brier("ibs", np.nan, measures.times_of_all(outcome, predictions.values()))
     for horizon in horizons:
         for key, one in predictions.items():
             add(key, "auc", horizon, measures.auc, outcome, one, horizon)
-        add_brier("brier", horizon, lambda: np.array([horizon]))  # noqa: B023
+        add_brier("brier", horizon, np.array([horizon]))
     return pd.DataFrame(rows)
 
 

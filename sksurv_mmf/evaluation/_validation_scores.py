@@ -39,12 +39,14 @@ def auc(outcome, prediction, horizon):
 
 def brier(outcome, prediction, times):
     """Brier score at a time, or its mean over several."""
+    check_times(times)
     loss = brier_losses(outcome, prediction.survival(times), times)
     return lambda drawn: drawn @ loss / drawn.sum(axis=1)
 
 
 def marginal_brier(outcome, times):
     """Brier score of Kaplan-Meier's curve of the patients who are judged, estimated anew in each resample."""
+    check_times(times)
     event, time = Outcome.of(outcome.y_test)
     weights = brier_weights(outcome, times)
 
@@ -63,15 +65,19 @@ def scaled_brier(outcome, prediction, times):
 
 
 def times_of_all(outcome, predictions):
-    """Times over which Brier scores are integrated: those of the outcome that all curves reach."""
+    """Times over which Brier scores are integrated: those of the outcome that all curves reach; none if they are few."""
     times = outcome.times
     for prediction in predictions:
         if not isinstance(prediction.curves, str):
             start, end = common_domain(prediction.curves)
             times = times[(times >= start) & (times <= end)]
-    if len(times) < 2:
+    return times if len(times) > 1 else times[:0]
+
+
+def check_times(times):
+    """Refuse to integrate over nothing."""
+    if not len(times):
         raise ScoreDoesNotExist("the survival functions reach fewer than two times at which patients have events")
-    return times
 
 
 def event_risk(prediction, horizon):

@@ -170,7 +170,8 @@ def test_without_curves_there_is_the_order_alone():
     lacking = validation.scores[validation.scores["value"].isna()]
     assert set(lacking["score"]) == {"ibs", "scaled_ibs", "brier", "scaled_brier"}
     assert set(lacking["reason"]) == {"FastSurvivalSVM predicts no survival functions"}
-    assert set(validation.calibration["reason"]) == {"FastSurvivalSVM predicts no survival functions"}
+    reasons = validation.calibration.set_index("measure")["reason"]
+    assert set(reasons.drop("observed")) == {"FastSurvivalSVM predicts no survival functions"}
     assert validation.calibration_curves.empty
     assert set(validation.decisions["model"]) == {"Treat all", "Treat none"}
     assert "pass X_train and y_train" in validation.cutoffs_source
