@@ -63,12 +63,24 @@ class Validation:
         Number of resamples.
     confidence_level : float
         Level of the intervals.
-    time_unit : str or None
+    time_unit : str, default=None
         Unit of time for labels.
 
     See Also
     --------
-    validate : Makes it, and has an example.
+    validate : Makes it.
+
+    Examples
+    --------
+    >>> from sksurv.linear_model import CoxPHSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import make_multimodal_survival
+    >>> from sksurv_mmf.evaluation import validate
+    >>> cohort = make_multimodal_survival(n_patients=200, n_genes=5, n_tiles=2, random_state=0)
+    >>> X, y = cohort.X.drop(columns="wsi__tiles"), cohort.y
+    >>> model = CoxPHSurvivalAnalysis().fit(X[:100], y[:100])
+    >>> validation = validate(model, X[100:], y[100:], 24, n_bootstrap=50, time_unit="months", random_state=0)
+    >>> validation.summary().loc["Observed/expected at 24 months", "Model"]
+    '0.980 (0.776 to 1.203)'
     """
 
     scores: pd.DataFrame

@@ -65,7 +65,7 @@ def scaled_brier(outcome, prediction, times):
 
 
 def times_of_all(outcome, predictions):
-    """Times over which Brier scores are integrated: those of the outcome that all curves reach; none if they are few."""
+    """Times of the outcome that all curves reach, over which Brier scores are integrated; none if they are few."""
     times = outcome.times
     for prediction in predictions:
         if not isinstance(prediction.curves, str):
