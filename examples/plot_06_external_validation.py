@@ -54,15 +54,15 @@ Path("demo_output").mkdir(exist_ok=True)
 figure.savefig("demo_output/external_validation.png", dpi=150)
 
 # %%
-# The order of patients carries over, and the risk groups part. But of the events that the model expects, only six in ten
+# The order of patients carries over, and the risk groups part. But of the events that the model expects, six in ten
 # come: the calibration curves lie below the diagonal, a scaled Brier score of about 0 says that one curve for everybody
 # would do as well, and by its decision curve the model cries wolf. At higher thresholds it is hardly better to treat by
 # it than to treat nobody.
 #
 # One number mends that
 # ---------------------
-# ``recalibrate`` multiplies all hazards by one number, which 300 patients tell. Patients who come later judge whether it
-# helped; those by whom it was learnt cannot.
+# ``recalibrate`` multiplies all hazards by one number, which 300 patients tell. Patients who come later judge whether
+# it helped; those by whom it was learnt cannot.
 
 recalibrated = recalibrate(model, X[away], y[away], horizon=48)
 print("\n", recalibrated.corrections_.round(2).to_string())

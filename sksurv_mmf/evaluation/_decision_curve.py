@@ -9,7 +9,14 @@ from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..plotting._plotting import GREY, PALETTE, despine, import_pyplot, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
-from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
+from ..predictions._checks import (
+    as_real_numbers,
+    check_curves,
+    check_in_follow_up,
+    check_probability,
+    common_domain,
+    curve_values,
+)
 from ..statistics._net_benefit import net_benefits
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import format_time
@@ -83,37 +90,11 @@ def net_benefit(y, event_probability, horizon, thresholds=None):
     """
     patients = event_probability if isinstance(event_probability, pd.Series) else None
     event, time = Outcome.of(align_outcome(y, patients))
-    probability = check_probability(event_probability, len(time))
-    check_in_follow_up(horizon, event, time)
+    probability = check_probability(event_probability, len(time), "event_probability", "1 minus survival functions")
+    check_in_follow_up("horizon", horizon, event, time)
     thresholds = check_thresholds(thresholds)
     benefit, treated = net_benefits(np.ones((1, len(time))), event, time, probability, horizon, thresholds)
     return pd.DataFrame({"threshold": thresholds, "net_benefit": benefit[0], "treated": treated[0]})
-
-
-def check_probability(probability, n_patients, name="event_probability"):
-    """One probability per patient, as floats."""
-    probability = as_real_numbers(probability, f"{name} is")
-    if probability.shape != (n_patients,):
-        raise ValueError(
-            f"{name} has shape {probability.shape}, but y has {n_patients} patients. Pass one probability per patient."
-        )
-    wrong = ~((probability >= 0) & (probability <= 1))
-    if wrong.any():
-        raise ValueError(
-            f"{name} of {np.count_nonzero(wrong)} patients is no probability, for example {probability[wrong][0]:g}. "
-            "Pass 1 minus the survival function at the horizon, not risk scores."
-        )
-    return probability
-
-
-def check_in_follow_up(horizon, event, time):
-    """Refuse a horizon before the first event or after the last patient has left."""
-    if not event.any() or not time[event].min() <= horizon <= time.max():
-        first = f"the first event is at {format_time(time[event].min())}" if event.any() else "nobody has an event"
-        raise ValueError(
-            f"horizon={format_time(horizon)} is not within the follow-up of the {len(time)} patients: {first}, and the "
-            f"last leaves at {format_time(time.max())}. Choose a time in between, in the unit of y."
-        )
 
 
 def check_thresholds(thresholds):

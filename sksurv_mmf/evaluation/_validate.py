@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from ..inspection._risk_groups import RiskGroup, _group_names, assign_groups, log_rank_p_value
+from ..inspection._risk_groups import RiskGroup, assign_groups, group_names, log_rank_p_value
 from ..model_selection._survival_scores import FoldPrediction
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
@@ -329,7 +329,7 @@ def _calibration_curves(outcome, predictions, horizons, resamples):
 def _groups(outcome, prediction, group, cutoffs, horizons, resamples):
     event, time = Outcome.of(outcome.y_test)
     rows = []
-    for g, name in enumerate([] if cutoffs is None else _group_names(len(cutoffs) + 1)):
+    for g, name in enumerate([] if cutoffs is None else group_names(len(cutoffs) + 1)):
         inside = group == g
         for horizon in horizons:
             try:
@@ -353,7 +353,7 @@ def _risk_groups(outcome, group, cutoffs, confidence_level):
     event, time = Outcome.of(outcome.y_test)
     return [
         RiskGroup.estimate(name, event[group == g], time[group == g], confidence_level)
-        for g, name in enumerate([] if cutoffs is None else _group_names(len(cutoffs) + 1))
+        for g, name in enumerate([] if cutoffs is None else group_names(len(cutoffs) + 1))
         if (group == g).any()
     ]
 

@@ -100,7 +100,7 @@ class Validation:
     time_unit: str | None = None
 
     def __repr__(self):
-        return f"Validation with {self.n_patients} patients, {self.n_events} events:\n{self.summary()}"
+        return f"Validation with {self.n_patients} patients, {self.n_events} events:\n{self.summary().to_string()}"
 
     def summary(self):
         """The numbers with their intervals as text, one row each and one column per model.

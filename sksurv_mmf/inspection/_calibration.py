@@ -10,7 +10,7 @@ from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
-from ..predictions._checks import as_real_numbers, check_curves, common_domain, curve_values
+from ..predictions._checks import check_curves, check_in_follow_up, check_probability, common_domain, curve_values
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH, format_time
@@ -206,8 +206,10 @@ class CalibrationDisplay:
         import_pyplot()
         patients = survival_probability if isinstance(survival_probability, pd.Series) else None
         event, times = Outcome.of(align_outcome(y, patients))
-        predicted = _check_probability(survival_probability, len(times))
-        _check_time(time, event, times)
+        predicted = check_probability(
+            survival_probability, len(times), "survival_probability", "values of survival functions"
+        )
+        check_in_follow_up("time", time, event, times)
         # Where many predictions are equal, quantiles coincide and groups are fewer than asked for.
         thresholds = np.unique(np.quantile(predicted, np.arange(1, n_groups) / n_groups))
         _, group = np.unique(assign_groups(predicted, thresholds), return_inverse=True)
@@ -264,32 +266,6 @@ class CalibrationDisplay:
         despine(ax)
         make_room(ax)
         return self
-
-
-def _check_probability(probability, n_patients):
-    probability = as_real_numbers(probability, "survival_probability is")
-    if probability.shape != (n_patients,):
-        raise ValueError(
-            f"survival_probability has shape {probability.shape}, but y has {n_patients} patients. Pass the "
-            "probability of each patient at one time."
-        )
-    outside = ~((probability >= 0) & (probability <= 1))
-    if outside.any():
-        raise ValueError(
-            f"survival_probability of {np.count_nonzero(outside)} patients is no probability, for example "
-            f"{probability[outside][0]:g}. Pass values of survival functions, not risks."
-        )
-    return probability
-
-
-def _check_time(time, event, times):
-    if not event.any() or not times[event].min() <= time <= times.max():
-        first = f"the first event is at {format_time(times[event].min())}" if event.any() else "nobody has an event"
-        raise ValueError(
-            f"time={format_time(time)} is not within the follow-up of the {len(times)} patients: {first}, and the last "
-            f"leaves at {format_time(times.max())}. Choose a time in between, in the unit of y; time_unit is only the "
-            "word for it."
-        )
 
 
 def _check_follow_up(table, time, times):

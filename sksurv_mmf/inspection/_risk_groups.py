@@ -244,7 +244,7 @@ class RiskGroupDisplay:
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)
         group = assign_groups(risk, thresholds)
-        names = _group_names(len(thresholds) + 1)
+        names = group_names(len(thresholds) + 1)
         sizes = np.bincount(group, minlength=len(names))
         if not sizes.all():
             raise ValueError(
@@ -319,7 +319,7 @@ def _check_thresholds(risk, n_groups, thresholds):
     return np.quantile(risk, np.arange(1, n_groups) / n_groups)
 
 
-def _group_names(n_groups):
+def group_names(n_groups):
     numbered = [f"Risk group {g} of {n_groups}" for g in range(1, n_groups + 1)]
     return GROUP_NAMES.get(n_groups, numbered)
 

@@ -41,6 +41,34 @@ def check_risk(risk, n_patients, name, names=None):
     return values
 
 
+def check_probability(probability, n_patients, name, wanted):
+    """One probability per patient, as floats; messages call it `name` and ask for what is `wanted`."""
+    values = as_real_numbers(probability, f"{name} is")
+    if values.shape != (n_patients,):
+        raise ValueError(
+            f"{name} has shape {values.shape}, but y has {n_patients} patients. Pass the probability of each patient "
+            "at one time."
+        )
+    outside = ~((values >= 0) & (values <= 1))
+    if outside.any():
+        raise ValueError(
+            f"{name} of {np.count_nonzero(outside)} patients is no probability, for example {values[outside][0]:g}. "
+            f"Pass {wanted}, not risks."
+        )
+    return values
+
+
+def check_in_follow_up(name, at, event, time):
+    """Refuse a time, called `name`, before the first event or after the last patient has left."""
+    if not event.any() or not time[event].min() <= at <= time.max():
+        first = f"the first event is at {format_time(time[event].min())}" if event.any() else "nobody has an event"
+        raise ValueError(
+            f"{name}={format_time(at)} is not within the follow-up of the {len(time)} patients: {first}, and the last "
+            f"leaves at {format_time(time.max())}. Choose a time in between, in the unit of y; time_unit is only the "
+            "word for it."
+        )
+
+
 def as_real_numbers(values, name):
     """An array of floats; masked, complex and other values that would lose something on the way are refused."""
     # np.asarray would pass on what lies under the mask.
