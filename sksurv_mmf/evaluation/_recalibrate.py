@@ -15,7 +15,7 @@ from ..predictions._fold_outcome import AT_RISK
 from ..predictions._survival_model import SurvivalModel
 from ..statistics._calibration import calibration_slope, log_cumulative_hazard, until
 from ..utils._modality_names import columns_by_modality
-from ..utils._sklearn import Interval, StrOptions, num_samples, validate_parameter_constraints
+from ..utils._sklearn import Interval, StrOptions, num_samples
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 
@@ -140,7 +140,7 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
     their own may change places: then `predict` is :math:`\log H'(h)`. Patients with modalities that nobody had, or too
     few, have the correction of all.
 
-    `sksurv_mmf.save_model` does not write it; keep the model, and `joblib.dump` of this where the file is trusted.
+    :func:`sksurv_mmf.save_model` writes it if it writes the model.
 
     References
     ----------
@@ -163,6 +163,7 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
     """
 
     _parameter_constraints = {
+        "model": "no_validation",  # `fit` knows more to say
         "horizon": [Interval(Real, 0, None, closed="neither"), None],
         "method": [StrOptions({"intercept", "slope"})],
         "by_modalities": ["boolean"],
@@ -192,8 +193,7 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
             Itself.
         """
         self._forget_fit()
-        own = {name: getattr(self, name) for name in self._parameter_constraints}
-        validate_parameter_constraints(self._parameter_constraints, own, type(self).__name__)
+        self._validate_params()
         check_model(self.model, CURVES)
         combination = self._combinations(X)
         event, time = Outcome.of(align_outcome(y, X))

@@ -5,9 +5,10 @@ from sklearn.base import clone
 
 from ..model_selection._split import SurvivalKFold
 from ..outcome._align import align_outcome
-from ..predictions._ask import predict_risk
+from ..predictions._ask import innermost, predict_risk
 from ..predictions._checks import as_real_numbers
 from ._own_columns import own_columns
+from ._recalibrate import RecalibratedModel
 
 N_FOLDS = 5
 
@@ -36,6 +37,11 @@ def find_cutoffs(model, X_train, y_train, cutoffs, n_groups):
         return np.quantile(risk, shares), (
             "quantiles of the risks of the training patients by the model that has seen them, which lie too far apart; "
             "pass y_train for risks by models that have not"
+        )
+    if isinstance(innermost(model), RecalibratedModel):
+        raise ValueError(
+            "y_train asks for clones of the model, and those of a RecalibratedModel would have no model to correct. "
+            "Pass cutoffs=validation.cutoffs of a validation of the model itself, or X_train alone."
         )
     y_train = align_outcome(y_train, X_train)
     found = []

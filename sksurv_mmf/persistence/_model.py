@@ -13,6 +13,7 @@ import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..evaluation._recalibrate import RecalibratedModel
 from ..files._archive import CHECKSUMS, MANIFEST, changed_members, checksums, read_archive, read_json, write_archive
 from ..files._regular_file import check_regular_file
 from ..files._tensors import tensors_as_bytes, tensors_of_bytes
@@ -27,12 +28,15 @@ from ._foreign import dump_foreign, load_foreign
 from ._integrity import check_coefficients
 from ._late_fusion import decode_late_fusion, encode_late_fusion, held_by
 from ._network import decode_network, encode_network
+from ._recalibrated import decode_recalibrated, encode_recalibrated
 from ._tree import ModelDecoder, Parts, known_classes
 
 FORMAT = "sksurv_mmf model"
 FORMAT_VERSION = 3
 READABLE_VERSIONS = (1, 2, 3)
 PARAMETERS, WEIGHTS = "parameters.json", "weights.safetensors"
+HOLDERS = {("late_fusion", "holds"): decode_late_fusion, ("recalibrated", "holds"): decode_recalibrated}
+"""What reads an estimator of ours that holds others."""
 PURPOSE = "Saving and loading models"
 PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", "numpy", "scipy", "pandas", "skops"]
 
@@ -49,7 +53,8 @@ def save_model(estimator, path, *, overwrite=False):
     ----------
     estimator : FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, Pipeline or another estimator
         The fitted model: a :class:`~sksurv_mmf.FusionSurvivalAnalysis`, a
-        :class:`~sksurv_mmf.LateFusionSurvivalAnalysis` of models that can be saved, a pipeline that contains one, or
+        :class:`~sksurv_mmf.LateFusionSurvivalAnalysis` of models that can be saved, a pipeline that contains one, a
+        :class:`~sksurv_mmf.evaluation.RecalibratedModel` of one, or
         estimators and transformers of scikit-learn, scikit-survival and this package alone.
     path : str or path-like
         The file, for example ``"model.zip"``. It appears when it is complete and has been loaded once for trial. What
@@ -303,6 +308,9 @@ def _encode_step(estimator, where, parts):
             parts.left_out.append(place(where, "memory"))
         parameters = {"transform_input": estimator.transform_input, "verbose": estimator.verbose}
         return {"pipeline": steps, "parameters": parameters}
+    if isinstance(estimator, RecalibratedModel):
+        held = _encode_steps([("model", estimator.model)], where, parts)
+        return {"recalibrated": encode_recalibrated(estimator, place(where, "corrections"), parts), "holds": held}
     is_late_fusion = isinstance(estimator, LateFusionSurvivalAnalysis)
     # What it holds first: an error names the part that it is about, and not all that this part is in.
     held = _encode_steps(held_by(estimator), where, parts) if is_late_fusion else None
@@ -340,8 +348,8 @@ def _decode_step(node, where, decoder, files, names):
         if node["parameters"].keys() != {"transform_input", "verbose"}:
             raise ValueError(f"{PARAMETERS} gives a pipeline the parameters {shorten(node['parameters'])}")
         return Pipeline(decode_steps(node["pipeline"]), **node["parameters"])
-    if kind == ("late_fusion", "holds"):
-        return decode_late_fusion(node["late_fusion"], decode_steps(node["holds"]), decoder)
+    if kind in HOLDERS:
+        return HOLDERS[kind](node[kind[0]], decode_steps(node["holds"]), decoder)
     if kind == ("network", "epochs"):
         return decode_network(node, where, decoder)
     if kind == ("ensemble", "members"):

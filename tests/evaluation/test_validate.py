@@ -17,7 +17,7 @@ from sksurv.nonparametric import SurvivalFunctionEstimator
 from sksurv.svm import FastSurvivalSVM
 from sksurv.util import Surv
 
-from sksurv_mmf.evaluation import net_benefit, validate
+from sksurv_mmf.evaluation import net_benefit, recalibrate, validate
 from sksurv_mmf.evaluation._resamples import Resamples
 from sksurv_mmf.evaluation._validation_scores import observed_to_expected, slope
 from sksurv_mmf.model_selection._survival_scores import FoldPrediction
@@ -158,6 +158,8 @@ def test_cutoffs_are_learnt_from_training_patients():
     assert "has seen them" in seen.cutoffs_source
     assert "fitted without her" in left_out.cutoffs_source
     assert not np.allclose(seen.cutoffs, left_out.cutoffs)
+    with pytest.raises(ValueError, match="clones of the model"):
+        validate(recalibrate(known(), X, y), new, y_new, 4, X_train=X, y_train=y, **FEW)
     given = validate(known(), new, y_new, 4, cutoffs=[100.0], **FEW)
     assert given.groups["n_patients"].tolist() == [150, 0]
     assert given.groups["observed"].isna().tolist() == [False, True]
