@@ -48,6 +48,11 @@ def test_censored_before_the_horizon_are_neither_cases_nor_controls():
     assert table["net_benefit"][0] == pytest.approx(positive - (0.8 - positive))
 
 
+def test_who_is_at_the_threshold_is_treated():
+    y = Surv.from_arrays([True, True, False, False], [1, 2, 5, 6])
+    assert net_benefit(y, [0.9, 0.4, 0.3, 0.1], 4, [0.4, 0.41])["treated"].tolist() == [0.5, 0.25]
+
+
 def test_what_is_not_known_is_nan():
     y = Surv.from_arrays([True, False, False], [1, 2, 9])
     table = net_benefit(y, [0.5, 0.9, 0.1], 5, [0.05, 0.4, 0.95])

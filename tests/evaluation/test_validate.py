@@ -112,6 +112,14 @@ def test_intervals_cover_as_often_as_they_say():
     assert abs(np.mean(covered) - 0.8) < 0.15  # four standard errors
 
 
+def test_what_does_not_exist_has_no_interval():
+    resamples = Resamples(3, 30, 0, confidence_level=0.9)
+    found = resamples.summarise(lambda drawn: np.where((drawn == 1).all(axis=1), np.nan, drawn[:, 0]))
+    assert np.isnan(found).all()
+    value, lower, upper = resamples.summarise(lambda drawn: drawn[:, 0])
+    assert lower < value < upper
+
+
 def test_the_seed_decides(judged):
     X, y, model, validation = judged
     again = validate(model, X, y, [5, 3], **FEW)
