@@ -292,7 +292,7 @@ def _scores(outcome, predictions, horizons, resamples):
 
 def _calibration(outcome, predictions, horizons, resamples):
     made = {
-        "expected": lambda one, horizon: measures.expected(one, horizon),
+        "expected": measures.expected,
         "observed": lambda one, horizon: measures.observed(outcome, horizon),
         "observed/expected": lambda one, horizon: measures.observed_to_expected(outcome, one, horizon),
         "slope": lambda one, horizon: measures.slope(outcome, one, horizon),

@@ -88,8 +88,7 @@ def _share_in_order(rank, weight, risk):
 
     In n log n operations, where scikit-survival's functions look at each pair.
     """
-    left, right = weight[:, np.newaxis], np.ones((len(risk), 1))
-    return (PairSums(rank, [(1, risk)], weight > 0)(left, right) / pair_weight(rank, left, right))[0]
+    return weighted_concordance(rank, weight, [(1, risk)])(np.ones((1, len(risk))))[0]
 
 
 def auc(outcome, prediction):
