@@ -1,16 +1,24 @@
 # `make demo` and `make test` set up everything they need in .venv; nothing else has to be installed.
 VENV ?= .venv
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# The name of this file says for which requirements the environment was made: a checkout that only touches files
+# makes no new one.
+REQUIREMENTS := sed -n '/^dependencies = \[/,/^\]/p; /^\[project.optional-dependencies\]/,/^\[tool/p' pyproject.toml
+READY := $(VENV)/.ready-$(firstword $(shell { $(REQUIREMENTS); cat $(CONSTRAINTS); } | cksum))
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-oldest lint docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/plot_01_fusion_designs.py --output demo_output
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+# The same tests with the oldest supported versions.
+test-oldest:
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -21,11 +29,12 @@ docs: $(READY)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-$(READY): pyproject.toml constraints.txt
+$(READY):
 	@echo "Setting up $(VENV) (a few minutes on the first run)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[docs,test]"
+	@rm -f $(VENV)/.ready*
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_output docs/_build docs/generated docs/gallery
+	rm -rf $(VENV) .venv-oldest build dist *.egg-info demo_output docs/_build docs/generated docs/gallery

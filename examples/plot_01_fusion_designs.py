@@ -173,7 +173,8 @@ def cross_validate(cohort):
 
 # %%
 # What the table says
-# ------------------
+# -------------------
+#
 # Mean and standard deviation (SD) of the C-index over the folds, and how far each model is behind CM-MMF *on the same
 # folds*. The SD of that difference is the yardstick: a difference below one SD means nothing. Even a larger one is only
 # a hint, since five folds share most of their training patients, and the best of many models is partly the luckiest.

@@ -42,9 +42,9 @@ _TRAINING = {"max_epochs": 20, "lr": 0.0003, "batch_size": 8, "normalization": "
 
 
 def paper_protocol():
-    """Training parameters of the paper that proposed cross-modality attention fusion ([1]_).
+    """Training parameters of the paper that proposed cross-modality attention fusion.
 
-    Use it to repeat the paper's protocol; for results on your own cohort the defaults are the better start. To change
+    Use it to repeat the protocol of [1]_; for results on your own cohort the defaults are the better start. To change
     one of them, merge: ``{**paper_protocol(), "max_epochs": 10}``.
 
     Returns
@@ -88,10 +88,10 @@ def paper_protocol():
 
 
 def table1(image="wsi", rna="rna", **params):
-    """The ten models that Table 1 of [1]_ compares: three of one modality and seven fusions.
+    """The ten models of the paper's Table 1: three of one modality and seven fusions.
 
-    Use it to compare designs on your own cohort, all on the same folds, for patients who have both modalities: every
-    model takes the same X then. A model of one modality refuses a patient who lacks it.
+    The table is that of [1]_. Use it to compare designs on your own cohort, all on the same folds, for patients who
+    have both modalities: every model takes the same X then. A model of one modality refuses a patient who lacks it.
 
     Parameters
     ----------
@@ -158,7 +158,9 @@ def table1(image="wsi", rna="rna", **params):
 
 
 def table2(image="wsi", rna="rna", **params):
-    """The four variants of CM-MMF that Table 2 of [1]_ compares: scoring network shared or not, ReLU or tanh.
+    """The four variants of CM-MMF of the paper's Table 2: scoring network shared or not, ReLU or tanh.
+
+    The table is that of [1]_.
 
     Parameters
     ----------

@@ -142,6 +142,12 @@ def test_one_vocabulary():
     assert all(default is False for default in silent)
 
 
+def test_summaries_cite_nothing():
+    # In a list of names the label of a citation leads nowhere.
+    summaries = {name: inspect.getdoc(thing).partition("\n\n")[0] for name, thing in OBJECTS.items()}
+    assert [name for name, summary in summaries.items() if re.search(r"\[\w+\]_", summary)] == []
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 def test_there_is_an_example(name):
     assert has_example(OBJECTS[name])

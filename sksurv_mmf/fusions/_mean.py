@@ -13,9 +13,9 @@ SIMILARITY_RANGE = (0.02, 1.0)  # beyond which the published similarity term is 
 
 
 class Mean(Fusion):
-    r"""Mean of the modality vectors that a patient has ([1]_).
+    r"""Mean of the modality vectors that a patient has.
 
-    Has no weights of its own and is the simplest answer to missing modalities.
+    Has no weights of its own and is the simplest answer to missing modalities, as in [1]_.
 
     Parameters
     ----------

@@ -7,9 +7,10 @@ _BLACK = 32
 
 
 def otsu_tissue(image):
-    """Find tissue as what is more saturated than the glass around it, with Otsu's threshold [1]_.
+    """Find tissue as what is more saturated than the glass around it, with Otsu's threshold.
 
-    The default of :func:`tile_slide`. Call it yourself to combine it with something else, such as a filter for pen.
+    The default of :func:`tile_slide`; the threshold is that of [1]_. Call it yourself to combine it with something
+    else, such as a filter for pen.
 
     Parameters
     ----------
