@@ -32,6 +32,8 @@ class _DirectStep(torch.optim.Optimizer):
         """Update the weights that have a gradient."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:  # as of a modality that nobody in the step has
+                continue
             states = [self.state[weight] or self._start(weight) for weight in weights]
             for state in states:
                 state["step"] += 1

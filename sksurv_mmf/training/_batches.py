@@ -11,6 +11,7 @@ from ..patients._batch import Batch
 from ..patients._patients import Patients
 from ..patients._reading import read_all
 from ..patients._tile_sample import TileSample
+from ._processes import ALONE
 
 
 class TrainingBatches:
@@ -34,12 +35,24 @@ class TrainingBatches:
         Tiles of a bag that an epoch sees at most, drawn anew each time; None is all.
     seed : int, default=0
         Decides which tiles.
+    processes : OneProcess, default=ALONE
+        Of which each gets its share of every batch. One for whom there is no patient gets the first of the batch, who
+        counts nothing.
     """
 
     n_epochs = 0  # so far
 
     def __init__(
-        self, patients, target, batch_size, gradient_accumulation=1, weights=None, shuffle=True, max_tiles=None, seed=0
+        self,
+        patients,
+        target,
+        batch_size,
+        gradient_accumulation=1,
+        weights=None,
+        shuffle=True,
+        max_tiles=None,
+        seed=0,
+        processes=ALONE,
     ):
         self.patients = patients
         self.target = target
@@ -49,6 +62,7 @@ class TrainingBatches:
         self.shuffle = shuffle
         self.max_tiles = max_tiles
         self.seed = seed
+        self.processes = processes
 
     def __len__(self) -> int:
         return -(-len(self.patients) // self.batch_size)
@@ -67,13 +81,16 @@ class TrainingBatches:
         return torch.multinomial(self.weights, n_patients, replacement=True).numpy()
 
     def _requests(self):
-        order = self._order()
+        # The first process draws the order, since others may have drawn more or fewer random numbers in between.
+        order = self.processes.of_first(torch.from_numpy(self._order())).numpy()
         for start in range(0, len(order), self.batch_size):
             stop = min(start + self.batch_size, len(order))
             # Of the step that the batch is in. The last one may be short, so shares are of its own patients.
             step_start = start - start % self.per_step
             step_stop = min(step_start + self.per_step, len(order))
-            yield order[start:stop], (stop - start) / (step_stop - step_start), stop == step_stop
+            own = self.processes.own(order[start:stop])
+            share = len(own) / (step_stop - step_start)
+            yield own if len(own) else order[start : start + 1], share, stop == step_stop
 
     def _next_epoch(self) -> Patients:
         """The patients with the tiles of a new epoch."""
@@ -107,6 +124,7 @@ class Step:
     patients: Patients
     rows: np.ndarray
     batch_size: int
+    share = 1.0
     ends_step = True
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ from ._fit import Fit, Recipe, complete, fit
 from ._lengths import average_weights, epochs_to_keep, intervals, left_out_survival, outcome_likelihood, weigh_lengths
 from ._lockstep import SharedBatches, Targets, train_in_lockstep
 from ._net import OPTIMIZERS, check_converged, make_optimizer_params, restore
+from ._processes import check_single, taking_part
 from ._samples import draw_samples
 from ._seeds import torch_seed
 
@@ -47,6 +48,7 @@ class Ensemble:
 
 def fit_ensemble(recipe: Recipe, patients: Patients, outcome: Outcome, seed: int, checkpoints=NOWHERE) -> Ensemble:
     """Train `recipe.n_estimators` members, each on a share of the patients."""
+    check_single(recipe.n_estimators, taking_part.get())
     samples = draw_samples(outcome, recipe.n_estimators, recipe.max_samples, seed)
     seeds = member_seeds(seed, len(samples))
     train = partial(train_some, recipe, patients, outcome, samples, seeds, seed, checkpoints=checkpoints)

@@ -20,6 +20,7 @@ from ._batches import batches_of
 from ._checkpoint import NOWHERE
 from ._hold_out import hold_out
 from ._net import SurvivalNet, check_converged, train
+from ._processes import check_alike, check_can_share, taking_part
 from ._seeds import torch_seed
 
 
@@ -94,14 +95,16 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
     names = [modality.name for modality in recipe.modalities]
     check_present(trained_on.present, names, 0 if held_out is None else len(held_out))
     objective = clone(recipe.objective).fit(*learnt)
-    device = resolve_device(recipe.device)
+    device, processes = resolve_device(recipe.device), taking_part.get()
     with torch_seed(seed, device):
         network, modalities = fit_network(recipe, objective, trained_on)
+        check_can_share(network, objective, processes)
+        check_alike(network, len(patients), processes)
         training = training_batches(recipe, objective, trained_on, learnt, seed)
         validation = None if held_out is None else validation_batches(recipe, objective, patients, outcome, held_out)
         # Callbacks keep what they have seen, so each fit gets its own.
         own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
-        net = train(network, objective, training, validation, own, device, checkpoint)
+        net = train(network, objective, training, validation, own, device, checkpoint, processes)
         check_converged(net, trained_on, np.arange(min(len(rows), recipe.batch_size)))
     return Fit(net, modalities, complete(net.module_, objective, trained_on, learnt, device))
 
@@ -124,6 +127,7 @@ def training_batches(recipe, objective, patients, outcome, seed):
         weights=weights,
         max_tiles=recipe.max_tiles,
         seed=seed,
+        processes=taking_part.get(),
     )
 
 
@@ -137,6 +141,7 @@ def validation_batches(recipe, objective, patients, outcome, rows):
         recipe.batch_size,
         gradient_accumulation=len(rows),
         shuffle=False,
+        processes=taking_part.get(),
     )
 
 

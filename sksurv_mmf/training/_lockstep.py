@@ -97,12 +97,14 @@ class Targets:
         return (self.objectives[0].losses(outputs, target) * weights.to(outputs)).sum(dim=1)
 
     def _loss_of(self, k, outputs, rows, step):
-        own = self.samples[k, rows]
-        if not own.any():
+        # Counted on the CPU, where samples are: of a mask of its own a GPU would have to tell the size.
+        own = np.flatnonzero(self.samples[k, rows])
+        if not len(own):
             return outputs.sum() * 0
+        own = torch.from_numpy(own)
         target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
-        share = own.sum() / self.samples[k, step].sum()
-        return self.objectives[k].loss(outputs[own.to(outputs.device)], target) * share
+        share = len(own) / self.samples[k, step].sum()
+        return self.objectives[k].loss(outputs.index_select(0, own.to(outputs.device)), target) * share
 
 
 @dataclass
@@ -172,9 +174,9 @@ def _train_epoch(members, targets, batches, optimizer, randomness, device):
     for batch, rows, step in batches:
         loss = targets.loss(members.outputs(batch.to(device), randomness), rows, step)
         loss.sum().backward()
-        total += loss.detach().cpu().numpy() * len(step)
+        total = total + loss.detach() * len(step)  # read once per epoch, for which a GPU would have to wait
         if rows[-1] == step[-1]:
             n_seen += len(step)
             optimizer.step()
             optimizer.zero_grad()
-    return total / n_seen
+    return (total / n_seen).cpu().numpy()

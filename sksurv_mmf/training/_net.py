@@ -27,7 +27,8 @@ from ..utils._warnings import warn
 from ._adam import Adam, AdamW
 from ._checkpoint import NOWHERE, Nowhere
 from ._net_state import check_can_be_kept, load_net, state_of_net
-from ._seeds import rehearsal
+from ._processes import ALONE, add_gradients, check_epoch, mean_over_processes
+from ._seeds import rehearsal, reseed
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": torch.optim.SGD}
 
@@ -101,6 +102,9 @@ class KeepsState(Callback):
             training.n_epochs = len(net.history)  # by which tiles are drawn
 
         self.checkpoint.resume(load, net.device)
+        check_epoch(len(net.history), net.processes)
+        if not net.processes.is_first:
+            self.checkpoint = NOWHERE
         if any(has_lost_patience(callback) for _, callback in net.callbacks_):
             raise TrainingEnds
 
@@ -128,7 +132,11 @@ class SurvivalNet(NeuralNet):
 
     Several batches may share one optimizer step. Their losses are weighted by their patients, so the step is
     that of one large batch, and the last step of an epoch is taken however many batches are left for it.
+
+    Nothing is read from the device before the end of an epoch: until then the history has the losses as tensors.
     """
+
+    processes = ALONE
 
     @property
     def _default_callbacks(self):
@@ -178,6 +186,31 @@ class SurvivalNet(NeuralNet):
         """Unpack the pair of training and validation batches."""
         return X
 
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        """Begin an epoch; beside the first process, with random numbers that depend on nothing before it."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        if not self.processes.is_first:
+            own = np.random.SeedSequence([dataset_train.seed, self.processes.index, len(self.history)])
+            reseed(int(own.generate_state(1)[0]), self.device)
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Go through all batches, and record their losses at the end."""
+        if iterator is None:
+            return
+        losses, sizes = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            losses.append(step["loss"])
+            sizes.append(len(batch[0]) if batch[0].share else 0)
+            self.history.record_batch(f"{prefix}_loss", step["loss"])
+            self.history.record_batch(f"{prefix}_batch_size", sizes[-1])
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        losses, sizes = mean_over_processes(torch.stack(losses), sizes, self.processes)
+        for record, loss, size in zip(self.history[-1]["batches"][-len(losses) :], losses, sizes):
+            record |= {f"{prefix}_loss": loss, f"{prefix}_batch_size": size}
+        self.history.record(f"{prefix}_batch_count", len(losses))
+
     def get_loss(self, outputs, target, X=None, training=False):
         """The objective's loss."""
         return self.criterion_(outputs, to_device(target, self.device))
@@ -205,6 +238,7 @@ class SurvivalNet(NeuralNet):
         # skorch would clear the gradients before each batch and let the optimizer compute the batch by a closure. Here
         # gradients add up until the step ends, so its two private methods are called by hand and without one.
         if batch[0].ends_step:
+            add_gradients(self.module_, self.processes)
             self.notify(
                 "on_grad_computed", named_parameters=self.get_all_learnable_params(), batch=batch, training=True
             )
@@ -328,7 +362,14 @@ def check_monitor(callback: Callback, epoch: dict) -> None:
 
 
 def train(
-    network: nn.Module, objective: Objective, training, validation, recipe, device: str, checkpoint=NOWHERE
+    network: nn.Module,
+    objective: Objective,
+    training,
+    validation,
+    recipe,
+    device: str,
+    checkpoint=NOWHERE,
+    processes=ALONE,
 ) -> SurvivalNet:
     """Train `network` on batches, and stop early where there are validation batches.
 
@@ -341,7 +382,7 @@ def train(
         if isinstance(callback, Checkpoint) and callback.sink is noop:
             callback.sink = warn_unsaved
     bar = ProgressBar()
-    if recipe.verbose:
+    if recipe.verbose and processes.is_first:
         callbacks += [bar]
     if not isinstance(checkpoint, Nowhere):
         callbacks += [KeepsState(checkpoint)]
@@ -355,8 +396,11 @@ def train(
         **make_optimizer_params(recipe.optimizer, recipe.weight_decay),
         **make_param_groups(network, recipe),
     )
+    net.processes = processes
     with tiny_numbers_as_zero(), closing(bar):
-        return net.fit((training, validation), None)
+        net.fit((training, validation), None)
+    net.processes = ALONE  # whoever trains the net further is alone, and it can be pickled
+    return net
 
 
 def make_net(network: nn.Module, objective: Objective, **net_params) -> SurvivalNet:

@@ -8,30 +8,40 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from ..utils._torch_state import fork_rng
+from ._processes import taking_part
 
 
 def draw_seed(random_state) -> int:
     """Seed of an estimator: `random_state` itself, a draw from it, or for None one from the system's entropy.
 
-    None does not touch numpy's global generator, as scikit-learn's own convention would.
+    None does not touch numpy's global generator, as scikit-learn's own convention would. Processes that train together
+    take the seed of the first.
     """
     if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    return int(random_state)
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    elif isinstance(random_state, np.random.RandomState):
+        seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    else:
+        seed = int(random_state)
+    processes = taking_part.get()
+    return seed if processes.number == 1 else int(processes.of_first(torch.tensor(seed)))
 
 
 @contextmanager
 def torch_seed(seed: int, device: str):
     """Seed torch inside the block, one thread at a time, and put its random state back afterwards."""
     with fork_rng(device):
-        # torch.manual_seed would also reseed devices that the fork does not protect.
-        torch.default_generator.manual_seed(seed)
-        if torch.device(device).type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        reseed(seed, device)
         yield
+
+
+def reseed(seed: int, device: str) -> None:
+    """Seed the generators from which a training on `device` draws."""
+    # torch.manual_seed would also reseed devices that no fork protects.
+    torch.default_generator.manual_seed(seed)
+    if torch.device(device).type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def random_states(device: str) -> dict[str, torch.Tensor]:
