@@ -8,6 +8,7 @@ import pandas as pd
 from pandas.api.types import is_list_like
 from tqdm.auto import tqdm
 
+from ..utils._logging import logger
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._array import BagArray
@@ -216,6 +217,9 @@ def read_bags(
     table.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
     table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
     bags = _one_bag_per_patient(files, table["patient"][matched])
+    n_tiles, n_features = sum(bags.array.n_tiles), bags.array.n_features
+    counts = (len(files), len(bags), n_tiles, n_features)
+    logger.info("Opened %d feature files of %d patients: %d tiles of %d features.", *counts)
     warn_mixed(table, slides)
     if tiling is None:
         _warn_sides(files)
