@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,15 +38,15 @@ _REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coo
 def read_bags(
     source,
     patient="auto",
-    format="auto",
+    format: str = "auto",
     features_key=None,
     coords_key=None,
-    return_report=False,
+    return_report: bool = False,
     *,
     slides="auto",
     tiling=None,
-    max_ratio=MAX_RATIO,
-):
+    max_ratio: int = MAX_RATIO,
+) -> Any:
     """Make one lazy bag per patient from feature files, reading their headers only.
 
     The way from the output of a feature extractor to `join_modalities`. Tiles are read when a model needs them, so
