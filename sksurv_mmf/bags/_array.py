@@ -92,6 +92,9 @@ class BagArray(ExtensionArray):
     dtype: bag
     """
 
+    # pandas 3 sets this on arrays that a column shares with its caller; older pandas hands out no such array.
+    _readonly = False
+
     def __init__(self, bags, copy=False):
         if isinstance(bags, BagArray):
             self._bags = bags._bags.copy() if copy else bags._bags

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_list_like
 from tqdm.auto import tqdm
 
+from ..utils._logging import logger
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._array import BagArray
@@ -36,15 +38,15 @@ _REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coo
 def read_bags(
     source,
     patient="auto",
-    format="auto",
+    format: str = "auto",
     features_key=None,
     coords_key=None,
-    return_report=False,
+    return_report: bool = False,
     *,
     slides="auto",
     tiling=None,
-    max_ratio=MAX_RATIO,
-):
+    max_ratio: int = MAX_RATIO,
+) -> Any:
     """Make one lazy bag per patient from feature files, reading their headers only.
 
     The way from the output of a feature extractor to `join_modalities`. Tiles are read when a model needs them, so
@@ -216,6 +218,9 @@ def read_bags(
     table.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
     table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
     bags = _one_bag_per_patient(files, table["patient"][matched])
+    n_tiles, n_features = sum(bags.array.n_tiles), bags.array.n_features
+    counts = (len(files), len(bags), n_tiles, n_features)
+    logger.info("Opened %d feature files of %d patients: %d tiles of %d features.", *counts)
     warn_mixed(table, slides)
     if tiling is None:
         _warn_sides(files)

@@ -86,7 +86,7 @@ class _StoredBag:
         return None if self.coords is None else self.coords.rows(self.start, self.stop)
 
 
-def pack_bags(bags, path, dtype="float32"):
+def pack_bags(bags, path: str | os.PathLike, dtype: str = "float32") -> pd.Series:
     """Write the bags of a cohort into one store, from which they are memory-mapped.
 
     Worth its disk space when many epochs read the same slides: a store needs no decompression and no opening of a
@@ -176,7 +176,7 @@ def pack_bags(bags, path, dtype="float32"):
     return open_bags(path)
 
 
-def open_bags(path, verify=False):
+def open_bags(path: str | os.PathLike, verify: bool = False) -> pd.Series:
     """Open a store that `pack_bags` has written.
 
     Parameters

@@ -1,6 +1,7 @@
 """One table of a cohort from the tables of its modalities."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,9 @@ from ..utils._warnings import warn
 from ._overlap import check_overlap
 
 
-def join_modalities(modalities, how="inner", *, outcome=None, event=None, time=None):
+def join_modalities(
+    modalities, how: str = "inner", *, outcome=None, event: str | None = None, time: str | None = None
+) -> Any:
     """Join the modalities of a cohort into one table, one row per patient, and perhaps the outcome with them.
 
     The usual first step: columns get the prefix of their modality, rows are matched by patient.

@@ -20,7 +20,7 @@ rna__<probe>     expression (log2) of the 76 Affymetrix probes of the Veridex si
 """
 
 
-def load_breast_cancer_cohort():
+def load_breast_cancer_cohort() -> Bunch:
     """Load the GSE7390 breast cancer cohort as clinical data and gene expression.
 
     A real cohort with two modalities that needs no download; it comes with scikit-survival.

@@ -1,9 +1,11 @@
 """Lung cancer with tiles of multiplex immunofluorescence."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
 from ..files._download import PublicFile, fetch_file, find_home
 from ..files._writing import writing
@@ -32,7 +34,7 @@ CITATION = (
     {"data_home": [None, str, Path], "base_url": [None, str]},
     prefer_skip_nested_validation=True,
 )
-def fetch_lung_mif(data_home=None, base_url=None):
+def fetch_lung_mif(data_home: str | os.PathLike | None = None, base_url: str | None = None) -> Bunch:
     """Download a lung cancer cohort with tiles of multiplex immunofluorescence and clinical data.
 
     Fifty patients (33 deaths): small, but its tiles have coordinates. The cells (4 MB) are downloaded once, from the
@@ -117,7 +119,7 @@ def _prepare(cells, folder):
 
 
 @validate_params({"data_home": [None, str, Path]}, prefer_skip_nested_validation=True)
-def load_lung_mif(data_home=None):
+def load_lung_mif(data_home: str | os.PathLike | None = None) -> Bunch:
     """Load a lung cancer cohort with tiles of multiplex immunofluorescence and clinical data.
 
     Fifty patients (33 deaths): small, but its tiles have coordinates. Nothing is downloaded.

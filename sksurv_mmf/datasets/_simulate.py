@@ -50,21 +50,21 @@ STREAMS = ["image", "rna", "tiles", "outcome", "missing", "corrupted", "corrupte
 )
 def make_multimodal_survival(
     *,
-    n_patients=200,
-    n_genes=100,
-    n_informative_genes=None,
+    n_patients: int = 200,
+    n_genes: int = 100,
+    n_informative_genes: int | None = None,
     n_tiles=(20, 60),
-    n_tile_features=32,
-    witness_rate=0.2,
-    image_effect=1.0,
-    rna_effect=1.0,
-    interaction=0.0,
-    censoring=0.4,
+    n_tile_features: int = 32,
+    witness_rate: float = 0.2,
+    image_effect: float = 1.0,
+    rna_effect: float = 1.0,
+    interaction: float = 0.0,
+    censoring: float = 0.4,
     missing=0.0,
     corrupted=0.0,
-    image_as="tiles",
+    image_as: str = "tiles",
     random_state=None,
-):
+) -> Bunch:
     r"""Simulate a cohort with RNA and bags of image tiles whose risk is known.
 
     Use it to ask whether a model finds what is there: the true risk, the genes that matter, the few tiles that carry

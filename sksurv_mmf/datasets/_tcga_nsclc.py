@@ -1,8 +1,11 @@
 """Lung cancer of The Cancer Genome Atlas with slides, RNA, miRNA and clinical data."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from sklearn.utils import Bunch
 
 from ..files._download import PublicFile, fetch_file, find_home
 from ..utils._sklearn import StrOptions, validate_params
@@ -41,8 +44,12 @@ CITATION = (
     prefer_skip_nested_validation=True,
 )
 def fetch_tcga_nsclc(
-    data_home=None, cohort="LUAD", endpoint="os", modalities=("wsi", "rna", "clinical"), base_url=None
-):
+    data_home: str | os.PathLike | None = None,
+    cohort: str = "LUAD",
+    endpoint: str = "os",
+    modalities: Sequence[str] = ("wsi", "rna", "clinical"),
+    base_url: str | None = None,
+) -> Bunch:
     """Download TCGA lung adenocarcinoma or squamous cell carcinoma with several modalities from a mirror.
 
     The files that the chosen modalities need (12 MB for all) are downloaded once and compared with a checksum; after
@@ -125,7 +132,12 @@ def fetch_tcga_nsclc(
     },
     prefer_skip_nested_validation=True,
 )
-def load_tcga_nsclc(data_home=None, cohort="LUAD", endpoint="os", modalities=("wsi", "rna", "clinical")):
+def load_tcga_nsclc(
+    data_home: str | os.PathLike | None = None,
+    cohort: str = "LUAD",
+    endpoint: str = "os",
+    modalities: Sequence[str] = ("wsi", "rna", "clinical"),
+) -> Bunch:
     """Load TCGA lung adenocarcinoma or squamous cell carcinoma with several modalities.
 
     A real cohort in which patients lack modalities. Nothing is downloaded.

@@ -11,7 +11,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows: there is no lock to recognise the dead by, and what they left stays
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _LOCK, _FILES = "lock", "files"
 _UNFINISHED = re.compile(r"\..*\.[a-z0-9_]{8,16}\.partial", re.DOTALL)

@@ -31,19 +31,19 @@ from ._tile_attention import attention_colors, relative_attention, tiles_on_slid
 )
 def export_geojson(
     attention,
-    slide,
-    path,
+    slide: str | os.PathLike,
+    path: str | os.PathLike,
     *,
     patient=None,
-    slide_name=None,
-    tile_size=None,
-    mpp=None,
-    slide_mpp=None,
-    object_type="tile",
+    slide_name: str | None = None,
+    tile_size: int | None = None,
+    mpp: float | None = None,
+    slide_mpp: float | None = None,
+    object_type: str = "tile",
     cmap="viridis",
     norm=None,
-    subtract_bounds=True,
-):
+    subtract_bounds: bool = True,
+) -> None:
     """Write the attention of the tiles of a slide for QuPath.
 
     Drag the file onto the open slide in QuPath (0.4 or later). Every tile has the colour that
@@ -127,7 +127,7 @@ def export_geojson(
             "type": "Feature",
             # From the content: the same weights give the same file, and other weights other objects.
             "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name}/{patient}/{tile}/{corner}/{weight}")),
-            "geometry": {"type": "Polygon", "coordinates": [square(*corner, side)]},
+            "geometry": {"type": "Polygon", "coordinates": [square(corner[0], corner[1], side)]},
             "properties": {
                 "objectType": object_type,
                 "name": f"{patient}, tile {tile}",
@@ -186,17 +186,17 @@ def square(x, y, side):
 )
 def export_tiles(
     attention,
-    slide,
-    out_dir,
+    slide: str | os.PathLike,
+    out_dir: str | os.PathLike,
     *,
-    top_k=10,
+    top_k: int = 10,
     patient=None,
-    slide_name=None,
-    tile_size=None,
-    mpp=None,
-    slide_mpp=None,
-    overwrite=False,
-):
+    slide_name: str | None = None,
+    tile_size: int | None = None,
+    mpp: float | None = None,
+    slide_mpp: float | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
     """Write the tiles of a slide with the highest attention as PNG images.
 
     For the eyes of a pathologist. Names begin with the rank and tell attention, in units of the average tile's, and

@@ -27,7 +27,18 @@ from ._integrated_gradients import attribute
     },
     prefer_skip_nested_validation=True,
 )
-def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_steps=50, n_jobs=None, verbose=False):
+def feature_importance(
+    estimator,
+    X,
+    y=None,
+    *,
+    cv,
+    modality: str | None = None,
+    top_k: int = 20,
+    n_steps: int = 50,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> "FeatureImportance":
     """Rank the features of a numeric modality by integrated gradients on the test patients of each fold.
 
     Answers which genes a fused model reads. A list of genes from one fit is worth little: with other patients, another

@@ -27,7 +27,9 @@ TOLERANCE = 0.05  # share of the change of risk that the sums of attributions ma
     },
     prefer_skip_nested_validation=True,
 )
-def integrated_gradients(estimator, X, *, modality=None, baseline=None, n_steps=50):
+def integrated_gradients(
+    estimator, X, *, modality: str | None = None, baseline=None, n_steps: int = 50
+) -> pd.DataFrame:
     r"""Attribute each patient's risk score to the features of a numeric modality.
 
     Tells which genes drive the prediction of a patient, and how far each pushes the risk up or down against that of a

@@ -44,14 +44,14 @@ def modality_importance(
     y,
     *,
     cv,
-    method="permute",
-    n_repeats=10,
-    confidence_level=0.95,
-    n_bootstrap=2000,
+    method: str = "permute",
+    n_repeats: int = 10,
+    confidence_level: float = 0.95,
+    n_bootstrap: int = 2000,
     random_state=None,
-    n_jobs=None,
-    verbose=False,
-):
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> "ModalityImportance":
     """Measure how far the C-index on test patients drops without each modality.
 
     Tells what a fitted model owes to a modality: an attention weight does not, because a network may look at what is of

@@ -45,12 +45,12 @@ def compare_models(
     groups=None,
     scoring=None,
     horizons=None,
-    reference=None,
+    reference: str | None = None,
     cache=None,
-    n_jobs=None,
+    n_jobs: int | None = None,
     random_state=None,
-    verbose=False,
-):
+    verbose: bool = False,
+) -> ModelComparison:
     """Compare survival models on the same folds of the same patients.
 
     Use it to learn whether one model is really better than another on your patients. Every model is fitted to the

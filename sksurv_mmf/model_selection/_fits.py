@@ -7,6 +7,7 @@ import joblib
 from ..late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from ..late_fusion._shared_fits import shared_fits
 from ..predictions._ask import CURVES, has, innermost, predict_curves, predict_risk
+from ..utils._logging import logger
 from ._fit_cache import FitCache, keys_of_fits, warn_of_trouble
 from ._folds import fit_and_look, run
 from ._survival_scores import FoldPrediction
@@ -91,6 +92,7 @@ def _attempt(kept, key, model, X, y, train, test, shared):
     key = (key, joblib.hash((train, test)))
     prediction = kept.find(key)
     if prediction is not None:
+        logger.info("A fit of %s is found in the cache %r.", type(model).__name__, str(kept.folder))
         return prediction, None
     spared = shared.spared
     try:

@@ -45,7 +45,15 @@ from ..utils._validation import RESAMPLES, shorten
     },
     prefer_skip_nested_validation=True,
 )
-def fusion_audit(comparison, fused, singles=None, *, confidence_level=0.95, n_bootstrap=2000, random_state=None):
+def fusion_audit(
+    comparison,
+    fused: str,
+    singles: list[str] | None = None,
+    *,
+    confidence_level: float = 0.95,
+    n_bootstrap: int = 2000,
+    random_state=None,
+) -> "FusionAudit":
     """Ask whether a fused model is worth its trouble: against the best single modality, on the same folds.
 
     Parameters

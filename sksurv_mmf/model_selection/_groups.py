@@ -8,7 +8,7 @@ from ..utils._validation import shorten, subject
 from ..utils._warnings import warn
 
 
-def tissue_source_site(patients):
+def tissue_source_site(patients) -> pd.Series:
     """Tissue source sites of patients of TCGA, the second part of their barcodes.
 
     Use it for folds in which no hospital is on both sides: slides of one site share a scanner, a stain and a way of
@@ -55,7 +55,8 @@ def tissue_source_site(patients):
             f"{subject(strangers, 'Patient', 'has', 'have')} no barcode of TCGA for a name, such as 'TCGA-05-4244', so "
             "the tissue source site is unknown. Pass groups of your own, such as a column of clinical data."
         )
-    return pd.Series([barcode.tissue_source_site for barcode in barcodes], patients, name="tissue_source_site")
+    sites = [barcode.tissue_source_site for barcode in barcodes if barcode]
+    return pd.Series(sites, patients, name="tissue_source_site")
 
 
 def read_groups(groups, X, n_patients):

@@ -20,14 +20,14 @@ def selection_leakage(
     y,
     cv=5,
     *,
-    step=None,
+    step: str | None = None,
     scoring="harrell",
     horizons=None,
     cache=None,
-    n_jobs=None,
+    n_jobs: int | None = None,
     random_state=None,
-    verbose=False,
-):
+    verbose: bool = False,
+) -> ModelComparison:
     """Measure what a score gains when genes are selected on all patients before cross-validation.
 
     Genes that were selected on all patients have seen the outcomes of the test patients. This function runs the same

@@ -1,5 +1,6 @@
 """Folds that others have published, in files."""
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -120,7 +121,9 @@ class PublishedSplits(BaseCrossValidator):
     },
     prefer_skip_nested_validation=True,
 )
-def read_survival_splits(path, patients, *, train="train", test="auto", patient_of=None, on_mismatch="raise"):
+def read_survival_splits(
+    path: str | os.PathLike, patients, *, train="train", test="auto", patient_of=None, on_mismatch: str = "raise"
+) -> PublishedSplits:
     """Read the folds that others have published, to compare models with theirs on the same patients.
 
     Two layouts of computational pathology are read:
@@ -302,7 +305,7 @@ def report(sentences, on_mismatch):
     {"cv": ["cv_object"], "X": [pd.DataFrame], "y": ["array-like"], "path": [str, Path], "overwrite": ["boolean"]},
     prefer_skip_nested_validation=True,
 )
-def write_survival_splits(cv, X, y, path, *, overwrite=False):
+def write_survival_splits(cv, X, y, path: str | os.PathLike, *, overwrite: bool = False) -> None:
     """Write folds to files, so that others can compare with them.
 
     Parameters

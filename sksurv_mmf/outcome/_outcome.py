@@ -33,7 +33,7 @@ class Outcome:
             raise ValueError(f"event has shape {self.event.shape} and time {self.time.shape}; one each per patient.")
 
     @classmethod
-    def of(cls, y: np.ndarray) -> "Outcome":
+    def of(cls, y) -> "Outcome":
         """The outcome of a structured array that `align_outcome` has checked."""
         return cls(*(y[name] for name in y.dtype.names))
 

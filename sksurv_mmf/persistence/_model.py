@@ -1,12 +1,14 @@
 """Saving and loading."""
 
 import json
+import os
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +44,7 @@ PACKAGES = ["sksurv_mmf", "torch", "skorch", "scikit-learn", "scikit-survival", 
 
 
 @usual_settings()
-def save_model(estimator, path, *, overwrite=False):
+def save_model(estimator, path: str | os.PathLike, *, overwrite: bool = False) -> None:
     """Save a fitted model to a file that holds numbers and names, and no code.
 
     Use it instead of pickle for a model that others are to use, or that is to be used in some years: unlike a pickle,
@@ -152,7 +154,7 @@ def save_model(estimator, path, *, overwrite=False):
 
 
 @usual_settings()
-def load_model(path, *, trusted=()):
+def load_model(path: str | os.PathLike, *, trusted=()) -> Any:
     """Load a model that :func:`save_model` saved.
 
     No code in the file is run, because none is looked for: the file chooses among known classes, and everything else
@@ -208,11 +210,11 @@ def load_model(path, *, trusted=()):
     """
     if callable(trusted) or not isinstance(trusted, Iterable) or not all(map(callable, trusted)):
         raise TypeError(f"trusted must be a list of classes or functions, got {trusted!r}.")
-    path = _as_path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no saved model at {path}.")
-    check_regular_file(path, "The model ")
-    return _load(path, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
+    file = _as_path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"There is no saved model at {file}.")
+    check_regular_file(file, "The model ")
+    return _load(file, {one for one in trusted if isclass(one)}, {full_name(one) for one in trusted})
 
 
 def _as_path(path):

@@ -66,7 +66,8 @@ class Room:
 
     def _limits(self, points, high):
         """Where the neighbours to the left and below end, where one's own place ends; or the edges of the figure."""
-        left, below, right, above = EDGE, EDGE, *(points - EDGE)
+        left, below = EDGE, EDGE
+        right, above = points - EDGE
         spec = self.get_subplotspec()
         if spec is not None:
             _, tops, _, rights = spec.get_gridspec().get_grid_positions(self.ax.figure)

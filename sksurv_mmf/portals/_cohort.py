@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ..cohort._join import join_modalities
@@ -106,7 +107,9 @@ class CohortReport:
         return bars.figure.axes
 
 
-def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="inner"):
+def read_cohort(
+    modalities, outcome, *, endpoint: str = "OS", identifiers="auto", how: str = "inner"
+) -> tuple[pd.DataFrame, np.ndarray, CohortReport]:
     """Make X and y of a cohort from the files of its modalities and of its outcome, matched by patient.
 
     Files are read as `read_expression`, `read_mutations` and `read_outcome` do by default; where this is not what is

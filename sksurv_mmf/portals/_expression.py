@@ -32,8 +32,14 @@ _DUPLICATES = ("first", "largest", "mean", "error")
 
 
 def read_expression(
-    path, *, identifiers="auto", genes="auto", samples="primary", duplicates="first", gene_names="short"
-):
+    path: str | os.PathLike,
+    *,
+    identifiers="auto",
+    genes: str = "auto",
+    samples="primary",
+    duplicates: str = "first",
+    gene_names: str = "short",
+) -> tuple[pd.DataFrame, ReadReport]:
     """Read a table of numbers by gene and sample, such as expression, as a table by patient with a report.
 
     For files of UCSC Xena, GDC, cBioPortal, and SurvPath and MMP: tab- or comma-separated, perhaps gzipped. Anything
@@ -121,7 +127,8 @@ def read_expression(
     where, said = _find_genes(labels, columns, path, genes)
     notes.append(said)
     if where == "rows":
-        names, fallback, sample_names = *_gene_labels(labels), columns
+        names, fallback = _gene_labels(labels)
+        sample_names = columns
         values = values.T
     else:
         names, fallback, sample_names = columns, None, _sample_labels(labels)

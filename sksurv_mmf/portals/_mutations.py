@@ -1,6 +1,7 @@
 """Mutations of genes as a table of patients."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,14 @@ PROTEIN = (
 _NO_SOMATIC = {"germline", "wildtype"}
 
 
-def read_mutations(path, *, identifiers="auto", samples="primary", classes="protein", patients=None):
+def read_mutations(
+    path: str | os.PathLike,
+    *,
+    identifiers="auto",
+    samples="primary",
+    classes="protein",
+    patients: Sequence[str] | None = None,
+) -> tuple[pd.DataFrame, ReadReport]:
     """Read which genes are mutated in whom from a MAF file, as a table of 0 and 1 with a report.
 
     Parameters

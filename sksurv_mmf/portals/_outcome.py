@@ -45,16 +45,16 @@ class _Layout:
 
 
 def read_outcome(
-    path,
-    endpoint="OS",
+    path: str | os.PathLike,
+    endpoint: str = "OS",
     *,
-    event=None,
-    time=None,
-    patient=None,
+    event: str | None = None,
+    time: str | None = None,
+    patient: str | None = None,
     identifiers="auto",
-    conflicts="error",
-    zero_times="keep",
-):
+    conflicts: str = "error",
+    zero_times: str = "keep",
+) -> tuple[pd.DataFrame, ReadReport]:
     """Read event and time of patients from a clinical table of a portal, with a report.
 
     Knows these layouts by the names of their columns, in any order and whatever else there is:

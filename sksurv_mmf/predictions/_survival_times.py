@@ -6,7 +6,7 @@ from ..utils._validation import format_time
 from ._checks import carried_forward, check_curves, common_domain, steps_of
 
 
-def median_survival_time(curves):
+def median_survival_time(curves) -> np.ndarray:
     """Times at which survival functions have fallen to one half.
 
     Use it where one number of a patient is wanted and most curves fall below one half during follow-up; otherwise
@@ -45,7 +45,7 @@ def median_survival_time(curves):
     return np.array([_first_at_half(curve) for curve in curves], dtype=float)
 
 
-def restricted_mean_survival_time(curves, horizon):
+def restricted_mean_survival_time(curves, horizon: float) -> np.ndarray:
     """Mean times that patients live up to a horizon, the areas under survival functions from 0 to there.
 
     Use it to tell patients or treatments apart in units of time, whether or not curves fall to one half.

@@ -15,7 +15,9 @@ from ._checks import frame_with_names, refuse_polars
 from ._present_patients import PresentPatients
 
 
-def make_modality_transformer(*, remainder="passthrough", n_jobs=None, **modalities):
+def make_modality_transformer(
+    *, remainder: str = "passthrough", n_jobs: int | None = None, **modalities
+) -> "ColumnTransformer":
     """Make a ColumnTransformer that has one transformer for each modality.
 
     Use it as the first step of a pipeline, so that whatever is learnt from the patients is learnt inside the fold. A

@@ -14,7 +14,7 @@ STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 @validate_params({"weights": [str, os.PathLike, None]}, prefer_skip_nested_validation=True)
-def imagenet_resnet50(weights=None):
+def imagenet_resnet50(weights: str | os.PathLike | None = None) -> nn.Module:
     """Make a ResNet-50 that was trained on ImageNet and is cut after its third stage.
 
     The features of CLAM [1]_ and of the works that build on it: 1,024 per tile, the means of the last map. timm builds

@@ -51,23 +51,23 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 )
 def extract_features(
     paths,
-    out_dir,
+    out_dir: str | os.PathLike,
     *,
     encoder=None,
     transform=None,
-    tile_size=512,
-    mpp=0.5,
+    tile_size: int = 512,
+    mpp: float = 0.5,
     tissue="otsu",
-    min_tissue=0.25,
-    tissue_mpp=8.0,
-    slide_mpp=None,
-    batch_size=32,
-    device="auto",
-    n_jobs=4,
-    overwrite=False,
-    on_error="raise",
-    verbose=False,
-):
+    min_tissue: float = 0.25,
+    tissue_mpp: float = 8.0,
+    slide_mpp: float | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    n_jobs: int = 4,
+    overwrite: bool = False,
+    on_error: str = "raise",
+    verbose: bool = False,
+) -> pd.DataFrame:
     """Tile slides and write the features of their tiles, one file per slide.
 
     A file appears under its name when its slide is finished. After an interruption, call the function again: finished

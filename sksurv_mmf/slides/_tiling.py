@@ -25,7 +25,16 @@ TILING = SCALE | {
 
 
 @validate_params({"path": [str, os.PathLike]} | TILING, prefer_skip_nested_validation=True)
-def tile_slide(path, tile_size=512, mpp=0.5, tissue="otsu", *, min_tissue=0.25, tissue_mpp=8.0, slide_mpp=None):
+def tile_slide(
+    path: str | os.PathLike,
+    tile_size: int = 512,
+    mpp: float = 0.5,
+    tissue="otsu",
+    *,
+    min_tissue: float = 0.25,
+    tissue_mpp: float = 8.0,
+    slide_mpp: float | None = None,
+) -> np.ndarray:
     """Find the tiles of a slide that hold tissue.
 
     Tiles are squares on a grid without overlap that starts at the upper left corner of the slide. Tiles that reach over
@@ -79,7 +88,9 @@ def tile_slide(path, tile_size=512, mpp=0.5, tissue="otsu", *, min_tissue=0.25, 
 
 
 @validate_params({"path": [str, os.PathLike]} | SCALE, prefer_skip_nested_validation=True)
-def level0_tile_size(path, tile_size=512, mpp=0.5, *, slide_mpp=None):
+def level0_tile_size(
+    path: str | os.PathLike, tile_size: int = 512, mpp: float = 0.5, *, slide_mpp: float | None = None
+) -> int:
     """Compute the side of a slide's tiles in pixels of level 0, the finest.
 
     In these pixels are the coordinates of tiles, and displays and exports want the side in the unit of the coordinates.

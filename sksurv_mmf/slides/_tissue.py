@@ -6,7 +6,7 @@ import numpy as np
 _BLACK = 32
 
 
-def otsu_tissue(image):
+def otsu_tissue(image) -> np.ndarray:
     """Find tissue as what is more saturated than the glass around it, with Otsu's threshold.
 
     The default of :func:`tile_slide`; the threshold is that of [1]_. Call it yourself to combine it with something

@@ -18,6 +18,7 @@ from ..files._regular_file import kind_of
 from ..files._tensors import tensors_as_bytes, tensors_of_bytes
 from ..files._tree import Decoder, Plain
 from ..files._writing import make_folder
+from ..utils._logging import logger
 from ..utils._optional import import_optional
 from ..utils._validation import say, shorten
 from ..utils._warnings import warn
@@ -113,6 +114,7 @@ class Checkpoint:
         # A state that was changed with its checksums can make nearly anything raise.
         except Exception as error:
             raise refusal(self.path, f"it does not fit the training that is to go on ({say(error)})") from error
+        logger.info("Training goes on from the checkpoint %r.", str(self.path))
 
     def save(self, state: Callable[[], dict]) -> None:
         """Write the state, if the last one has been written long enough ago; say so if it cannot be written."""

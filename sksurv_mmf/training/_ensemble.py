@@ -16,6 +16,7 @@ from ..outcome._outcome import Outcome
 from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
+from ..utils._logging import logger
 from ..utils._warnings import each_once
 from ._checkpoint import NOWHERE
 from ._fit import Fit, Recipe, complete, fit
@@ -115,6 +116,7 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained, chec
     members = list(untrained)
     networks, _, objectives = zip(*untrained.values())
     device = resolve_device(recipe.device)
+    logger.info("Training members %s of an ensemble together on %s.", ", ".join(map(str, members)), device)
     teaches = partial(teaches_all, clone(recipe.objective).fit(*outcome), outcome, samples)
     snapshots, losses = train_in_lockstep(
         [network.to(device) for network in networks],

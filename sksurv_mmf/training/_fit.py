@@ -16,6 +16,7 @@ from ..patients._modality import Modality
 from ..patients._patients import Patients
 from ..patients._presence import check_present
 from ..utils._device import resolve_device
+from ..utils._logging import logger
 from ._batches import batches_of
 from ._checkpoint import NOWHERE
 from ._hold_out import hold_out
@@ -96,6 +97,7 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
     check_present(trained_on.present, names, 0 if held_out is None else len(held_out))
     objective = clone(recipe.objective).fit(*learnt)
     device, processes = resolve_device(recipe.device), taking_part.get()
+    logger.info("Training a network of %d patients on %s.", len(rows), device)
     with torch_seed(seed, device):
         network, modalities = fit_network(recipe, objective, trained_on)
         check_can_share(network, objective, processes)

@@ -11,7 +11,7 @@ _lock = RLock()
 _dtype_lock = Lock()
 _threads_lock = Lock()
 _n_blocks, _users_dtype = 0, None
-_n_limits, _users_threads = 0, None
+_n_limits, _users_threads = 0, 0
 _own = local()  # of these blocks, those of a thread itself
 
 

@@ -15,6 +15,7 @@ from sksurv.util import Surv
 from sksurv_mmf.bags import Bag, BagArray, BagDtype
 
 PATIENTS = ["P1", "P2", "P3", "P4", "P5"]
+PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
 
 
 @pytest.fixture
@@ -250,7 +251,8 @@ def test_printing_names_the_bags_and_reads_none(frame, file_backed_column, tmp_p
     (tmp_path / "slide.npy").unlink()
     assert repr(file_backed_column).count("Bag(1000 tiles x 1024 features)") == 3
     assert file_backed_column.to_csv(index=False).count("Bag(1000 tiles x 1024 features)") == 3
-    assert file_backed_column[:1].to_json() == '{"0":"Bag(1000 tiles x 1024 features)"}'
+    if PANDAS_3:  # before, pandas asked the bag itself what it is made of
+        assert file_backed_column[:1].to_json() == '{"0":"Bag(1000 tiles x 1024 features)"}'
 
 
 def test_functions_of_a_bag(column, bags):
@@ -258,7 +260,7 @@ def test_functions_of_a_bag(column, bags):
     assert n_tiles.tolist() == [1, 2, 4, 5]
     assert n_tiles.dtype == np.int64
     doubled = column.map(lambda bag: bag.map(np.negative), na_action="ignore")
-    assert doubled.dtype == "bag"
+    assert doubled.dtype == ("bag" if PANDAS_3 else object)
     assert_array_equal(doubled["P2"].features, -bags[1].features)
     assert doubled["P3"] is pd.NA
     arrays = column.dropna().map(lambda bag: bag.features)

@@ -199,7 +199,7 @@ def test_pickled_objects_are_never_loaded(tmp_path, name):
     trap = tmp_path / "executed"
     array = np.empty((1, 1), dtype=object)
     array[0, 0] = Malicious(str(trap))
-    (np.save if name == "bag.npy" else np.savez)(tmp_path / name, array, allow_pickle=True)
+    (np.save if name == "bag.npy" else np.savez)(tmp_path / name, array)
     with pytest.raises(ValueError, match=rf"{name}' cannot be used: expected numbers, got dtype object"):
         Bag.from_file(tmp_path / name)
     assert not trap.exists()

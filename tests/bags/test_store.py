@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sksurv_mmf.bags import Bag, open_bags, pack_bags
+from sksurv_mmf.bags import Bag, BagArray, open_bags, pack_bags
 from sksurv_mmf.bags import _store as store_module
 
 RNG = np.random.default_rng(0)
@@ -190,7 +190,8 @@ class TestInterruption:
 
         np.save(path.with_name("last.npy"), np.ones((2, 3)))
         before = set(path.parent.iterdir())
-        bags["P9"] = Bag.from_file(path.with_name("last.npy")).map(fail)
+        last = BagArray([Bag.from_file(path.with_name("last.npy")).map(fail)])
+        bags = pd.concat([bags, pd.Series(last, ["P9"])])
         with pytest.raises(error, match="in the middle"):
             pack_bags(bags, path)
         assert set(path.parent.iterdir()) == before

@@ -64,7 +64,7 @@ def _run(check, cohort, estimator):
     check(type(estimator).__name__, estimator, cohort)
 
 
-def check_survival_estimator(estimator, *, bags=False, expected_failures=None):
+def check_survival_estimator(estimator, *, bags: bool = False, expected_failures=None) -> list[dict]:
     """Check that an estimator keeps the contracts of scikit-learn and of survival analysis.
 
     Run it in the tests of a survival estimator, or when one behaves strangely in a search or a pipeline.
