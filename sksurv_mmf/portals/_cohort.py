@@ -106,7 +106,7 @@ class CohortReport:
         return bars.figure.axes
 
 
-def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="inner"):
+def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="inner", sequenced=None):
     """Make X and y of a cohort from the files of its modalities and of its outcome, matched by patient.
 
     Files are read as `read_expression`, `read_mutations` and `read_outcome` do by default; where this is not what is
@@ -125,6 +125,9 @@ def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="
         How a patient is made of a sample's name, as in `read_expression`; of all files and tables.
     how : {"inner", "outer"}, default="inner"
         Keep the patients who have every modality, or all who have one; see `join_modalities`.
+    sequenced : sequence of str or path, default=None
+        Patients who were sequenced, or a case list of cBioPortal: who is named and has no row in a MAF file has zeros
+        there and is not missing; `patients` of `read_mutations`.
 
     Returns
     -------
@@ -140,12 +143,14 @@ def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a file cannot be read, or if the modalities and the outcome do not fit together.
+        If a file cannot be read, if the modalities and the outcome do not fit together, or if `sequenced` is given and
+        no modality is a MAF file.
 
     Warns
     -----
     UserWarning
-        If patients are left out for want of an outcome, and if few patients have all modalities.
+        If patients are left out for want of an outcome, if few patients have all modalities, and if a MAF file is read
+        and nobody said who was sequenced.
 
     See Also
     --------
@@ -181,19 +186,24 @@ def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="
         )
     tables, reports = {}, {}
     for name, source in modalities.items():
-        tables[name], reports[name] = _read(source, f"modality {name!r}", identifiers)
+        tables[name], reports[name] = _read(source, f"modality {name!r}", identifiers, sequenced)
+    if sequenced is not None and not any("rows counted" in report.numbers for report in reports.values()):
+        raise ValueError(
+            "sequenced is for MAF files, and no modality is one. Leave it out, or pass the path of a MAF file."
+        )
     known, reports[OUTCOME] = _read_outcome(outcome, endpoint, identifiers)
     X, y = join_modalities(tables, how, outcome=known, event="event", time="time")
     return X, y, CohortReport(_who_has_what(tables, known), reports, len(X), how)
 
 
-def _read(source, what, identifiers):
+def _read(source, what, identifiers, sequenced=None):
     """A modality as a table by patient, and what was done."""
     if isinstance(source, str | os.PathLike):
         columns, lines, _ = open_table(source)
         lines.close()
-        read = read_mutations if "Variant_Classification" in columns else read_expression
-        return read(source, identifiers=identifiers)
+        if "Variant_Classification" in columns:
+            return read_mutations(source, identifiers=identifiers, patients=sequenced)
+        return read_expression(source, identifiers=identifiers)
     if not isinstance(source, pd.DataFrame | pd.Series):
         raise TypeError(
             f"{what[0].upper()}{what[1:]} must be a path, or a DataFrame or Series whose index is the patient, got a "
