@@ -57,22 +57,23 @@ def open_table(path):
     """
     lines = enumerate(read_lines(path), start=1)
     n_comments = 0
-    for number, line in lines:
+    for header in lines:
+        line = header[1]
         if line.strip() and not line.startswith("#"):
             break
         n_comments += line.startswith("#")
     else:
         raise ValueError(f"{os.fspath(path)!r} has no header: all {n_comments} lines begin with '#' or are empty.")
     separator = "\t" if "\t" in line else max(",;", key=line.count)
-    columns = _split(line, separator, path, number)
-    rows = ((i, _split(line, separator, path, i)) for i, line in lines if line.strip())
+    columns = _split(*header, separator, path)
+    rows = ((number, _split(number, line, separator, path)) for number, line in lines if line.strip())
     first = list(islice(rows, 1))
     if first and len(first[0][1]) == len(columns) + 1:
         columns = ["", *columns]
     return columns, _checked(chain(first, rows), columns, path), n_comments
 
 
-def _split(line, separator, path, number):
+def _split(number, line, separator, path):
     line = line.rstrip("\r\n")
     if '"' not in line:
         return line.split(separator)
