@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..cohort._anndata import as_table, modalities_of, obs_of
 from ..cohort._join import join_modalities
 from ..outcome._table import read_outcome as read_table
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot
@@ -114,11 +115,13 @@ def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="
 
     Parameters
     ----------
-    modalities : dict of str to (path, DataFrame or Series)
+    modalities : dict of str to (path, DataFrame, Series or AnnData), or MuData
         A file by modality: a MAF file, known by its column ``Variant_Classification``, or a table of numbers by gene.
-        Or a table whose index is the patient or the sample, or the bags of `read_bags`.
-    outcome : path or DataFrame
-        A clinical file, or a table with event and time whose index is the patient, as `read_outcome` returns it.
+        Or a table whose index is the patient or the sample, or the bags of `read_bags`. Of an
+        AnnData ``X`` is taken, as `join_modalities` does.
+    outcome : path, DataFrame, AnnData or MuData
+        A clinical file, or a table, perhaps as ``obs``, with event and time whose index is the patient, as
+        `read_outcome` returns it.
     endpoint : str, default="OS"
         Which event of the file.
     identifiers : {"auto", "tcga", "cptac"}, callable or None, default="auto"
@@ -179,6 +182,7 @@ def read_cohort(modalities, outcome, *, endpoint="OS", identifiers="auto", how="
     >>> folder.cleanup()
     """
     check_identifiers(identifiers)
+    modalities = modalities_of(modalities)
     if not isinstance(modalities, Mapping) or not modalities or OUTCOME in modalities:
         raise ValueError(
             f"modalities must be a dict such as {{'rna': path}}, without {OUTCOME!r} as a name, got "
@@ -204,6 +208,7 @@ def _read(source, what, identifiers, sequenced=None):
         if "Variant_Classification" in columns:
             return read_mutations(source, identifiers=identifiers, patients=sequenced)
         return read_expression(source, identifiers=identifiers)
+    source = as_table(source, what)
     if not isinstance(source, pd.DataFrame | pd.Series):
         raise TypeError(
             f"{what[0].upper()}{what[1:]} must be a path, or a DataFrame or Series whose index is the patient, got a "
@@ -220,7 +225,7 @@ def _read(source, what, identifiers, sequenced=None):
 def _read_outcome(outcome, endpoint, identifiers):
     if isinstance(outcome, str | os.PathLike):
         return read_outcome(outcome, endpoint, identifiers=identifiers)
-    table, report = _read(outcome, "the outcome", identifiers)
+    table, report = _read(obs_of(outcome), "the outcome", identifiers)
     if not isinstance(table, pd.DataFrame):
         raise TypeError("outcome must be a path or a DataFrame with event and time, got a Series.")
     return read_table(table, name="outcome"), report

@@ -85,7 +85,7 @@ def test_what_code_of_encoders_returns_is_read_by_the_name_of_the_vector(tmp_pat
         torch.save({"image_embedding": vector, "image_latents": torch.zeros(1, 5, 3)}, tmp_path / f"{slide}.pt")
     table = read_slide_vectors(tmp_path, features_key="image_embedding", encoder="prism")
     pd.testing.assert_frame_equal(table, expected("prism"), check_names=False, check_index_type=False)
-    with pytest.raises(ValueError, match="'image_embedding', 'image_latents'; say which one with features_key"):
+    with pytest.raises(ValueError, match=r"'image_embedding', 'image_latents'\]; say which one with features_key"):
         read_slide_vectors(tmp_path)
 
 
