@@ -19,6 +19,7 @@ from ._integrated_gradients import attribute
 @validate_params(
     {
         "cv": CV_OR_PREFIT,
+        "groups": ["array-like", callable, None],
         "modality": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "n_steps": [DEPTH],
@@ -27,7 +28,9 @@ from ._integrated_gradients import attribute
     },
     prefer_skip_nested_validation=True,
 )
-def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_steps=50, n_jobs=None, verbose=False):
+def feature_importance(
+    estimator, X, y=None, *, cv, groups=None, modality=None, top_k=20, n_steps=50, n_jobs=None, verbose=False
+):
     """Rank the features of a numeric modality by integrated gradients on the test patients of each fold.
 
     Answers which genes a fused model reads. A list of genes from one fit is worth little: with other patients, another
@@ -45,6 +48,9 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
         The folds; an int is the number of folds of :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit"
         the estimator is fitted already, and X holds patients that it was not trained on; then there is no stability to
         speak of.
+    groups : Series or array-like of shape (n_patients,), or callable, default=None
+        Who stays on one side of each fold, as in :func:`~sksurv_mmf.model_selection.compare_models`. Not
+        with "prefit".
     modality : str, default=None
         Name of the modality; not needed if there is one numeric modality only.
     top_k : int, default=20
@@ -91,7 +97,7 @@ def feature_importance(estimator, X, y=None, *, cv, modality=None, top_k=20, n_s
     """
     X = check_frame(X)
     y = None if y is None and isinstance(cv, str) else align_outcome(y, X)
-    folds = split(cv, X, y)
+    folds = split(cv, X, y, groups)
     look = partial(_attribute_fold, modality=modality, n_steps=n_steps)
     return FeatureImportance(look_at_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)
 
