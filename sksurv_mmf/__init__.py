@@ -3,6 +3,7 @@
 from .bags._array import BagArray, BagDtype
 from .bags._bag import Bag
 from .bags._readers import read_bags
+from .bags._slide_vectors import read_slide_vectors
 from .cohort._join import join_modalities
 from .late_fusion._late_fusion import LateFusionSurvivalAnalysis
 from .persistence._model import load_model, save_model
@@ -17,6 +18,7 @@ __all__ = [
     "join_modalities",
     "load_model",
     "read_bags",
+    "read_slide_vectors",
     "save_model",
 ]
 

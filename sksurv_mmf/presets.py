@@ -196,22 +196,28 @@ def table2(image="wsi", rna="rna", **params):
     }
 
 
-def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="error", random_state=None):
+def baselines(
+    image="wsi", rna="rna", clinical="clinical", *, statistics=("mean",), handle_missing="error", random_state=None
+):
     """Models that a fusion network has to beat: scikit-survival's on pooled bags, and late fusion.
 
     Use them on the folds on which you judge a network. All take the same X, as it comes from
     :func:`~sksurv_mmf.join_modalities` with ``how="outer"``: bags are averaged over their tiles, and scaling, missing
     values, missing modalities and penalties are learnt inside the training fold. A modality that X does not have must
-    be None: ``baselines(clinical=None)`` for :func:`~sksurv_mmf.datasets.make_multimodal_survival`.
+    be None: ``baselines(clinical=None)`` for :func:`~sksurv_mmf.datasets.make_multimodal_survival`. To be fair to a
+    network that reads more, name all that it reads: ``baselines(["HE", "Ki67"], ["rna", "titan"])``.
 
     Parameters
     ----------
-    image : str or None, default="wsi"
-        Name of the modality of tiles; None if there is none. Other modalities of X are left out.
-    rna : str or None, default="rna"
-        Name of the modality of genes or other numbers of which there are many.
-    clinical : str or None, default="clinical"
-        Name of the modality of clinical variables. Those that are not numbers are one-hot encoded.
+    image : str, list of str or None, default="wsi"
+        Names of the modalities of tiles; None if there is none. Other modalities of X are left out.
+    rna : str, list of str or None, default="rna"
+        Names of the modalities of genes or other numbers of which there are many, such as vectors of slides.
+    clinical : str, list of str or None, default="clinical"
+        Names of the modalities of clinical variables. Those that are not numbers are one-hot encoded.
+    statistics : sequence of str or float, default=("mean",)
+        What is computed over the tiles of a bag, such as ``("mean", "std", "max", 0.9)``; see
+        :class:`~sksurv_mmf.preprocessing.BagPooling`.
     handle_missing : {"error", "ignore"}, default="error"
         What a NaN among tile features means, a damaged file or a feature that is not defined there; see
         :class:`~sksurv_mmf.preprocessing.BagPooling`.
@@ -229,7 +235,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     Raises
     ------
     ValueError
-        If no modality is named; in `fit`, if X lacks one of those that are.
+        If no modality is named, or one twice; in `fit`, if X lacks one of those that are.
 
     See Also
     --------
@@ -265,7 +271,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
     >>> models["Clinical Cox"].fit(cohort.X, cohort.y).predict(cohort.X).shape
     (198,)
     """
-    prepare = _pooled(image, rna, clinical, handle_missing)
+    prepare = _pooled(image, rna, clinical, handle_missing, statistics)
     forest = _forest(random_state)
     boosting = GradientBoostingSurvivalAnalysis(
         n_estimators=200,
@@ -283,7 +289,7 @@ def baselines(image="wsi", rna="rna", clinical="clinical", *, handle_missing="er
         "Gradient boosting": _flat(prepare, boosting),
     }
     if clinical is not None:
-        models["Clinical Cox"] = _flat({clinical: prepare[clinical]}, _ridge_cox())
+        models["Clinical Cox"] = _flat({name: prepare[name] for name in _as_list(clinical)}, _ridge_cox())
     if len(prepare) > 1:
         modalities = [(name, Pipeline([("prepare", step), ("forest", forest)])) for name, step in prepare.items()]
         for combine in ("rank", "stack"):
@@ -383,16 +389,25 @@ def super_learner(
     return clone(Pipeline([("choose", _choose(names)), ("fuse", fuse)]))  # a clone, so that members share no part
 
 
-def _pooled(image, rna, clinical, handle_missing):
+def _as_list(names):
+    """Names of modalities as a list, of which there may be one or none."""
+    return [] if names is None else list(names) if isinstance(names, list | tuple) else [names]
+
+
+def _pooled(image, rna, clinical, handle_missing, statistics=("mean",)):
     """What makes numbers of each modality that is named."""
-    given = {"image": image, "rna": rna, "clinical": clinical}
-    _check_names(**{argument: name for argument, name in given.items() if name is not None})
-    steps = {
-        image: make_pipeline(BagPooling(handle_missing=handle_missing), *_many_numbers()),
-        rna: make_pipeline(*_many_numbers()),
-        clinical: _clinical_variables(),
-    }
-    steps.pop(None, None)
+    kinds = [
+        ("image", image, make_pipeline(BagPooling(statistics, handle_missing=handle_missing), *_many_numbers())),
+        ("rna", rna, make_pipeline(*_many_numbers())),
+        ("clinical", clinical, _clinical_variables()),
+    ]
+    steps = {}
+    for argument, names, step in kinds:
+        for name in _as_list(names):
+            _check_names(**{argument: name})
+            if name in steps:
+                raise ValueError(f"Modality {name!r} is named twice. Name it under one of image, rna and clinical.")
+            steps[name] = step
     if not steps:
         raise ValueError("Name at least one of the modalities image, rna and clinical.")
     return steps

@@ -47,7 +47,7 @@ from .utils._frames import who_has
 from .utils._modality_composition import InferredComposition
 from .utils._sklearn import Interval, RealNotInt, StrOptions
 from .utils._torch_state import n_threads, usual_settings
-from .utils._validation import PROBABILITY, WIDTH, check_part, names_of
+from .utils._validation import PROBABILITY, WIDTH, WholeNumber, check_part, names_of
 
 
 def _check_fusion_weighs(estimator):
@@ -271,7 +271,7 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_tiles": [Interval(Integral, 1, None, closed="left"), None],
+        "max_tiles": [WholeNumber(1), None],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],

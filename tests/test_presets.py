@@ -166,6 +166,24 @@ def test_baselines_ask_for_what_is_there():
         baselines(None, None, None)
 
 
+def test_baselines_see_any_number_of_modalities_and_statistics(patchy):
+    X, y = patchy
+    more = X.filter(regex="^rna__").rename(columns=lambda name: name.replace("rna__", "titan__"))
+    bags = X[["wsi__tiles"]].set_axis(["ihc__tiles"], axis=1)
+    X = pd.concat([X, more, bags], axis=1)
+    models = baselines(["wsi", "ihc"], ["rna", "titan"], statistics=("mean", "std", 0.9), handle_missing="ignore")
+    model = models["Ridge Cox"].fit(X, y)
+    names = model[:-1].get_feature_names_out()
+    read = {name: sum(column.startswith(f"{name}__") for column in names) for name in ("wsi", "ihc", "rna", "titan")}
+    assert read["wsi"] == read["ihc"] >= 3 * 4
+    assert read["rna"] == read["titan"] >= 8
+    assert [name for name, *_ in models["Late fusion, rank"][-1].modalities] == [*read, "clinical"]
+    with pytest.raises(ValueError, match="Modality 'rna' is named twice"):
+        baselines(["wsi", "rna"])
+    with pytest.raises(ValueError, match="clinical must be the name of a modality"):
+        baselines(clinical=["clinical", 3])
+
+
 def test_baselines_name_the_modality_that_is_not_there(patchy):
     X, y = patchy
     with pytest.raises(ValueError, match="no column of the modality 'omics'"):

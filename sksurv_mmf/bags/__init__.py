@@ -4,7 +4,18 @@ from ..layers._packed_bags import PackedBags
 from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._readers import read_bags
+from ._slide_vectors import read_slide_vectors
 from ._store import open_bags, pack_bags
 from ._tiling import Tiling
 
-__all__ = ["Bag", "BagArray", "BagDtype", "PackedBags", "Tiling", "open_bags", "pack_bags", "read_bags"]
+__all__ = [
+    "Bag",
+    "BagArray",
+    "BagDtype",
+    "PackedBags",
+    "Tiling",
+    "open_bags",
+    "pack_bags",
+    "read_bags",
+    "read_slide_vectors",
+]

@@ -45,7 +45,19 @@ def narrow(features):
 def check_features(shape):
     """Refuse features that are not a matrix with at least one tile."""
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"features must have shape (n_tiles, n_features), at least one of each, got shape {shape}.")
+        vector = "" if len(shape) != 1 else " If it is the vector of a whole slide, read it with read_slide_vectors."
+        raise ValueError(
+            f"features must have shape (n_tiles, n_features), at least one of each, got shape {shape}.{vector}"
+        )
+
+
+def check_vector(shape, what="it"):
+    """Refuse what is not one vector of a slide, perhaps with a leading axis of length one."""
+    if len(shape) not in (1, 2) or 0 in shape or shape[:-1] not in ((), (1,)):
+        raise ValueError(
+            f"{what} must be one vector of a slide, of shape (n_features,) or (1, n_features), got shape {shape}. "
+            "Features of tiles are read with read_bags."
+        )
 
 
 def check_coords(shape, n_tiles):
@@ -116,8 +128,9 @@ def choose_features(names, key):
         if len(likely) == 1:
             return likely[0]
     raise ValueError(
-        f"it needs an array named 'features' or 'feats', or a single array, but has {sorted(names)}; say which one "
-        "with features_key."
+        f"it needs an array named 'features' or 'feats', or a single array, but has [{shorten(sorted(names), 8)}]; say "
+        "which one with features_key. If these are slides or patients, a vector each, pass the path of this file to "
+        "read_slide_vectors."
     )
 
 

@@ -167,8 +167,20 @@ class SlideFiles:
         return np.concatenate([file.read_coords() for file in self.files])
 
 
-def open_feature_file(path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None):
-    """Read the headers of a feature file and return a `FeatureFile`; a `tiling` replaces what the file says."""
+def check_bag(features, coords):
+    """Refuse arrays that are not the features of tiles and their coordinates."""
+    check_features(features.shape)
+    if coords is not None:
+        check_coords(coords.shape, n_tiles=features.shape[0])
+
+
+def open_feature_file(
+    path, format="auto", features_key=None, coords_key=None, max_ratio=MAX_RATIO, tiling=None, check=check_bag
+):
+    """Read the headers of a feature file and return a `FeatureFile`.
+
+    A `tiling` replaces what the file says, and `check` refuses arrays of another shape.
+    """
     if not (isinstance(max_ratio, Real) and max_ratio >= 1):
         raise ValueError(f"max_ratio must be a number of at least 1, got {max_ratio!r}.")
     path = os.path.abspath(os.fsdecode(path))
@@ -177,9 +189,7 @@ def open_feature_file(path, format="auto", features_key=None, coords_key=None, m
         read_headers = FORMATS[_format_of(path, format)]
         stamp = stamp_of(path)
         features, coords = read_headers(path, stamp[0], max_ratio, features_key, coords_key)
-        check_features(features.shape)
-        if coords is not None:
-            check_coords(coords.shape, n_tiles=features.shape[0])
+        check(features, coords)
         if tiling is None:
             tiling = complete(features.tiling if isinstance(features, Hdf5Array) else UNKNOWN, path)
     except ImportError:

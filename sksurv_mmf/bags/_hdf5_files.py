@@ -61,6 +61,13 @@ def read_hdf5_headers(path, size, max_ratio, features_key, coords_key):
         return [_with_tiling(described[0], file, coords), places]
 
 
+def read_hdf5_vectors(path, size, max_ratio):
+    """Describe all arrays of an HDF5 file by name, as STAMP writes the vectors of a cohort into one."""
+    with _open(path) as file:
+        described = {name: _describe(file, name, size, max_ratio) for name in file}
+        return {name: _with_tiling(one, file, None) for name, one in described.items()}
+
+
 def _with_tiling(features, file, coords):
     """Add what the file says about its tiles to the description of its features."""
     places = None if coords is None else file[coords]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,10 @@ from ._store import MANIFEST
 from ._tcga import read_barcode
 from ._tiling import WAY_OUT, check_is_tiling, disagreement, same_length
 
-_REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coords", "path"]
+# Slide encoders have 512 features and more.
+_NARROWEST_VECTOR = 256
+
+REPORT = ["patient", "status", "sample_type", "slide_kind", "n_tiles", "has_coords", "path"]
 
 
 def read_bags(
@@ -136,11 +140,13 @@ def read_bags(
     UserWarning
         If slides have no patient or no file or are of normal tissue, or patients are left without a slide, and the
         report was not asked for; if diagnostic slides are mixed with frozen sections, or slides of several sample types
-        (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function; or if tiles have several sides in
-        pixels of the finest level and files tell neither resolution nor downsample.
+        (primary, recurrent, metastatic, ...), unless `slides` is "all" or a function; if tiles have several sides in
+        pixels of the finest level and files tell neither resolution nor downsample; or if all files have a
+        single row of many features, as slide encoders write them.
 
     See Also
     --------
+    read_slide_vectors : Reads vectors of whole slides, of slide encoders.
     pack_bags : Writes bags into one store, which is faster to read again and again.
     sksurv_mmf.join_modalities : Joins bags with tables.
 
@@ -201,6 +207,33 @@ def read_bags(
         raise ValueError(f"format must be 'auto' or one of {', '.join(FORMATS)}, got {format!r}.")
     check_is_tiling(tiling)
     check_choice(slides)
+    table, slides = find_slides(source, patient, format, slides)
+    matched = table["status"] == READ
+    keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
+    files = open_all(table["path"][matched], partial(open_feature_file, **keys, tiling=tiling, max_ratio=max_ratio))
+    check_widths(files)
+    _check_tilings(files)
+    table.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
+    table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
+    bags = _one_bag_per_patient(files, table["patient"][matched])
+    counts = (len(files), len(bags), sum(bags.array.n_tiles), bags.array.n_features)
+    logger.info("Opened %d feature files of %d patients: %d tiles of %d features.", *counts)
+    warn_mixed(table, slides)
+    if tiling is None:
+        _warn_sides(files)
+    if len(files) > 1 and files[0].shape[1] >= _NARROWEST_VECTOR and all(file.shape[0] == 1 for file in files):
+        warn(
+            f"All {len(files)} files have a single row. If these are vectors of whole slides, not features of tiles, "
+            "read them with read_slide_vectors, which makes a table of them."
+        )
+    if return_report:
+        return bags, table.set_index("slide")[REPORT]
+    warn_left_out(table)
+    return bags
+
+
+def find_slides(source, patient, format, slides):
+    """The table of slides with path, patient, barcode and status, and which slides are taken if that was "auto"."""
     table = _find_slides(source, patient, format)
     add_barcodes(table)
     if slides == "auto":
@@ -210,24 +243,7 @@ def read_bags(
     if not matched.any():
         raise ValueError(_nothing_matches(table, source))
     _check_repeated(table[matched])
-    keys = {"format": format, "features_key": features_key, "coords_key": coords_key}
-    keys |= {"tiling": tiling, "max_ratio": max_ratio}
-    files = _open_all(table["path"][matched], keys)
-    _check_widths(files)
-    _check_tilings(files)
-    table.loc[matched, "n_tiles"] = [file.shape[0] for file in files]
-    table.loc[matched, "has_coords"] = [file.coords is not None for file in files]
-    bags = _one_bag_per_patient(files, table["patient"][matched])
-    n_tiles, n_features = sum(bags.array.n_tiles), bags.array.n_features
-    counts = (len(files), len(bags), n_tiles, n_features)
-    logger.info("Opened %d feature files of %d patients: %d tiles of %d features.", *counts)
-    warn_mixed(table, slides)
-    if tiling is None:
-        _warn_sides(files)
-    if return_report:
-        return bags, table.set_index("slide")[_REPORT]
-    warn_left_out(table)
-    return bags
+    return table, slides
 
 
 def _is_table(source):
@@ -391,12 +407,12 @@ def _check_repeated(slides):
         )
 
 
-def _open_all(paths, keys):
-    """Read all headers; if some files cannot be used, name them together."""
+def open_all(paths, open_file):
+    """Read all headers by `open_file`; if some files cannot be used, name them together."""
     files, errors = [], []
     for path in tqdm(paths, desc="reading headers", unit="file", disable=None):
         try:
-            files.append(open_feature_file(path, **keys))
+            files.append(open_file(path))
         except (OSError, ValueError) as error:
             errors.append(error)
     if len(errors) == 1:
@@ -411,8 +427,9 @@ def _open_all(paths, keys):
     return files
 
 
-def _check_widths(files):
-    widths = [file.shape[1] for file in files]
+def check_widths(files):
+    """Refuse files that differ in their number of features."""
+    widths = [file.shape[-1] for file in files]
     if len(set(widths)) > 1:
         found = describe_widths(widths, [file.path for file in files], "file")
         raise ValueError(

@@ -14,9 +14,9 @@ _LONGEST_NAME, _LONGEST_SETTINGS = 200, 20_000
 # Lengths in pixels or um, magnifications and downsamples all lie between.
 _LEAST, _MOST = 1e-6, 1e6
 
-# Folders as TRIDENT makes them: 20x_256px_0px_overlap/features_uni_v1.
+# Folders as TRIDENT makes them: 20x_256px_0px_overlap/features_uni_v1, and slide_features_titan of slide encoders.
 _TRIDENT_TILES = re.compile(r"(\d+(?:\.\d+)?)x_(\d+)px_\d+px_overlap")
-_TRIDENT_FEATURES = re.compile(r"features_(.+)")
+_TRIDENT_FEATURES = re.compile(r"(?:slide_)?features_(.+)")
 
 _UM_TIMES_MAGNIFICATION = 10  # 0.5 um per pixel at 20x
 
@@ -92,8 +92,8 @@ def _side_at_level0(number, pixels):
 
 
 def _extractor(of_file, features):
-    """Name of the feature extractor as STAMP, TRIDENT or this package write it."""
-    name = of_file.text("extractor")
+    """Name of the feature extractor, or slide encoder, as STAMP, TRIDENT or this package write it."""
+    name = of_file.text("extractor") or of_file.text("encoder")
     if name is not None:
         return name
     settings = of_file.text("settings", _LONGEST_SETTINGS)

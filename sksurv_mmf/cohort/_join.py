@@ -14,6 +14,7 @@ from ..utils._modality_names import SEPARATOR, column_name
 from ..utils._real_numbers import as_real
 from ..utils._validation import shorten, subject
 from ..utils._warnings import warn
+from ._anndata import as_table, modalities_of, obs_of
 from ._overlap import check_overlap
 
 
@@ -26,15 +27,16 @@ def join_modalities(
 
     Parameters
     ----------
-    modalities : dict of str to (DataFrame or Series)
+    modalities : dict of str to (DataFrame, Series or AnnData), or MuData
         Tables whose index is the patient. A frame's columns become ``<modality>__<column>``; a series of dtype
-        "bag" becomes ``<modality>__tiles``, another series ``<modality>__<its name>``.
+        "bag" becomes ``<modality>__tiles``, another series ``<modality>__<its name>``. Of an AnnData ``X`` is taken,
+        see Notes, and of a MuData each of its modalities.
     how : {"inner", "outer"}, default="inner"
         Keep the patients who have every modality, or all patients; those who lack a modality then have NaN in
         its columns (boolean ones become 0.0 and 1.0) or NA in its bag column.
-    outcome : DataFrame, default=None
-        Table whose index is the patient, with event and time. Patients whose outcome is unknown are left out, and a
-        warning names them; those of the table who have no modality are not needed.
+    outcome : DataFrame, AnnData or MuData, default=None
+        Table, or what has it as ``obs``, whose index is the patient, with event and time. Patients whose outcome is
+        unknown are left out, and a warning names them; those of the table who have no modality are not needed.
     event, time : str, default=None
         Columns of `outcome`: whether the event happened (True and False, or 1 and 0), and the time of the event or of
         censoring. None finds them if the table has no other columns.
@@ -64,6 +66,13 @@ def join_modalities(
         counts); if patients are left out for want of an outcome; and if the name of the event's column may mean the
         reverse. It counts who has which modalities.
 
+    Notes
+    -----
+    The observations of an AnnData have to be patients, called by ``obs_names``. Neither ``layers`` nor ``raw`` is
+    looked at: pass ``adata.to_df(layer="counts")``, or ``adata.raw.to_adata()``, if X is not what is wanted. Clinical
+    variables are a modality of their own, ``adata.obs[["age", "stage"]]``. A sparse X becomes dense, if that takes no
+    more than 4 GiB. The package anndata is not needed, and ``.h5ad`` files are read with it, by ``anndata.read_h5ad``.
+
     Examples
     --------
     >>> import numpy as np
@@ -84,6 +93,7 @@ def join_modalities(
     """
     if how not in ("inner", "outer"):
         raise ValueError(f"how must be 'inner' or 'outer', got {how!r}.")
+    modalities = modalities_of(modalities)
     if not isinstance(modalities, Mapping):
         raise TypeError(f"modalities must be a dict such as {{'wsi': bags}}, got a {type(modalities).__name__}.")
     if not modalities:
@@ -104,6 +114,7 @@ def join_modalities(
 
 def _with_outcome(X, outcome, event, time):
     """The patients whose outcome is known, and their outcome."""
+    outcome = obs_of(outcome)
     if not isinstance(outcome, pd.DataFrame):
         raise TypeError(
             f"outcome must be a DataFrame whose index is the patient, with the columns event and time, got a "
@@ -136,6 +147,7 @@ def _checked(name, table):
     """One modality as a frame, after checking its name, its patients and its numbers."""
     if not isinstance(name, str) or not name or SEPARATOR in name:
         raise ValueError(f"A modality needs a name without {SEPARATOR!r}, got {name!r}.")
+    table = as_table(table, f"modality {name!r}")
     if isinstance(table, pd.Series):
         default = "tiles" if isinstance(table.dtype, BagDtype) else "value"
         table = table.to_frame(default if default == "tiles" or table.name is None else table.name)

@@ -19,6 +19,7 @@ from ._integrated_gradients import attribute
 @validate_params(
     {
         "cv": CV_OR_PREFIT,
+        "groups": ["array-like", callable, None],
         "modality": [str, None],
         "top_k": [Interval(Integral, 1, None, closed="left")],
         "n_steps": [DEPTH],
@@ -33,6 +34,7 @@ def feature_importance(
     y=None,
     *,
     cv,
+    groups=None,
     modality: str | None = None,
     top_k: int = 20,
     n_steps: int = 50,
@@ -56,6 +58,9 @@ def feature_importance(
         The folds; an int is the number of folds of :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit"
         the estimator is fitted already, and X holds patients that it was not trained on; then there is no stability to
         speak of.
+    groups : Series or array-like of shape (n_patients,), or callable, default=None
+        Who stays on one side of each fold, as in :func:`~sksurv_mmf.model_selection.compare_models`. Not
+        with "prefit".
     modality : str, default=None
         Name of the modality; not needed if there is one numeric modality only.
     top_k : int, default=20
@@ -102,7 +107,7 @@ def feature_importance(
     """
     X = check_frame(X)
     y = None if y is None and isinstance(cv, str) else align_outcome(y, X)
-    folds = split(cv, X, y)
+    folds = split(cv, X, y, groups)
     look = partial(_attribute_fold, modality=modality, n_steps=n_steps)
     return FeatureImportance(look_at_folds(look, estimator, X, y, folds, n_jobs=n_jobs, verbose=verbose), top_k)
 

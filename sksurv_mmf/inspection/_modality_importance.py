@@ -28,6 +28,7 @@ from ..utils._validation import RESAMPLES, shorten
 @validate_params(
     {
         "cv": CV_OR_PREFIT,
+        "groups": ["array-like", callable, None],
         "method": [StrOptions({"permute", "remove"})],
         "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "n_bootstrap": [RESAMPLES],
@@ -44,6 +45,7 @@ def modality_importance(
     y,
     *,
     cv,
+    groups=None,
     method: str = "permute",
     n_repeats: int = 10,
     confidence_level: float = 0.95,
@@ -69,6 +71,9 @@ def modality_importance(
     cv : splitter, iterable of (train, test), int or "prefit"
         The folds; an int is the number of folds of :class:`~sksurv_mmf.model_selection.SurvivalKFold`. With "prefit"
         the estimator is fitted already, and X and y are patients that it was not trained on.
+    groups : Series or array-like of shape (n_patients,), or callable, default=None
+        Who stays on one side of each fold, as in :func:`~sksurv_mmf.model_selection.compare_models`. Not
+        with "prefit".
     method : {"permute", "remove"}, default="permute"
         How test patients lose a modality. "permute" deals the blocks of those who have it anew among them, so that
         features of a modality stay together; works for any estimator. "remove" makes it missing; works for models that
@@ -140,7 +145,7 @@ def modality_importance(
         )
     random_state = check_random_state(random_state)
     y = align_outcome(y, X)
-    folds = split(cv, X, y)
+    folds = split(cv, X, y, groups)
     blocks = {name: columns_of(X, name) for name in names}
     look = partial(_look, blocks=blocks, lose=LOSSES[method], n_repeats=n_repeats if method == "permute" else 1)
     # One for each fold, drawn beforehand, so that the number of jobs does not change results.

@@ -74,11 +74,13 @@ def look_at_folds(look, estimator, X, y, folds, *, seeds=None, n_jobs=None, verb
     return run(fit_and_look, jobs, n_jobs=n_jobs, verbose=verbose, unit="fold")
 
 
-def split(cv, X, y):
+def split(cv, X, y, groups=None):
     """List of (training, test) positions; a fitted estimator needs no training patients and gets None."""
+    if isinstance(cv, str) and groups is not None:
+        raise ValueError("cv='prefit' makes no folds, so that groups have no effect. Leave them out.")
     if isinstance(cv, str):
         return [(None, slice(None))]
-    return make_folds(cv, X, y)
+    return make_folds(cv, X, y, groups)
 
 
 def make_folds(cv, X, y, groups=None):

@@ -13,13 +13,17 @@ from ._folds import make_folds
 INSIDE, BEFOREHAND = "selection inside folds", "selection beforehand"
 
 
-@validate_params({**RUN_CONSTRAINTS, "step": [str, None]}, prefer_skip_nested_validation=True)
+@validate_params(
+    {**RUN_CONSTRAINTS, "step": [str, None], "groups": ["array-like", callable, None]},
+    prefer_skip_nested_validation=True,
+)
 def selection_leakage(
     pipeline,
     X,
     y,
     cv=5,
     *,
+    groups=None,
     step: str | None = None,
     scoring="harrell",
     horizons=None,
@@ -50,6 +54,8 @@ def selection_leakage(
     cv : int, splitter or iterable of (train, test), default=5
         An int is the number of folds of `SurvivalKFold`.
 
+    groups : Series or array-like of shape (n_patients,), or callable, default=None
+        Who stays on one side of each fold, as in `compare_models`.
     step : str, default=None
         Name of the last step that is fitted beforehand, with all steps in front of it. None fits all transformers
         beforehand.
@@ -119,7 +125,7 @@ def selection_leakage(
     scores = check_scores(scoring, horizons)
     if cache is not None:
         warn_of_new_folds(cv)
-    folds = make_folds(cv, X, y)
+    folds = make_folds(cv, X, y, groups)
     n_steps = _steps_until(pipeline, step)
     selected = clone(pipeline[:n_steps]).fit(X, y).transform(X)
     predictions = fit_all(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..cohort._anndata import as_table, modalities_of, obs_of
 from ..cohort._join import join_modalities
 from ..outcome._table import read_outcome as read_table
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot
@@ -108,7 +109,7 @@ class CohortReport:
 
 
 def read_cohort(
-    modalities, outcome, *, endpoint: str = "OS", identifiers="auto", how: str = "inner"
+    modalities, outcome, *, endpoint: str = "OS", identifiers="auto", how: str = "inner", sequenced=None
 ) -> tuple[pd.DataFrame, np.ndarray, CohortReport]:
     """Make X and y of a cohort from the files of its modalities and of its outcome, matched by patient.
 
@@ -117,17 +118,22 @@ def read_cohort(
 
     Parameters
     ----------
-    modalities : dict of str to (path, DataFrame or Series)
+    modalities : dict of str to (path, DataFrame, Series or AnnData), or MuData
         A file by modality: a MAF file, known by its column ``Variant_Classification``, or a table of numbers by gene.
-        Or a table whose index is the patient or the sample, or the bags of `read_bags`.
-    outcome : path or DataFrame
-        A clinical file, or a table with event and time whose index is the patient, as `read_outcome` returns it.
+        Or a table whose index is the patient or the sample, or the bags of `read_bags`. Of an
+        AnnData ``X`` is taken, as `join_modalities` does.
+    outcome : path, DataFrame, AnnData or MuData
+        A clinical file, or a table, perhaps as ``obs``, with event and time whose index is the patient, as
+        `read_outcome` returns it.
     endpoint : str, default="OS"
         Which event of the file.
     identifiers : {"auto", "tcga", "cptac"}, callable or None, default="auto"
         How a patient is made of a sample's name, as in `read_expression`; of all files and tables.
     how : {"inner", "outer"}, default="inner"
         Keep the patients who have every modality, or all who have one; see `join_modalities`.
+    sequenced : sequence of str or path, default=None
+        Patients who were sequenced, or a case list of cBioPortal: who is named and has no row in a MAF file has zeros
+        there and is not missing; `patients` of `read_mutations`.
 
     Returns
     -------
@@ -143,12 +149,14 @@ def read_cohort(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a file cannot be read, or if the modalities and the outcome do not fit together.
+        If a file cannot be read, if the modalities and the outcome do not fit together, or if `sequenced` is given and
+        no modality is a MAF file.
 
     Warns
     -----
     UserWarning
-        If patients are left out for want of an outcome, and if few patients have all modalities.
+        If patients are left out for want of an outcome, if few patients have all modalities, and if a MAF file is read
+        and nobody said who was sequenced.
 
     See Also
     --------
@@ -177,6 +185,7 @@ def read_cohort(
     >>> folder.cleanup()
     """
     check_identifiers(identifiers)
+    modalities = modalities_of(modalities)
     if not isinstance(modalities, Mapping) or not modalities or OUTCOME in modalities:
         raise ValueError(
             f"modalities must be a dict such as {{'rna': path}}, without {OUTCOME!r} as a name, got "
@@ -184,19 +193,25 @@ def read_cohort(
         )
     tables, reports = {}, {}
     for name, source in modalities.items():
-        tables[name], reports[name] = _read(source, f"modality {name!r}", identifiers)
+        tables[name], reports[name] = _read(source, f"modality {name!r}", identifiers, sequenced)
+    if sequenced is not None and not any("rows counted" in report.numbers for report in reports.values()):
+        raise ValueError(
+            "sequenced is for MAF files, and no modality is one. Leave it out, or pass the path of a MAF file."
+        )
     known, reports[OUTCOME] = _read_outcome(outcome, endpoint, identifiers)
     X, y = join_modalities(tables, how, outcome=known, event="event", time="time")
     return X, y, CohortReport(_who_has_what(tables, known), reports, len(X), how)
 
 
-def _read(source, what, identifiers):
+def _read(source, what, identifiers, sequenced=None):
     """A modality as a table by patient, and what was done."""
     if isinstance(source, str | os.PathLike):
         columns, lines, _ = open_table(source)
         lines.close()
-        read = read_mutations if "Variant_Classification" in columns else read_expression
-        return read(source, identifiers=identifiers)
+        if "Variant_Classification" in columns:
+            return read_mutations(source, identifiers=identifiers, patients=sequenced)
+        return read_expression(source, identifiers=identifiers)
+    source = as_table(source, what)
     if not isinstance(source, pd.DataFrame | pd.Series):
         raise TypeError(
             f"{what[0].upper()}{what[1:]} must be a path, or a DataFrame or Series whose index is the patient, got a "
@@ -213,7 +228,7 @@ def _read(source, what, identifiers):
 def _read_outcome(outcome, endpoint, identifiers):
     if isinstance(outcome, str | os.PathLike):
         return read_outcome(outcome, endpoint, identifiers=identifiers)
-    table, report = _read(outcome, "the outcome", identifiers)
+    table, report = _read(obs_of(outcome), "the outcome", identifiers)
     if not isinstance(table, pd.DataFrame):
         raise TypeError("outcome must be a path or a DataFrame with event and time, got a Series.")
     return read_table(table, name="outcome"), report

@@ -29,7 +29,8 @@ def as_number(text):
     if is_missing(text):
         return math.nan
     try:
-        return float(text)
+        # Python's own notation of thousands, 1_000, is no number of a table, and may be a name.
+        return None if "_" in text else float(text)
     except ValueError:
         return None
 
@@ -56,29 +57,36 @@ def open_table(path):
     """
     lines = enumerate(read_lines(path), start=1)
     n_comments = 0
-    for _, line in lines:
+    for header in lines:
+        line = header[1]
         if line.strip() and not line.startswith("#"):
             break
         n_comments += line.startswith("#")
     else:
         raise ValueError(f"{os.fspath(path)!r} has no header: all {n_comments} lines begin with '#' or are empty.")
     separator = "\t" if "\t" in line else max(",;", key=line.count)
-    columns = _split(line, separator)
-    rows = ((number, _split(line, separator)) for number, line in lines if line.strip())
+    columns = _split(*header, separator, path)
+    rows = ((number, _split(number, line, separator, path)) for number, line in lines if line.strip())
     first = list(islice(rows, 1))
     if first and len(first[0][1]) == len(columns) + 1:
         columns = ["", *columns]
     return columns, _checked(chain(first, rows), columns, path), n_comments
 
 
-def _split(line, separator):
+def _split(number, line, separator, path):
     line = line.rstrip("\r\n")
     if '"' not in line:
         return line.split(separator)
     if separator == "\t":
         # Portals do not quote cells between tabs, and R quotes whole ones: a lone quote, as in remarks, is a character.
         return [cell[1:-1] if _QUOTED.fullmatch(cell) else cell for cell in line.split(separator)]
-    return next(csv.reader([line], delimiter=separator), [])
+    try:
+        return next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        raise ValueError(
+            f"{os.fspath(path)!r}, line {number}: its quotes do not close, or are in the middle of a cell ({error}). "
+            'Write such a quote twice and its cell in quotes, "5"" tumor", or save the table with tabs.'
+        ) from None
 
 
 def _checked(rows, columns, path):

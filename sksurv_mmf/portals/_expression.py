@@ -10,14 +10,14 @@ import pandas as pd
 from ..utils._validation import shorten
 from ._delimited import as_number, open_table
 from ._report import ReadReport, note_some
-from ._samples import are_barcodes, check_choice, check_identifiers, choose_samples
+from ._samples import PATIENT_COLUMNS, are_barcodes, check_choice, check_identifiers, choose_samples
 
 _GENE_COLUMNS = [
     *("hugo_symbol", "gene symbol", "gene_symbol", "symbol", "gene_name", "ensembl_id", "gene_id", "gene", "genes"),
     *("composite.element.ref", "attrib_name", "probe", "gene id", "entrez_gene_id"),
 ]
 """Names of columns of genes, in the order of preference."""
-_PATIENT_COLUMNS = ["case_id", "patient_id", "_patient", "patient", "case_submitter_id", "sample_id", "sampleid"]
+_PATIENT_COLUMNS = [name.casefold() for name in PATIENT_COLUMNS]
 _EITHER = ["", "sample", "samples", "id", "name", "unnamed: 0"]
 _FURTHER = ["locus id", "cytoband", "gene_type", "description", "chromosome"]
 _LABELS = {*_GENE_COLUMNS, *_PATIENT_COLUMNS, *_EITHER, *_FURTHER}
@@ -27,6 +27,9 @@ _KNOWN = {"TP53", "EGFR", "KRAS", "BRCA1", "BRCA2", "ACTB", "GAPDH", "MYC", "PTE
 _ENSEMBL = re.compile(r"(ENS[A-Z]*[GTP]R?\d+)\.\d+(_PAR_Y)?")
 _COUNTERS = re.compile(r"__\w+|N_(unmapped|multimapping|noFeature|ambiguous)")
 """Rows that HTSeq and STAR write beside genes."""
+
+_SEGMENTS = {"seg.mean", "segment_mean", "num.mark", "num_probes", "loc.start"}
+"""Columns of tables of segments of chromosomes, of which samples are the first column."""
 
 _DUPLICATES = ("first", "largest", "mean", "error")
 
@@ -60,7 +63,7 @@ def read_expression(
         - "auto": "tcga" if there is a barcode of TCGA among the names, else "cptac" if there is one of its, else None.
     genes : {"auto", "rows", "columns"}, default="auto"
         Where genes are. "auto" goes by barcodes, Ensembl identifiers, well-known symbols and the name of the first
-        column, and refuses to guess if these do not tell.
+        column, and refuses to guess if these do not tell. The others are refused where these speak against them.
     samples : {"primary", "first"} or callable, default="primary"
         Which sample of a patient is taken; values are never averaged over samples:
 
@@ -100,7 +103,9 @@ def read_expression(
     symbol. The counters of HTSeq and STAR (``__no_feature``, ``N_unmapped``) are no genes and left out.
 
     Tested on a file of cBioPortal, and on made files in the layouts of UCSC Xena (``Ensembl_ID`` or ``sample`` first),
-    SurvPath (patients in rows), Firehose (``gene|id``) and GISTIC. Files of GDC with one sample each are not read.
+    SurvPath (patients in rows), Firehose (``gene|id``) and GISTIC. Copy numbers by gene are such tables, those of
+    GISTIC in steps from -2 to 2 and linear ones alike; lists of segments (``.seg``) are refused. Files of GDC with one
+    sample each are not read.
 
     Examples
     --------
@@ -168,8 +173,7 @@ def _read_numbers(path):
     header, rows, n_comments = open_table(path)
     n_labels = _count_labels(header)
     columns, names = header[n_labels:], [name.strip().casefold() for name in header[:n_labels]]
-    if not columns:
-        raise ValueError(f"{os.fspath(path)!r} has no columns of numbers: {shorten(header, 6)}.")
+    _check_header(names, columns, path)
     cells, blocks = [], []
     for number, row in rows:
         cells.append(row[:n_labels])
@@ -184,6 +188,22 @@ def _read_numbers(path):
     return labels, columns, values, notes
 
 
+def _check_header(names, columns, path):
+    """Refuse columns in front that would be taken for each other, and tables that have no numbers by gene."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"{os.fspath(path)!r} has several columns called {repeated[0]!r}, in capitals or not. Rename all but one."
+        )
+    if not columns:
+        raise ValueError(f"{os.fspath(path)!r} has no columns of numbers: {shorten([*names, *columns], 6)}.")
+    if _SEGMENTS.intersection(name.strip().casefold() for name in columns):
+        raise ValueError(
+            f"{os.fspath(path)!r} lists segments of chromosomes, not numbers by gene. Take the table by gene of the "
+            "same study, such as data_cna.txt or data_linear_cna.txt of cBioPortal, or GISTIC's all_data_by_genes.txt."
+        )
+
+
 def _count_labels(header):
     """How many columns in front are no numbers: the first, and those behind it that are called as such."""
     known = (name.strip().casefold() in _LABELS for name in header[1:])
@@ -193,6 +213,8 @@ def _count_labels(header):
 def _as_numbers(row, start, header, number, path):
     fields = row[start:]
     try:
+        if "_" in "".join(fields):
+            raise ValueError  # Python reads 1_000 as a number
         values = np.fromiter(map(float, fields), np.float32, len(fields))
     except ValueError:
         values = np.array([as_number(one) for one in fields], dtype=object)
@@ -208,8 +230,6 @@ def _as_numbers(row, start, header, number, path):
 
 def _find_genes(labels, columns, path, genes):
     """Whether genes are in rows or columns, and a sentence that says why."""
-    if genes != "auto":
-        return genes, f"Genes are in {genes}, as asked for."
     votes = {"rows": _reason(labels), "columns": _reason({"": columns})}
     # Samples in rows speak for genes in columns, and the other way round.
     for one, other in (("rows", "columns"), ("columns", "rows")):
@@ -218,6 +238,13 @@ def _find_genes(labels, columns, path, genes):
             votes[one] = votes[one] or "names of samples are in the other direction"
             votes[other] = None
     found = [where for where, reason in votes.items() if reason]
+    if genes != "auto":
+        if found and genes not in found:
+            raise ValueError(
+                f"{os.fspath(path)!r}: genes={genes!r}, but all speaks for genes in {found[0]}: {votes[found[0]]}. "
+                f"Pass genes={found[0]!r} or 'auto'."
+            )
+        return genes, f"Genes are in {genes}, as asked for."
     if len(found) != 1:
         rows = next(iter(labels.values()))
         raise ValueError(

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..files._text_files import read_lines
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._delimited import find_column, open_table
 from ._report import ReadReport, note_some
-from ._samples import check_choice, check_identifiers, choose_samples
+from ._samples import check_choice, check_identifiers, choose_samples, whose
 
 PROTEIN = (
     *("Frame_Shift_Del", "Frame_Shift_Ins", "Splice_Site", "Translation_Start_Site", "Nonsense_Mutation"),
@@ -42,9 +44,10 @@ def read_mutations(
     classes : "protein" or sequence of str, default="protein"
         The values of ``Variant_Classification`` that count. "protein" means the nine that change the protein: silent
         mutations and such outside of genes do not.
-    patients : sequence of str, default=None
+    patients : sequence of str or path, default=None
         All who were sequenced. A MAF file lists mutations, so that those who have none are missing from it; named here,
-        they have zeros. Patients of the file who are not named are left out.
+        they have zeros. Patients of the file who are not named are left out. A path is a case list of cBioPortal, such
+        as ``case_lists/cases_sequenced.txt``, whose samples become patients by `identifiers`.
 
     Returns
     -------
@@ -58,7 +61,12 @@ def read_mutations(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no MAF file, or if no mutation counts.
+        If the file is no MAF file, if no mutation counts, or if `patients` names nobody of the file.
+
+    Warns
+    -----
+    UserWarning
+        If `patients` is None, for those who were sequenced and have no mutation are then missing.
 
     Notes
     -----
@@ -106,7 +114,7 @@ def read_mutations(
         raise ValueError(
             f"{os.fspath(path)!r} has no mutation that counts: its classes are {found}. Choose by classes."
         )
-    everyone, notes = _everyone(chosen, patients)
+    everyone, notes = _everyone(chosen, patients, identifiers, path)
     counted = counted[counted["sample"].map(owner).isin(everyone)]
     table = pd.crosstab(counted["sample"].map(owner), counted["gene"]).clip(upper=1)
     table = table.reindex(everyone, fill_value=0).astype(np.float32).rename_axis(columns=None)
@@ -140,12 +148,20 @@ def _read_rows(path):
     return table if status else table.assign(status="")
 
 
-def _everyone(chosen, patients):
+def _everyone(chosen, patients, identifiers, path):
     """The patients of the table, and sentences on it."""
     own = chosen.patients
     if patients is None:
+        warn(
+            f"{os.fspath(path)!r} lists mutations, so that patients who were sequenced and have none are not among its "
+            f"{len(own)}: they are missing, not zero. Name all who were sequenced, or the case list of cBioPortal, by "
+            "patients of read_mutations or sequenced of read_cohort."
+        )
         return own, ["Patients are those with a row in the file; who has none is missing. Name all by patients."]
-    everyone = pd.Index(list(patients), dtype=object, name="patient")
+    is_path = isinstance(patients, str | os.PathLike)
+    everyone = pd.Index(_of_case_list(patients, identifiers) if is_path else list(patients), dtype=object).rename(
+        "patient"
+    )
     if everyone.has_duplicates:
         raise ValueError(f"patients has {shorten(everyone[everyone.duplicated()])} several times. Name each once.")
     if not own.isin(everyone).any():
@@ -155,3 +171,15 @@ def _everyone(chosen, patients):
         )
     extra = own.difference(everyone, sort=False)
     return everyone, note_some(extra.tolist(), "patients of the file are not among those named, and left out")
+
+
+def _of_case_list(path, identifiers):
+    """Patients of the samples that a case list of cBioPortal names, each once."""
+    found = [line.partition(":")[2] for line in read_lines(path) if line.startswith("case_list_ids:")]
+    names = [name for line in found for name in line.split()]
+    if len(found) != 1 or not names:
+        raise ValueError(
+            f"{os.fspath(path)!r} is no case list of cBioPortal: expected one line 'case_list_ids:' with samples "
+            f"behind it, got {len(found)}. Or pass the patients as a list."
+        )
+    return pd.unique(np.array([one.patient for one in whose(names, identifiers)[0] if one.patient], dtype=object))

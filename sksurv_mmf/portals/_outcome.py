@@ -10,13 +10,7 @@ import pandas as pd
 from ..utils._validation import shorten
 from ._delimited import as_number, find_column, is_missing, open_table
 from ._report import ReadReport, note_some
-from ._samples import NO_PATIENT, READ, check_identifiers, whose
-
-_PATIENT_COLUMNS = [
-    *("_PATIENT", "bcr_patient_barcode", "PATIENT_ID", "case_submitter_id", "cases.submitter_id", "submitter_id"),
-    *("case_id", "patient", "SAMPLE_ID", "sample", "sampleID", "xena_sample"),
-]
-"""Names of columns of patients, in the order of preference; samples will do, because patients are made of them."""
+from ._samples import NO_PATIENT, PATIENT_COLUMNS, READ, check_identifiers, whose
 
 _EVENTS = {
     **dict.fromkeys(["1", "1.0", "true", "dead", "deceased", "dead with tumor"], True),
@@ -82,7 +76,8 @@ def read_outcome(
         How a patient is made of what is in this column, as in `read_expression`.
     conflicts : {"error", "leave out", "longest"}, default="error"
         What is done with patients whose rows differ in event or time: they are left out, or the row with the longest
-        time counts, the event before censoring. Rows where one is missing are filled by the others.
+        time counts, the event before censoring, of those where both are known if there are some. Otherwise rows where
+        one is missing are filled by the others.
     zero_times : {"keep", "leave out"}, default="keep"
         What is done with patients whose time is zero.
 
@@ -137,7 +132,7 @@ def read_outcome(
         raise ValueError(f"Name both columns or none, got event={event!r} and time={time!r}.")
     columns, lines, _ = open_table(path)
     layout = _named(columns, event, time, path) if event is not None else _find_layout(columns, endpoint, path)
-    wanted = _PATIENT_COLUMNS if patient is None else [patient]
+    wanted = PATIENT_COLUMNS if patient is None else [patient]
     at = find_column(columns, wanted, path, "patients")
     rows, n_no_patient, notes = _read_rows(lines, columns, at, layout, identifiers, path)
     table, said = _one_row_each(rows, conflicts, zero_times, path)
@@ -287,8 +282,11 @@ def _one_row_each(rows, conflicts, zero_times, path):
     if len(differ) and conflicts == "error":
         _refuse_differing(rows, differ, path)
     table = groups[["event", "time"]].first()
-    longest = rows[rows["patient"].isin(differ)].sort_values(["time", "event"], ascending=False, na_position="last")
-    longest = longest.drop_duplicates("patient").set_index("patient")
+    # A row that lacks the event or the time says less than a shorter one that has both.
+    is_whole = rows["event"].notna() & np.isfinite(rows["time"])
+    order = ["is_whole", "time", "event"]
+    longest = rows[rows["patient"].isin(differ)].assign(is_whole=is_whole).sort_values(order, ascending=False)
+    longest = longest.groupby("patient")[["event", "time"]].first()
     table.loc[longest.index, ["event", "time"]] = longest
     table["status"] = READ
     reasons = {

@@ -11,6 +11,12 @@ from ..bags._tcga import FIRST_OF_NORMAL, SAMPLE_TYPES, read_barcode
 from ..utils._validation import shorten
 from ._report import note_some
 
+PATIENT_COLUMNS = [
+    *("_PATIENT", "bcr_patient_barcode", "PATIENT_ID", "case_submitter_id", "cases.submitter_id", "submitter_id"),
+    *("case_id", "patient", "SAMPLE_ID", "sample", "sampleID", "xena_sample"),
+]
+"""Names of columns of patients, in the order of preference; samples will do, because patients are made of them."""
+
 READ, NORMAL, OTHER = "read", "normal tissue", "other sample of the patient"
 NO_PATIENT, NOT_SELECTED, NO_TUMOR = "no patient", "not selected", "no tumor of a patient"
 
@@ -82,9 +88,7 @@ def whose(names, identifiers):
         What was done.
     """
     check_identifiers(identifiers)
-    way = identifiers
-    if way == "auto":
-        way = "tcga" if any(map(_tcga_of, names)) else "cptac" if any(map(_CPTAC.match, names)) else None
+    way = _found(names) if identifiers == "auto" else identifiers
     read = {"tcga": _read_tcga, "cptac": _read_cptac, None: _as_it_is}.get(way) if not callable(way) else _by(way)
     samples = [read(name) for name in names]
     said = "a function" if callable(way) else repr(way)
@@ -93,6 +97,18 @@ def whose(names, identifiers):
     how = f", such as {cut[0]!r} to {example!r}" if cut else ""
     found = " (found by the names)" if identifiers == "auto" else ""
     return samples, [f"Identifiers by {said}{found}: {len(cut)} of {len(names)} are trimmed{how}."]
+
+
+def _found(names):
+    """How the names say that patients are made of them."""
+    of_tcga, of_cptac = ([name for name in names if found(name)] for found in (_tcga_of, _CPTAC.match))
+    if of_tcga and of_cptac:
+        raise ValueError(
+            f"Names are of two projects: {len(of_tcga)} of TCGA, such as {of_tcga[0]!r}, and {len(of_cptac)} of CPTAC, "
+            f"such as {of_cptac[0]!r}. Pass identifiers='tcga' or 'cptac' to take one and leave the other out, or a "
+            "function of the name that returns the patient of both."
+        )
+    return "tcga" if of_tcga else "cptac" if of_cptac else None
 
 
 def are_barcodes(names):

@@ -96,6 +96,8 @@ def _describe(X):
     if fields or (isinstance(X, list | tuple) and len(X) and isinstance(X[0], Mapping)):
         fields = shorten(fields or X[0], 3)
         return f"a {type(X).__name__} of records with the fields {fields}", "Make one: pd.DataFrame(X, index=patients)."
+    if hasattr(X, "obs_names"):
+        return f"of the type {type(X).__name__}", "Make one: join_modalities({'rna': X})."
     if nw.dependencies.is_polars_lazyframe(X):
         return "a LazyFrame", "Make one: X.collect()."
     if _holds_bags(X):

@@ -7,6 +7,18 @@ import numpy as np
 
 from ._sklearn import Interval
 
+
+class WholeNumber(Interval):
+    """An int within bounds that is not True or False, which Python counts as 1 and 0."""
+
+    def __init__(self, left, right=None):
+        super().__init__(Integral, left, right, closed="left" if right is None else "both")
+
+    def is_satisfied_by(self, val):
+        """Whether `val` is one."""
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
 PROBABILITY = Interval(Real, 0, 1, closed="left")
 """Values a dropout probability may take."""
 

@@ -6,10 +6,19 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
-from sksurv_mmf.model_selection import RepeatedSurvivalKFold, SurvivalKFold, compare_models, tissue_source_site
+from sksurv_mmf.inspection import modality_importance
+from sksurv_mmf.model_selection import (
+    RepeatedSurvivalKFold,
+    SurvivalKFold,
+    compare_models,
+    selection_leakage,
+    tissue_source_site,
+)
 
 SPLITTERS = [
     SurvivalKFold(4),
@@ -214,3 +223,20 @@ class TestTissueSourceSite:
         )
         for train, test in comparison.folds:
             assert not set(X.index[train].str[5:7]) & set(X.index[test].str[5:7])
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_a_leak_and_an_importance_are_measured_over_the_same_groups():
+    X, y, sites = make_cohort(3, n_patients=80, n_groups=8)
+    X = X.add_prefix("clinical__")
+    model = make_pipeline(StandardScaler().set_output(transform="pandas"), CoxPHSurvivalAnalysis(alpha=1.0))
+    leak = selection_leakage(model, X, y, 3, groups=sites)
+    for train, test in leak.folds:
+        assert not set(sites.iloc[train]) & set(sites.iloc[test])
+    with pytest.raises(ValueError, match="trains and tests on the same groups"):
+        selection_leakage(model, X, y, KFold(3), groups=sites)
+    by_group = modality_importance(model, X, y, cv=3, groups=sites, n_repeats=1, random_state=0)
+    alone = modality_importance(model, X, y, cv=3, n_repeats=1, random_state=0)
+    assert not np.allclose(by_group.folds["drop"], alone.folds["drop"])
+    with pytest.raises(ValueError, match="groups have no effect"):
+        modality_importance(model.fit(X, y), X, y, cv="prefit", groups=sites)

@@ -81,8 +81,73 @@ def test_patients_in_rows_and_in_columns_are_the_same_table(write):
     assert one.loc[B, "TP53"] == 3
     assert said(said_one, "Genes are in columns")
     assert said(said_two, "Genes are in rows")
-    turned, _ = read_expression(folder / "rows.csv", genes="rows", identifiers=None)
-    assert turned.loc["TP53", f"{B}-01"] == 3
+
+
+def test_where_genes_are_is_believed_only_if_nothing_speaks_against_it(write):
+    path = write([["", "TP53", "GENE2"], [f"{A}-01", 1, 2], [f"{B}-01", 3, 4]], "rows.csv")
+    with pytest.raises(ValueError, match="genes='rows', but all speaks for genes in columns: there are genes such as"):
+        read_expression(path, genes="rows")
+    with pytest.raises(
+        ValueError, match="genes='columns', but all speaks for genes in rows: a column is called 'gene'"
+    ):
+        read_expression(write([["gene", "P1", "P2"], ["X1", 1, 2], ["X2", 3, 4]]), genes="columns")
+    unknown = write([["", "P1", "P2"], ["X1", 1, 2], ["X2", 3, 4]])
+    assert read_expression(unknown, genes="rows")[0].loc["P2", "X1"] == 2
+    assert read_expression(unknown, genes="columns")[0].loc["X2", "P1"] == 3
+
+
+COPY_NUMBERS = {
+    "discrete": [
+        ["Hugo_Symbol", "Entrez_Gene_Id", f"{A}-01", f"{B}-01"],
+        ["TP53", 7157, -2, "NA"],
+        ["MYC", 4609, 0, 2],
+    ],
+    "discrete without identifiers": [["Hugo_Symbol", f"{A}-01", f"{B}-01"], ["TP53", -2, ""], ["MYC", 0, 2]],
+    "thresholded by gene, of GISTIC": [
+        ["Gene Symbol", "Locus ID", "Cytoband", f"{A}-01A-11D-0182-01", f"{B}-01A-11D-0182-01"],
+        ["TP53", 7157, "17p13.1", -2, "NA"],
+        ["MYC", 4609, "8q24.21", 0, 2],
+    ],
+    "of Xena": [["Gene Symbol", f"{A}-01", f"{B}-01"], ["TP53", -2.0, "NA"], ["MYC", 0.0, 2.0]],
+}
+
+
+@pytest.mark.parametrize("layout", COPY_NUMBERS)
+def test_copy_numbers_by_gene_are_tables_as_expression_is(write, layout):
+    table, report = read_expression(write(COPY_NUMBERS[layout], "data_cna.txt"))
+    expected = pd.DataFrame({"TP53": [-2, np.nan], "MYC": [0, 2]}, index=[A, B], dtype=np.float32)
+    pd.testing.assert_frame_equal(table, expected, check_names=False, check_column_type=False, check_index_type=False)
+    assert report.numbers["missing values"] == 1
+
+
+def test_segments_of_chromosomes_are_no_table_by_gene(write):
+    header = ["ID", "chrom", "loc.start", "loc.end", "num.mark", "seg.mean"]
+    with pytest.raises(ValueError, match="lists segments of chromosomes"):
+        read_expression(write([header, [f"{A}-01", 1, 3218610, 95674710, 53225, 0.0055]], "data_cna_hg19.seg"))
+
+
+def test_columns_in_front_that_differ_in_capitals_alone_are_refused(write):
+    with pytest.raises(ValueError, match="several columns called 'gene_id'"):
+        read_expression(write([["Gene_ID", "gene_id", A, B], ["TP53", "7157", 1, 2]]))
+
+
+@pytest.mark.parametrize("cells", [["1_000", 2], [2, "1_0"]])
+def test_names_that_python_would_read_as_numbers_are_none(write, cells):
+    with pytest.raises(ValueError, match="is no number"):
+        read_expression(write([["gene", A, B], ["TP53", *cells]]))
+
+
+def test_names_of_two_projects_are_not_silently_those_of_one(write):
+    path = write([["gene", f"{A}-01", "C3L-00004-01"], ["TP53", 1, 2]])
+    with pytest.raises(ValueError, match=r"two projects: 1 of TCGA, such as .* and 1 of CPTAC"):
+        read_expression(path)
+    assert read_expression(path, identifiers="cptac")[0].index.tolist() == ["C3L-00004"]
+
+
+def test_a_lone_quote_names_its_line(write):
+    path = write([], "rna.csv", head=f'gene,{A},{B}\nTP53,1,2\n"MYC,1,2\n')
+    with pytest.raises(ValueError, match="line 3: its quotes do not close"):
+        read_expression(path)
 
 
 def test_row_numbers_in_front_are_no_patients(write):

@@ -31,7 +31,7 @@ def maf(tmp_path):
 
 
 def test_what_counts_is_one(maf):
-    table, report = read_mutations(maf)
+    table, report = read_mutations(maf, patients=[A, B, C])
     expected = pd.DataFrame({"EGFR": [0, 1, 0], "TP53": [1, 0, 0]}, index=[A, B, C], dtype="float32")
     pd.testing.assert_frame_equal(table, expected, check_names=False, check_column_type=False, check_index_type=False)
     assert report.numbers["rows counted"] == 3
@@ -42,8 +42,8 @@ def test_what_counts_is_one(maf):
 
 
 def test_other_samples_and_classes_by_choice(maf):
-    assert read_mutations(maf, samples=lambda name: "-02" in name)[0].loc[A].to_dict() == {"EGFR": 1}
-    assert read_mutations(maf, classes=["Silent"])[0].loc[A].to_dict() == {"EGFR": 1}
+    assert read_mutations(maf, patients=[A], samples=lambda name: "-02" in name)[0].loc[A].to_dict() == {"EGFR": 1}
+    assert read_mutations(maf, patients=[A], classes=["Silent"])[0].loc[A].to_dict() == {"EGFR": 1}
     with pytest.raises(ValueError, match=r"such as \['Silent'\]"):
         read_mutations(maf, classes="Silent")
     with pytest.raises(ValueError, match="no mutation that counts: its classes are 'Missense_Mutation'"):
@@ -68,7 +68,8 @@ def test_another_table_is_no_maf_file(tmp_path):
 
 @pytest.mark.skipif(not (REAL / "cbioportal").is_dir(), reason="portals/cbioportal is not in $SKSURV_MMF_DATA")
 def test_a_real_file_of_cbioportal():
-    table, report = read_mutations(REAL / "cbioportal" / "data_mutations_extended.maf")
+    with pytest.warns(UserWarning, match="lists mutations"):
+        table, report = read_mutations(REAL / "cbioportal" / "data_mutations_extended.maf")
     assert table.loc["TCGA-A1-A0SB", ["TP53", "BRCA1", "ATM"]].tolist() == [1, 1, 1]
     assert "MSH3" not in table  # in a recurrent tumor, -02, alone
     assert table["BRCA2"].sum() == 12
@@ -81,3 +82,23 @@ def test_those_who_are_named_must_be_those_of_the_file(maf):
     table, report = read_mutations(maf, patients=[B])
     assert table.columns.tolist() == ["EGFR"]  # TP53 is mutated in others alone
     assert report.numbers["rows counted"] == 1
+
+
+def test_without_a_list_of_the_sequenced_a_warning_says_who_is_missing(maf):
+    with pytest.warns(UserWarning, match="who were sequenced and have none are not among its 3: they are missing"):
+        table, _ = read_mutations(maf)
+    assert table.index.tolist() == [A, B, C]
+
+
+def test_a_case_list_of_cbioportal_names_the_sequenced(maf, tmp_path):
+    path = tmp_path / "cases_sequenced.txt"
+    samples = "\t".join([f"{B}-01", "TCGA-05-9999-01", f"{A}-01", f"{A}-02"])
+    path.write_text(f"cancer_study_identifier: study\nstable_id: study_sequenced\ncase_list_ids: {samples}\n")
+    table, report = read_mutations(maf, patients=path)
+    assert table.index.tolist() == [B, "TCGA-05-9999", A]
+    assert table.loc["TCGA-05-9999"].sum() == 0
+    assert table.loc[A, "TP53"] == 1
+    assert f"1 patients of the file are not among those named, and left out: '{C}'." in report.notes
+    path.write_text("stable_id: study_sequenced\n")
+    with pytest.raises(ValueError, match="no case list of cBioPortal"):
+        read_mutations(maf, patients=str(path))

@@ -184,3 +184,12 @@ def test_only_bare_marks_of_censoring_are_turned_round(write, column, cells, eve
     path = write(f"patient {column} t\n{A} {cells[0]} 5\n{B} {cells[1]} 6\n")
     outcome, _ = read_outcome(path, event=column, time="t")
     assert outcome["event"].tolist() == events
+
+
+def test_of_rows_that_differ_the_longest_that_says_all_counts(write):
+    text = f"PATIENT_ID OS_STATUS OS_MONTHS\n{A} NA 100\n{A} 1:DECEASED 50\n{A} 0:LIVING 30\n"
+    text += f"{B} NA 60\n{B} NA 70\n{B} 0:LIVING NA\n"
+    outcome, report = read_outcome(write(text), conflicts="longest")
+    assert outcome.loc[A].tolist() == [True, 50]
+    assert outcome.loc[B].tolist() == [False, 70]  # no row says all, so they fill each other
+    assert report.numbers["left out"] == 0

@@ -38,13 +38,16 @@ def files(tmp_path):
     }
 
 
+SEQUENCED = PATIENTS[1:5]
+
+
 def modalities(files):
     return {name: files[name] for name in ("rna", "mutations")}
 
 
 def test_rows_and_outcomes_belong_to_the_same_patient(files):
     with pytest.warns(UserWarning, match="1 of 4 patients have no outcome"):
-        X, y, report = read_cohort(modalities(files), files["clinical"])
+        X, y, report = read_cohort(modalities(files), files["clinical"], sequenced=SEQUENCED)
     number = X.index.str[-4:].astype(int)
     assert sorted(number) == [1, 2, 3]
     np.testing.assert_array_equal(X["rna__TP53"], number)
@@ -54,9 +57,19 @@ def test_rows_and_outcomes_belong_to_the_same_patient(files):
     assert report.n_patients == 3
 
 
+def test_who_was_sequenced_and_has_no_mutation_has_zeros(files):
+    X, _, _ = read_cohort(modalities(files), files["clinical"], sequenced=PATIENTS[:4])
+    assert X.loc[PATIENTS[0], ["mutations__EGFR", "mutations__TP53"]].tolist() == [0, 0]
+    with pytest.warns(UserWarning, match="lists mutations"), pytest.warns(UserWarning, match="no outcome"):
+        X, _, _ = read_cohort(modalities(files), files["clinical"])
+    assert PATIENTS[0] not in X.index
+    with pytest.raises(ValueError, match="sequenced is for MAF files, and no modality is one"):
+        read_cohort({"rna": files["rna"]}, files["clinical"], sequenced=PATIENTS)
+
+
 def test_who_has_what(files):
     with pytest.warns(UserWarning, match="no outcome"):
-        X, _, report = read_cohort(modalities(files), files["clinical"], how="outer")
+        X, _, report = read_cohort(modalities(files), files["clinical"], how="outer", sequenced=SEQUENCED)
     found = report.combinations
     assert found.index.names == ["rna", "mutations", "outcome"]
     assert found.index[0] == (True, True, True)
@@ -110,7 +123,7 @@ def test_what_is_no_modality_is_refused(given, error, message):
 def test_the_picture_has_a_bar_per_combination_and_its_dots(files):
     pytest.importorskip("matplotlib").use("Agg")
     with pytest.warns(UserWarning, match="no outcome"):
-        report = read_cohort(modalities(files), files["clinical"])[2]
+        report = read_cohort(modalities(files), files["clinical"], sequenced=SEQUENCED)[2]
     bars, dots = report.plot()
     assert [bar.get_height() for bar in bars.containers[0]] == report.combinations["patients"].tolist()
     assert [bar.get_height() for bar in bars.containers[1]] == report.combinations["events"].tolist()

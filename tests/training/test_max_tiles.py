@@ -118,7 +118,7 @@ def test_a_tile_that_is_unusable_is_named_by_its_place_in_the_bag(tmp_path):
         column.sampled(TileSample(MOST, 0, 1)).read(4)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 2.5, "all"])
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "all", True])
 def test_wrong_numbers_are_refused(wrong):
     X = join_modalities({"wsi": bags()})
     y = Surv.from_arrays(np.arange(N_PATIENTS) % 2 == 0, np.arange(1.0, N_PATIENTS + 1))
