@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ..outcome._outcome import Outcome
 from ..predictions._checks import as_real_numbers
 from ..statistics._cox import fit_cox, likelihood_ratio_test
 from ..statistics._pair_sums import PairSums, event_rank, pair_weight
@@ -16,7 +15,7 @@ from ..utils._identifiers import better_match
 from ..utils._validation import shorten, subject
 
 FEWEST_EVENTS = 10
-"""Events below which a hazard ratio is not estimated: five for each of two coefficients (Vittinghoff and McCulloch 2007)."""
+"""Events below which a hazard ratio is not estimated: five for each of two coefficients."""
 
 MOST_CATEGORIES = 5
 """Different numbers up to which a variable is one of categories, such as stage 1 to 4."""
@@ -136,8 +135,7 @@ def subgroup_table(repeated, subgroups, *, confidence_level, n_bootstrap, seed):
     DataFrame
     """
     settings = (confidence_level, n_bootstrap, seed)
-    n_patients = len({row for one in repeated for row in one.rows})
-    everybody = np.ones(max(one.rows.max() for one in repeated) + 1, dtype=bool)
+    everybody = np.ones(1 + max(one.rows.max() for one in repeated), dtype=bool)
     rows = [{"subgroup": "all patients", "level": ""} | _in_group(repeated, everybody, *settings)]
     for name, levels in subgroups.items():
         p_value = _interaction(repeated, levels)
@@ -147,21 +145,19 @@ def subgroup_table(repeated, subgroups, *, confidence_level, n_bootstrap, seed):
         if (levels.codes < 0).any():
             found = _in_group(repeated, levels.codes < 0, *settings, reason="the value is not known")
             rows.append({"subgroup": name, "level": UNKNOWN, "p_interaction": p_value} | found)
-    table = pd.DataFrame(rows, columns=COLUMNS).fillna({"reason": ""})
-    assert table["n_patients"].max() == n_patients
-    return table
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _in_group(repeated, is_in, confidence_level, n_bootstrap, seed, reason=""):
     """Hazard ratio of the model beside the reference, and the difference in C, of some patients."""
     parts = [one.take(is_in[one.rows]) for one in repeated]
-    counted = pd.DataFrame({"row": row, "event": event} for one in parts for row, event in zip(one.rows, one.outcome.event))
-    counted = counted.drop_duplicates("row") if len(counted) else pd.DataFrame({"row": [], "event": []})
-    found = {"n_patients": len(counted), "n_events": int(counted["event"].sum())}
+    # A patient counts once, however often the folds were repeated.
+    events = {row: event for one in parts for row, event in zip(one.rows, one.outcome.event)}
+    found = {"n_patients": len(events), "n_events": int(sum(events.values())), "reason": reason}
     if not reason and found["n_events"] < FEWEST_EVENTS:
-        reason = f"{found['n_events']} events, of at least {FEWEST_EVENTS}"
-    if reason:
-        return found | {"reason": reason}
+        found["reason"] = f"{found['n_events']} events, of at least {FEWEST_EVENTS}"
+    if found["reason"]:
+        return found
     level = level_of_each(confidence_level, len(parts))
     fits = [fit_cox(one.risks, *one.outcome, one.fold) for one in parts]
     estimates = np.median([[fit.coef[1], *fit.interval(1, level)] for fit in fits], axis=0)

@@ -10,12 +10,12 @@ CURVE_DF = 4
 """Coefficients of a curve over time, as R's `plot.cox.zph` has them."""
 
 
-def time_scale(event, time):
-    """Time as the share of patients who have had the event just before it (1 minus Kaplan-Meier), for each patient.
+def time_scale(event, time, at):
+    """Times as the share of patients who have had the event just before them (1 minus Kaplan-Meier).
 
     On this scale events lie evenly, so that a few late ones do not decide alone. It is the scale of R's `cox.zph`.
     """
-    return 1 - kaplan_meier(np.ones((1, len(time))), event, time, np.nextafter(time, -np.inf))[0]
+    return 1 - kaplan_meier(np.ones((1, len(time))), event, time, np.nextafter(at, -np.inf))[0]
 
 
 def proportional_hazards_tests(fit, X, event, time, stratum):
@@ -42,7 +42,7 @@ def proportional_hazards_tests(fit, X, event, time, stratum):
            Biometrika 81(3), 515-526 (1994).
     """
     events = at_events(fit.coef, X, event, time, stratum)
-    g = time_scale(event, time)[events.rows]
+    g = time_scale(event, time, time[events.rows])
     g = g - g.mean()
     score = g @ events.residuals
     both, changing = (np.tensordot(weight, events.covariances, 1) for weight in (g, g**2))
@@ -81,12 +81,9 @@ def coefficient_over_time(fit, column, X, event, time, stratum, at, confidence_l
     events = at_events(fit.coef, X, event, time, stratum)
     n_events = len(events.rows)
     scaled = fit.coef[column] + n_events * events.residuals @ fit.covariance[column]
-    scale = time_scale(event, time)
-    by_time = np.argsort(time, kind="stable")
-    # As `at` lies among the times of patients, this is the scale that it has there.
-    wanted = scale[by_time][np.searchsorted(time[by_time], at)]
-    knots = np.quantile(scale[events.rows], np.linspace(0, 1, CURVE_DF))
-    basis, basis_at = natural_spline(scale[events.rows], knots), natural_spline(wanted, knots)
+    scale, wanted = (time_scale(event, time, one) for one in (time[events.rows], at))
+    knots = np.quantile(scale, np.linspace(0, 1, CURVE_DF))
+    basis, basis_at = natural_spline(scale, knots), natural_spline(wanted, knots)
     inverse = np.linalg.pinv(basis)
     curve = basis_at @ (inverse @ scaled)
     error = np.linalg.norm(basis_at @ inverse, axis=1) * np.sqrt(n_events * fit.covariance[column, column])
