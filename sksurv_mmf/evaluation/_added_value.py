@@ -419,22 +419,21 @@ class AddedValue:
         ]
         return "\n".join(lines)
 
-    def plot(self, figure=None, *, time_unit=None):
+    def plot(self, *, time_unit=None):
         """Draw subgroups, the effect over time and the differences of scores.
 
         Parameters
         ----------
-        figure : matplotlib Figure, default=None
-            An empty figure. None makes one, 7 inches wide as two journal columns.
         time_unit : str, default=None
             Unit of time for axes. It is a word alone; nothing is converted.
 
         Returns
         -------
         matplotlib Figure
-            The figure; its axes are the forest plot, the effect over time and the differences.
+            A new figure, 7 inches wide as two journal columns; its axes are the forest plot, the effect over time and
+            the differences.
         """
-        return draw_added_value(self, figure, time_unit)
+        return draw_added_value(self, time_unit)
 
     def sections(self):
         """Parts of a page, for a report that has more of them.

@@ -5,20 +5,21 @@ import numpy as np
 from ..plotting._plotting import BLUE, GREY, VERMILLION, despine, format_p, import_pyplot, make_room
 
 TITLES = {"harrell": "Harrell's C", "uno": "Uno's C", "ibs": "Integrated Brier score"}
+PLACES = (8, 62, 170)  # of the columns of numbers, in points from the axes
+INTERVALS = {"t": "over folds", "boot": "bootstrap"}
 
 
-def draw_added_value(value, figure, time_unit):
-    """Draw the three panels of an `AddedValue`; returns the figure."""
+def draw_added_value(value, time_unit):
+    """Draw the three panels of an `AddedValue`; returns the figure, 7 inches wide as two journal columns."""
     plt = import_pyplot()
-    table = value.subgroups
-    n_lines = _lines_of(table)[-1] + 1
-    heights = [0.6 + 0.2 * n_lines, 2.6]
-    if figure is None:
-        figure = plt.figure(figsize=(7, sum(heights) + 0.6), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=heights)
-    _draw_forest(figure.add_subplot(grid[0, :]), value)
-    _draw_time_effect(figure.add_subplot(grid[1, 0]), value, time_unit)
-    _draw_gains(figure.add_subplot(grid[1, 1]), value, time_unit)
+    heights = [1.0 + 0.2 * (_lines_of(value.subgroups)[-1] + 1), 2.8]
+    figure = plt.figure(figsize=(7, sum(heights)), layout="constrained")
+    # Figures of their own, for the numbers beside the first would take the room of those below.
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    _draw_forest(above.subplots(), value)
+    left, right = below.subplots(1, 2)
+    _draw_time_effect(left, value, time_unit)
+    _draw_gains(right, value, time_unit)
     return figure
 
 
@@ -31,46 +32,72 @@ def _lines_of(table):
 def _draw_forest(ax, value):
     table = value.subgroups
     lines = _lines_of(table)
+    low, high = _limits(table)
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
-    ax.set_xscale("log")
-    limits = table[["lower", "upper"]].to_numpy()
-    # An interval of a few events would make all others dots; it ends with an arrow instead.
-    finite = limits[np.isfinite(limits).all(axis=1)]
-    low, high = (max(finite[:, 0].min(), 0.1), min(finite[:, 1].max(), 10)) if len(finite) else (0.5, 2)
-    low, high = min(low, 0.8) / 1.1, max(high, 1.25) * 1.1
     for line, (_, row) in zip(lines, table.iterrows()):
-        color = VERMILLION if row["level"] == "" else BLUE
-        beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
-        ax.annotate(f"{row['n_patients']} / {row['n_events']}", (1.02, line), **beside)
-        if np.isnan(row["hazard_ratio"]):
-            ax.annotate("not estimable", (0.01, line), color=GREY, **beside)
-            continue
-        ax.plot([max(row["lower"], low), min(row["upper"], high)], [line, line], color=color, linewidth=1.3)
-        for end, is_beyond, mark in ((low, row["lower"] < low, "<"), (high, row["upper"] > high, ">")):
-            if is_beyond:
-                ax.plot(end, line, mark, color=color, markersize=4)
-        if low <= row["hazard_ratio"] <= high:
-            ax.plot(row["hazard_ratio"], line, "D", color=color, markersize=4.5, markeredgecolor="white")
-        ax.annotate("{hazard_ratio:.2f} ({lower:.2f} to {upper:.2f})".format(**row), (1.16, line), **beside)
-    for first in np.flatnonzero(np.diff(lines, prepend=lines[0]) > 1):
-        row = table.iloc[first]
-        p_value = "" if np.isnan(row["p_interaction"]) else f"interaction {format_p(row['p_interaction'])}"
-        ax.annotate(p_value, (1.16, lines[first] - 1), color=GREY, **beside)
-    heads = {lines[i] - 1: table["subgroup"].iloc[i] for i in np.flatnonzero(np.diff(lines, prepend=lines[0]) > 1)}
-    names = dict(zip(lines, table["level"].where(table["level"] != "", table["subgroup"]))) | heads
+        _write(ax, line, 0, f"{row['n_patients']} / {row['n_events']}")
+        if row["reason"]:
+            _write(ax, line, 1, "not estimable", GREY)
+        if not np.isnan(row["hazard_ratio"]):
+            _draw_ratio(ax, line, row, low, high)
+            _write(ax, line, 1, "{hazard_ratio:.2f} ({lower:.2f} to {upper:.2f})".format(**row))
+        if not np.isnan(row["c_difference"]):
+            _write(ax, line, 2, "{c_difference:+.2f} ({c_lower:+.2f} to {c_upper:+.2f})".format(**row))
+    heads = _heads(table, lines)
+    for line, first in heads.items():
+        if not np.isnan(table["p_interaction"].iloc[first]):
+            _write(ax, line, 1, f"interaction {format_p(table['p_interaction'].iloc[first])}", GREY)
+    for column, text in enumerate(("patients /\nevents", "hazard ratio", "difference in C")):
+        _write(ax, -1.2, column, text, GREY)
+    names = dict(zip(lines, table["level"].where(table["level"] != "", table["subgroup"])))
+    names |= {line: table["subgroup"].iloc[first] for line, first in heads.items()}
     ax.set_yticks(list(names), list(names.values()), fontsize="small")
     ax.tick_params(axis="y", length=0)
     for tick, line in zip(ax.get_yticklabels(), names):
         tick.set_fontweight("bold" if line in heads or line == 0 else "normal")
-    ax.set(xlim=(low, high), ylim=(lines[-1] + 0.6, -1.4))
-    for x, text in ((1.02, "patients /\nevents"), (1.16, "hazard ratio")):
-        ax.annotate(text, (x, -1.2), xycoords=("axes fraction", "data"), va="center", fontsize="small", color=GREY)
+    ax.set_xscale("log")
+    ax.set(xlim=(low, high), ylim=(lines[-1] + 0.6, -1.6))
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10) if low <= tick <= high]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize="small")
     ax.minorticks_off()
     ax.set_xlabel(f"Hazard ratio of {value.model} per SD, beside {value.reference}", fontsize="small")
     despine(ax)
     make_room(ax)
+
+
+def _limits(table):
+    """Ends of the axis; an interval of a few events, which would make all others dots, leaves it by an arrow."""
+    known = table[["lower", "upper"]].dropna()
+    low, high = (known["lower"].min(), known["upper"].max()) if len(known) else (1, 1)
+    return min(max(low, 0.1), 0.8) / 1.1, max(min(high, 10), 1.25) * 1.1
+
+
+def _heads(table, lines):
+    """Lines with names of subgroups, and the first row of each."""
+    return {lines[row] - 1: row for row in np.flatnonzero(np.diff(lines, prepend=lines[0]) > 1)}
+
+
+def _draw_ratio(ax, line, row, low, high):
+    color = VERMILLION if row["level"] == "" else BLUE
+    ax.plot(np.clip([row["lower"], row["upper"]], low, high), [line, line], color=color, linewidth=1.3)
+    for end, is_beyond, mark in ((low, row["lower"] < low, "<"), (high, row["upper"] > high, ">")):
+        if is_beyond:
+            ax.plot(end, line, mark, color=color, markersize=4)
+    if low <= row["hazard_ratio"] <= high:
+        ax.plot(row["hazard_ratio"], line, "D", color=color, markersize=4.5, markeredgecolor="white")
+
+
+def _write(ax, line, column, text, color="black"):
+    ax.annotate(
+        text.replace("-", "\N{MINUS SIGN}"),
+        (1, line),
+        xycoords=("axes fraction", "data"),
+        xytext=(PLACES[column], 0),
+        textcoords="offset points",
+        va="center",
+        fontsize="small",
+        color=color,
+    )
 
 
 def _draw_time_effect(ax, value, time_unit):
@@ -100,7 +127,7 @@ def _draw_gains(ax, value, time_unit):
         sign = -1 if row["score"] == "ibs" else 1
         for place, ends, color in ((line - 0.12, "t", BLUE), (line + 0.12, "boot", GREY)):
             limits = sign * row[[f"{ends}_lower", f"{ends}_upper"]].to_numpy(dtype=float)
-            ax.plot(limits, [place] * 2, color=color, linewidth=1.3, label=_NAMES[ends] if line == 0 else None)
+            ax.plot(limits, [place] * 2, color=color, linewidth=1.3, label=INTERVALS[ends] if line == 0 else None)
         ax.plot(sign * row["difference"], line - 0.12, "D", color=BLUE, markersize=4.5, markeredgecolor="white")
     ax.set_yticks(range(len(table)), [_title(score, time_unit) for score in table["score"]], fontsize="small")
     ax.set_ylim(len(table) - 0.4, -0.6)
@@ -112,9 +139,6 @@ def _draw_gains(ax, value, time_unit):
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), frameon=False, fontsize="small", ncols=2)
     despine(ax)
     make_room(ax)
-
-
-_NAMES = {"t": "over folds", "boot": "bootstrap"}
 
 
 def _title(score, time_unit):
