@@ -1,7 +1,7 @@
 """How often the likelihood-ratio test of out-of-fold risks errs where there is nothing to add.
 
-``python benchmarks/added_value.py --cohorts 1000`` simulates cohorts in which three clinical variables decide the hazard
-and fifty genes mean nothing, cross-validates ridge Cox models, and counts p-values below 5 %. "genes" is a model of the
+``python benchmarks/added_value.py --cohorts 1000`` simulates cohorts in which clinical variables decide the hazard and
+fifty genes mean nothing, cross-validates ridge Cox models, and counts p-values below 5 %. "genes" is a model of the
 genes alone, "all columns" one of both modalities.
 """
 

@@ -17,7 +17,7 @@ def combined_p_value(p_values):
            Statistical Association 104(488), 1671-1681 (2009), with the quantile one half.
     """
     p_values = np.asarray(p_values, dtype=float)
-    return float(min(1.0, 2 * np.median(p_values))) if len(p_values) > 1 else float(p_values[0])
+    return float(np.minimum(1, 2 * np.median(p_values))) if len(p_values) > 1 else float(p_values[0])
 
 
 def level_of_each(confidence_level, n_repetitions):
