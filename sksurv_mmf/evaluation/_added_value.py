@@ -169,8 +169,8 @@ def added_value(
     >>> value = added_value(comparison, n_bootstrap=100, random_state=0)
     >>> value.tests[["test", "risk", "beside", "p"]].round(3).head(2)
                    test          risk        beside      p
-    0  likelihood ratio          Both  Clinical Cox  0.006
-    1  likelihood ratio  Clinical Cox          Both  0.310
+    0  likelihood ratio          Both  Clinical Cox  0.020
+    1  likelihood ratio  Clinical Cox          Both  0.173
     """
     model = _check_names(comparison, reference, model)
     names = reference, model
@@ -380,7 +380,25 @@ class AddedValue:
 
     See Also
     --------
-    added_value : Makes it, and has an example.
+    added_value : Makes it.
+
+    Examples
+    --------
+    >>> from sksurv.linear_model import CoxPHSurvivalAnalysis
+    >>> from sksurv_mmf.datasets import load_breast_cancer_cohort
+    >>> from sksurv_mmf.evaluation import added_value
+    >>> from sksurv_mmf.model_selection import KaplanMeier, compare_models
+    >>> cohort = load_breast_cancer_cohort()
+    >>> X = cohort.X.filter(regex="^rna").iloc[:, :20]
+    >>> models = {"nothing": KaplanMeier(), "genes": CoxPHSurvivalAnalysis(alpha=100)}
+    >>> comparison = compare_models(models, X, cohort.y, scoring="harrell")
+    >>> er = cohort.X["clinical__er"]
+    >>> value = added_value(comparison, "nothing", subgroups={"er": er}, n_bootstrap=100, random_state=0)
+    >>> value.subgroups[["subgroup", "level", "n_patients", "n_events", "hazard_ratio"]].round(2)
+           subgroup level  n_patients  n_events  hazard_ratio
+    0  all patients               198        51          1.83
+    1            er     0          64        23          1.43
+    2            er     1         134        28          2.22
     """
 
     def __init__(

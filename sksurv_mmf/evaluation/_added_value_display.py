@@ -42,7 +42,9 @@ def _draw_forest(ax, value):
             _draw_ratio(ax, line, row, low, high)
             _write(ax, line, 1, "{hazard_ratio:.2f} ({lower:.2f} to {upper:.2f})".format(**row))
         if not np.isnan(row["c_difference"]):
-            _write(ax, line, 2, "{c_difference:+.2f} ({c_lower:+.2f} to {c_upper:+.2f})".format(**row))
+            # What rounds to zero has no sign.
+            numbers = [round(row[name], 2) + 0.0 for name in ("c_difference", "c_lower", "c_upper")]
+            _write(ax, line, 2, "{:+.2f} ({:+.2f} to {:+.2f})".format(*numbers))
     heads = _heads(table, lines)
     for line, first in heads.items():
         if not np.isnan(table["p_interaction"].iloc[first]):
