@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # The name of this file says for which requirements the environment was made: a checkout that only touches files
 # makes no new one.
-REQUIREMENTS := sed -n '/^dependencies = \[/,/^\]/p; /^\[project.optional-dependencies\]/,/^\[tool/p' pyproject.toml
+REQUIREMENTS := sed -n '/^dependencies = \[/,/^\]/p; /^\[project.optional-dependencies\]/,/^\[/p' pyproject.toml
 READY := $(VENV)/.ready-$(firstword $(shell { $(REQUIREMENTS); cat $(CONSTRAINTS); } | cksum))
 
 .PHONY: demo test test-oldest lint docs clean
