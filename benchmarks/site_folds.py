@@ -27,8 +27,10 @@ def make_models(names, modalities):
     """Unfitted models by name; the default network reads modalities prepared as the preset does it."""
     absent = {argument: None for argument, name in ARGUMENTS.items() if name not in modalities}
     network = FusionSurvivalAnalysis(device="cpu", random_state=0)
-    prepared = super_learner(**absent, handle_missing="ignore", network=network)["fuse"].get_params()["network"]
-    models = baselines(**absent, handle_missing="ignore", random_state=0)
+    prepared = super_learner(**absent, remainder="drop", handle_missing="ignore", network=network)["fuse"].get_params()[
+        "network"
+    ]
+    models = baselines(**absent, remainder="drop", handle_missing="ignore", random_state=0)
     return {name: prepared if name == "Network" else models[name] for name in names}
 
 

@@ -197,7 +197,14 @@ def table2(image="wsi", rna="rna", **params):
 
 
 def baselines(
-    image="wsi", rna="rna", clinical="clinical", *, statistics=("mean",), handle_missing="error", random_state=None
+    image="wsi",
+    rna="rna",
+    clinical="clinical",
+    *,
+    statistics=("mean",),
+    remainder="error",
+    handle_missing="error",
+    random_state=None,
 ):
     """Models that a fusion network has to beat: scikit-survival's on pooled bags, and late fusion.
 
@@ -210,7 +217,7 @@ def baselines(
     Parameters
     ----------
     image : str, list of str or None, default="wsi"
-        Names of the modalities of tiles; None if there is none. Other modalities of X are left out.
+        Names of the modalities of tiles; None if there is none.
     rna : str, list of str or None, default="rna"
         Names of the modalities of genes or other numbers of which there are many, such as vectors of slides.
     clinical : str, list of str or None, default="clinical"
@@ -218,6 +225,8 @@ def baselines(
     statistics : sequence of str or float, default=("mean",)
         What is computed over the tiles of a bag, such as ``("mean", "std", "max", 0.9)``; see
         :class:`~sksurv_mmf.preprocessing.BagPooling`.
+    remainder : {"error", "drop"}, default="error"
+        What happens to modalities of X that are not named: `fit` refuses them, or leaves them out.
     handle_missing : {"error", "ignore"}, default="error"
         What a NaN among tile features means, a damaged file or a feature that is not defined there; see
         :class:`~sksurv_mmf.preprocessing.BagPooling`.
@@ -235,7 +244,8 @@ def baselines(
     Raises
     ------
     ValueError
-        If no modality is named, or one twice; in `fit`, if X lacks one of those that are.
+        If no modality is named, or one twice; in `fit`, if X lacks one of those that are, or has others that
+        `remainder` refuses.
 
     See Also
     --------
@@ -271,6 +281,7 @@ def baselines(
     >>> models["Clinical Cox"].fit(cohort.X, cohort.y).predict(cohort.X).shape
     (198,)
     """
+    _check_remainder(remainder)
     prepare = _pooled(image, rna, clinical, handle_missing, statistics)
     forest = _forest(random_state)
     boosting = GradientBoostingSurvivalAnalysis(
@@ -282,24 +293,31 @@ def baselines(
         random_state=random_state,
     )
     models = {
-        "Kaplan-Meier": Pipeline([("choose", _choose(prepare)), ("model", KaplanMeier())]),
-        "Ridge Cox": _flat(prepare, _ridge_cox()),
-        "Elastic net Cox": _flat(prepare, _elastic_net_cox()),
-        "Random survival forest": _flat(prepare, forest),
-        "Gradient boosting": _flat(prepare, boosting),
+        "Kaplan-Meier": Pipeline([("choose", _choose(prepare, remainder)), ("model", KaplanMeier())]),
+        "Ridge Cox": _flat(prepare, remainder, _ridge_cox()),
+        "Elastic net Cox": _flat(prepare, remainder, _elastic_net_cox()),
+        "Random survival forest": _flat(prepare, remainder, forest),
+        "Gradient boosting": _flat(prepare, remainder, boosting),
     }
     if clinical is not None:
-        models["Clinical Cox"] = _flat({name: prepare[name] for name in _as_list(clinical)}, _ridge_cox())
+        models["Clinical Cox"] = _flat({name: prepare[name] for name in _as_list(clinical)}, "drop", _ridge_cox())
     if len(prepare) > 1:
         modalities = [(name, Pipeline([("prepare", step), ("forest", forest)])) for name, step in prepare.items()]
         for combine in ("rank", "stack"):
             fuse = LateFusionSurvivalAnalysis(modalities, combine=combine)
-            models[f"Late fusion, {combine}"] = Pipeline([("choose", _choose(prepare)), ("fuse", fuse)])
+            models[f"Late fusion, {combine}"] = Pipeline([("choose", _choose(prepare, remainder)), ("fuse", fuse)])
     return {name: clone(model) for name, model in models.items()}  # clones, so that models share no part
 
 
 def super_learner(
-    image="wsi", rna="rna", clinical="clinical", *, handle_missing="error", network=None, random_state=None
+    image="wsi",
+    rna="rna",
+    clinical="clinical",
+    *,
+    remainder="error",
+    handle_missing="error",
+    network=None,
+    random_state=None,
 ):
     """The mean of a fused network's survival curves, of ridge Cox's and of a forest's per modality: insurance.
 
@@ -312,11 +330,13 @@ def super_learner(
     Parameters
     ----------
     image : str or None, default="wsi"
-        Name of the modality of tiles; None if there is none. Other modalities of X are left out.
+        Name of the modality of tiles; None if there is none.
     rna : str or None, default="rna"
         Name of the modality of genes or other numbers of which there are many.
     clinical : str or None, default="clinical"
         Name of the modality of clinical variables. Those that are not numbers are one-hot encoded.
+    remainder : {"error", "drop"}, default="error"
+        What happens to modalities of X that are not named: `fit` refuses them, or leaves them out.
     handle_missing : {"error", "ignore"}, default="error"
         What a NaN among tile features means; see :class:`~sksurv_mmf.preprocessing.BagPooling`. If "ignore", the
         network has the feature's median over tiles in its place.
@@ -336,7 +356,7 @@ def super_learner(
     Raises
     ------
     ValueError
-        If no modality is named; in `fit`, if X lacks one of those that are.
+        If no modality is named; in `fit`, if X lacks one of those that are, or has others that `remainder` refuses.
 
     See Also
     --------
@@ -371,6 +391,7 @@ def super_learner(
     >>> model.fit(cohort.X, cohort.y)["fuse"].weights_.to_dict()
     {'network': 0.5, 'ridge': 0.25, 'forest_rna': 0.125, 'forest_clinical': 0.125}
     """
+    _check_remainder(remainder)
     pooled = _pooled(image, rna, clinical, handle_missing)
     names = list(pooled)
     tiles = BagTransformer(make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()))
@@ -378,7 +399,7 @@ def super_learner(
     network = FusionSurvivalAnalysis(random_state=random_state) if network is None else network
     members = [
         ("network", Pipeline([("prepare", prepare), ("fuse", network)]), names),
-        ("ridge", _flat(pooled, _ridge_cox()), names),
+        ("ridge", _flat(pooled, "drop", _ridge_cox()), names),
         *(
             (f"forest_{name}", Pipeline([("prepare", step), ("forest", _forest(random_state))]), [name])
             for name, step in pooled.items()
@@ -386,7 +407,8 @@ def super_learner(
     ]
     weights = {"network": 1 / 2, "ridge": 1 / 4} | {f"forest_{name}": 1 / (4 * len(names)) for name in names}
     fuse = LateFusionSurvivalAnalysis(members, combine="curves", weights=weights, cv=None)
-    return clone(Pipeline([("choose", _choose(names)), ("fuse", fuse)]))  # a clone, so that members share no part
+    model = Pipeline([("choose", _choose(names, remainder)), ("fuse", fuse)])
+    return clone(model)  # so that members share no part
 
 
 def _as_list(names):
@@ -415,6 +437,11 @@ def _pooled(image, rna, clinical, handle_missing, statistics=("mean",)):
 
 def _forest(random_state):
     return RandomSurvivalForest(100, min_samples_leaf=0.05, max_features="sqrt", random_state=random_state)
+
+
+def _check_remainder(remainder):
+    if remainder not in ("error", "drop"):
+        raise ValueError(f"remainder must be 'error' or 'drop', got {remainder!r}.")
 
 
 def _check_names(**names):
@@ -484,15 +511,15 @@ def _elastic_net_cox():
     return GridSearchCV(cox, shares, cv=SurvivalKFold(5))
 
 
-def _flat(prepare, model):
+def _flat(prepare, remainder, model):
     """A pipeline that makes a table without gaps of the modalities."""
-    table = make_modality_transformer(remainder="drop", **prepare)
+    table = make_modality_transformer(remainder=remainder, **prepare)
     return Pipeline([("prepare", table), ("impute", ModalityImputer()), ("model", model)])
 
 
-def _choose(names):
+def _choose(names, remainder):
     """Takes the columns of the modalities."""
-    return make_modality_transformer(remainder="drop", **dict.fromkeys(names, "passthrough"))
+    return make_modality_transformer(remainder=remainder, **dict.fromkeys(names, "passthrough"))
 
 
 def _image_and_rna(image, rna):
@@ -511,4 +538,4 @@ def _row(modalities, fusion, params):
     model = clone(
         FusionSurvivalAnalysis(modalities, fusion, **{**AS_PUBLISHED, **_TRAINING, "objective": _four_bins(), **params})
     )
-    return Pipeline([("choose", _choose(dict(modalities))), ("fuse", model)])
+    return Pipeline([("choose", _choose(dict(modalities), "drop")), ("fuse", model)])

@@ -150,7 +150,7 @@ def patchy():
 @pytest.mark.parametrize("name", ALL)
 def test_baselines_read_a_patchy_cohort(patchy, name):
     X, y = patchy
-    model = fast(baselines(handle_missing="ignore", random_state=0)[name]).fit(X[:70], y[:70])
+    model = fast(baselines(handle_missing="ignore", remainder="drop", random_state=0)[name]).fit(X[:70], y[:70])
     risk = model.predict(X[70:])
     assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
     assert_allclose(model.predict(X.drop(columns="other__x")[70:]), risk)
@@ -171,6 +171,7 @@ def test_baselines_see_any_number_of_modalities_and_statistics(patchy):
     more = X.filter(regex="^rna__").rename(columns=lambda name: name.replace("rna__", "titan__"))
     bags = X[["wsi__tiles"]].set_axis(["ihc__tiles"], axis=1)
     X = pd.concat([X, more, bags], axis=1)
+    X = X.drop(columns="other__x")
     models = baselines(["wsi", "ihc"], ["rna", "titan"], statistics=("mean", "std", 0.9), handle_missing="ignore")
     model = models["Ridge Cox"].fit(X, y)
     names = model[:-1].get_feature_names_out()
@@ -190,6 +191,22 @@ def test_baselines_name_the_modality_that_is_not_there(patchy):
         baselines(rna="omics")["Ridge Cox"].fit(X, y)
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if name != "Clinical Cox"])
+def test_no_modality_is_left_out_in_silence(patchy, name):
+    X, y = patchy
+    X = X.assign(age=1.0)
+    with pytest.raises(ValueError, match="X has .*other.*age"):
+        baselines(handle_missing="ignore", random_state=0)[name].fit(X, y)
+    with pytest.raises(ValueError, match="remainder must be 'error' or 'drop'"):
+        baselines(remainder="passthrough")
+
+
+def test_the_super_learner_leaves_no_modality_out_in_silence(patchy):
+    X, y = patchy
+    with pytest.raises(ValueError, match="X has 'other'"):
+        super_learner(handle_missing="ignore", network=SMALL).fit(X, y)
+
+
 def test_baselines_share_no_part():
     models = baselines()
     models["Late fusion, rank"].set_params(fuse__wsi__forest__n_estimators=3, fuse__rna__prepare__standardscaler=None)
@@ -202,7 +219,7 @@ def test_baselines_share_no_part():
 def test_the_unit_of_a_column_does_not_matter(patchy):
     X, y = patchy
     other = X.assign(**{column: 1000 * X[column] + 5 for column in X if column.startswith("rna__")})
-    model = fast(baselines(handle_missing="ignore")["Elastic net Cox"])
+    model = fast(baselines(handle_missing="ignore", remainder="drop")["Elastic net Cox"])
     one, two = (clone(model).fit(table, y).predict(table) for table in (X, other))
     assert_allclose(two, one, atol=1e-4)
 
@@ -237,7 +254,7 @@ def test_the_super_learner_is_half_network_a_quarter_ridge_and_a_quarter_forests
 
 def test_the_super_learner_reads_a_patchy_cohort_and_is_the_mean_of_its_members(patchy):
     X, y = patchy
-    model = fast(super_learner(handle_missing="ignore", network=SMALL, random_state=0))
+    model = fast(super_learner(handle_missing="ignore", remainder="drop", network=SMALL, random_state=0))
     model.fit(X[:70], y[:70])
     risk = model.predict(X[70:])
     assert_allclose([model.predict(X.iloc[[i]])[0] for i in range(70, 73)], risk[:3], rtol=1e-6)
@@ -255,7 +272,7 @@ def test_the_super_learner_reads_a_patchy_cohort_and_is_the_mean_of_its_members(
 def test_the_super_learner_names_the_member_that_refuses(patchy):
     X, y = patchy
     with pytest.raises(ValueError, match="estimator of member 'ridge' cannot be fitted"):
-        super_learner(network=SMALL).fit(X, y)
+        super_learner(network=SMALL, remainder="drop").fit(X, y)
 
 
 def test_members_of_the_super_learner_share_no_part():

@@ -5,6 +5,7 @@ from ._array import BagArray, BagDtype
 from ._bag import Bag
 from ._readers import read_bags
 from ._slide_vectors import read_slide_vectors
+from ._split import split_bags
 from ._store import open_bags, pack_bags
 from ._tiling import Tiling
 
@@ -18,4 +19,5 @@ __all__ = [
     "pack_bags",
     "read_bags",
     "read_slide_vectors",
+    "split_bags",
 ]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn import compose
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..bags._array import BagDtype
 from ..utils._frames import as_frame
 from ..utils._lacking_columns import add_lacking_columns
 from ..utils._modality_names import belongs_to, column_name, columns_by_modality
+from ..utils._validation import shorten
 from ._checks import frame_with_names, refuse_polars
 from ._present_patients import PresentPatients
 
@@ -26,8 +27,8 @@ def make_modality_transformer(
 
     Parameters
     ----------
-    remainder : {"passthrough", "drop"}, default="passthrough"
-        What happens to the columns of modalities that are not named here.
+    remainder : {"passthrough", "drop", "error"}, default="passthrough"
+        What happens to the columns of modalities that are not named here; "error" refuses them in `fit`, by name.
 
     n_jobs : int, default=None
         Number of modalities to transform in parallel.
@@ -44,7 +45,7 @@ def make_modality_transformer(
     Raises
     ------
     ValueError
-        If no modality is named; in `fit`, if X has no column of a modality.
+        If no modality is named; in `fit`, if X has no column of a modality, or columns that `remainder` refuses.
 
     See Also
     --------
@@ -75,13 +76,13 @@ def make_modality_transformer(
     """
     if not modalities:
         raise ValueError("Name at least one modality, as in make_modality_transformer(rna=StandardScaler()).")
-    if not isinstance(remainder, str) or remainder not in ("passthrough", "drop"):
+    if not isinstance(remainder, str) or remainder not in REMAINDERS:
         raise ValueError(
-            f"remainder must be 'passthrough' or 'drop', got {remainder!r}; name the modalities one by one."
+            f"remainder must be 'passthrough', 'drop' or 'error', got {remainder!r}; name the modalities one by one."
         )
     return ColumnTransformer(
         [(modality, _of_present(transformer), ColumnsOf(modality)) for modality, transformer in modalities.items()],
-        remainder=Unchanged() if remainder == "passthrough" else remainder,
+        remainder=clone(REMAINDERS[remainder], safe=False),
         n_jobs=n_jobs,
         verbose_feature_names_out=name_with_modality,
     ).set_output(transform="pandas")
@@ -110,6 +111,23 @@ class Unchanged(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if any(isinstance(dtype, BagDtype) for dtype in X.dtypes):
             refuse_polars(self)
         return validate_data(self, X, skip_check_array=True, reset=reset)
+
+
+class Refused(Unchanged):
+    """Refuses columns, in the place of those that nobody asked for."""
+
+    def fit(self, X, y=None):
+        """Say which they are."""
+        names = list(as_frame(X).columns)
+        known = columns_by_modality(names)
+        others = [name for name in names if not any(name in columns for columns in known.values())]
+        raise ValueError(
+            f"X has {shorten([*known, *others])}, which this model would leave out in silence. Name the modality, pass "
+            "remainder='drop' to leave it out, or take it out of X."
+        )
+
+
+REMAINDERS = {"passthrough": Unchanged(), "drop": "drop", "error": Refused()}
 
 
 class ColumnTransformer(compose.ColumnTransformer):

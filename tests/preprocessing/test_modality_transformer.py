@@ -117,7 +117,7 @@ def test_an_unknown_modality_is_refused_with_those_that_exist(cohort):
 def test_bad_parameters_are_refused():
     with pytest.raises(ValueError, match="Name at least one modality"):
         make_modality_transformer()
-    with pytest.raises(ValueError, match="remainder must be 'passthrough' or 'drop'"):
+    with pytest.raises(ValueError, match="remainder must be 'passthrough', 'drop' or 'error'"):
         make_modality_transformer(rna=StandardScaler(), remainder=StandardScaler())
 
 
