@@ -396,9 +396,9 @@ class AddedValue:
     >>> value = added_value(comparison, "nothing", subgroups={"er": er}, n_bootstrap=100, random_state=0)
     >>> value.subgroups[["subgroup", "level", "n_patients", "n_events", "hazard_ratio"]].round(2)
            subgroup level  n_patients  n_events  hazard_ratio
-    0  all patients               198        51          1.83
-    1            er     0          64        23          1.43
-    2            er     1         134        28          2.22
+    0  all patients               198        51          1.80
+    1            er     0          64        23          1.47
+    2            er     1         134        28          2.04
     """
 
     def __init__(
