@@ -475,9 +475,12 @@ class AddedValue:
             "Hazard ratios in subgroups, log hazard ratio over time, and gains in scores.",
             "A forest plot, a curve with a band, and gains with intervals.",
         )
-        tests = Table(self.tests.set_index("test").replace({"beside": {"": "nothing"}}), "Tests.")
-        differences = Table(self.differences.set_index("score"), "Scores: model minus reference.")
-        subgroups = Table(self.subgroups.set_index("subgroup"), "Subgroups.")
+        own = _with_p_values(self.tests, ["p"]).set_index("test").replace({"beside": {"": "nothing"}})
+        tests = Table(own, "Tests; hazard ratios are per standard deviation within the fold.")
+        scores = _with_p_values(self.differences, ["t_p", "boot_p"]).set_index("score")
+        differences = Table(scores, "Scores: model minus reference.")
+        groups = _with_p_values(self.subgroups, ["p_interaction"]).set_index("subgroup")
+        subgroups = Table(groups, "Subgroups: hazard ratio of the model beside the reference, and difference in C.")
         return [Section("Added value", [Text(note), tests, picture, differences, subgroups])]
 
     def to_html(self, path, *, title="Added value", overwrite=False):
@@ -503,3 +506,12 @@ class AddedValue:
             If there is a file that must not be replaced.
         """
         return write_page(path, title, self.sections(), overwrite=overwrite)
+
+
+def _with_p_values(table, columns):
+    """A table whose p-values are text, as small ones are no zeros."""
+    texts = {
+        name: [None if np.isnan(p) else format_p(p).removeprefix("p ").removeprefix("= ") for p in table[name]]
+        for name in columns
+    }
+    return table.assign(**texts)

@@ -347,7 +347,9 @@ def test_a_fit_that_failed_is_named():
 def test_a_page_and_a_picture(value, tmp_path):
     page = value.to_html(tmp_path / "value.html").read_text()
     assert "Clinical Cox" in page
-    assert "Subgroups." in page
+    assert "Subgroups: hazard ratio" in page
+    assert "&lt; 0.001" in page  # and not 0.000
+    assert "0.000<" not in page
     with pytest.raises(FileExistsError):
         value.to_html(tmp_path / "value.html")
     forest, effect, gains = value.plot(time_unit="years").axes
