@@ -121,7 +121,8 @@ def added_value(
     risk tells something that the risk of the reference, as it was learnt, does not. That is not yet that its data do: a
     risk that uses the same variables in another way may add something, too, as may one that replaces a poorly trained
     one. And as each patient has helped to train the models that judge the others, risks and outcomes are not quite
-    independent, which makes the p-value approximate [1]_ [2]_; see :doc:`/added_value` for how far it is off. The
+    independent, and the p-value is too small [1]_ [2]_: in simulations without anything to add, 14 to 16 % were below
+    5 %, see :doc:`/added_value`. The
     differences of scores with the corrected resampled t-test are the cautious counterpart.
 
     *Repetitions.* With repeated folds each repetition is a test of its own. As they share all patients, no mean of
@@ -467,8 +468,8 @@ class AddedValue:
         note = (
             f"{self.model} beside {self.reference}: Cox models of the risks of test patients, per standard deviation "
             f"within the fold, with folds as strata. Intervals are {level} % intervals.{many} The tests ask what the "
-            "risk adds to the risk of the reference, not what its data add; as folds share training patients, they are "
-            "approximate."
+            "risk adds to the risk of the reference, not what its data add; as folds share training patients, their "
+            "p-values are too small."
         )
         picture = Figure(
             self.plot(),
