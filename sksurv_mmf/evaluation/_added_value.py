@@ -121,7 +121,8 @@ def added_value(
     risk tells something that the risk of the reference, as it was learnt, does not. That is not yet that its data do: a
     risk that uses the same variables in another way may add something, too, as may one that replaces a poorly trained
     one. And as each patient has helped to train the models that judge the others, risks and outcomes are not quite
-    independent, which makes the p-value approximate [1]_ [2]_; see :doc:`/added_value` for how far it is off. The
+    independent, and the p-value is too small [1]_ [2]_: in simulations without anything to add, 14 to 16 % were below
+    5 %, see :doc:`/added_value`. The
     differences of scores with the corrected resampled t-test are the cautious counterpart.
 
     *Repetitions.* With repeated folds each repetition is a test of its own. As they share all patients, no mean of
@@ -396,9 +397,9 @@ class AddedValue:
     >>> value = added_value(comparison, "nothing", subgroups={"er": er}, n_bootstrap=100, random_state=0)
     >>> value.subgroups[["subgroup", "level", "n_patients", "n_events", "hazard_ratio"]].round(2)
            subgroup level  n_patients  n_events  hazard_ratio
-    0  all patients               198        51          1.83
-    1            er     0          64        23          1.43
-    2            er     1         134        28          2.22
+    0  all patients               198        51          1.80
+    1            er     0          64        23          1.47
+    2            er     1         134        28          2.04
     """
 
     def __init__(
@@ -467,17 +468,20 @@ class AddedValue:
         note = (
             f"{self.model} beside {self.reference}: Cox models of the risks of test patients, per standard deviation "
             f"within the fold, with folds as strata. Intervals are {level} % intervals.{many} The tests ask what the "
-            "risk adds to the risk of the reference, not what its data add; as folds share training patients, they are "
-            "approximate."
+            "risk adds to the risk of the reference, not what its data add; as folds share training patients, their "
+            "p-values are too small."
         )
         picture = Figure(
             self.plot(),
             "Hazard ratios in subgroups, log hazard ratio over time, and gains in scores.",
             "A forest plot, a curve with a band, and gains with intervals.",
         )
-        tests = Table(self.tests.set_index("test").replace({"beside": {"": "nothing"}}), "Tests.")
-        differences = Table(self.differences.set_index("score"), "Scores: model minus reference.")
-        subgroups = Table(self.subgroups.set_index("subgroup"), "Subgroups.")
+        own = _with_p_values(self.tests, ["p"]).set_index("test").replace({"beside": {"": "nothing"}})
+        tests = Table(own, "Tests; hazard ratios are per standard deviation within the fold.")
+        scores = _with_p_values(self.differences, ["t_p", "boot_p"]).set_index("score")
+        differences = Table(scores, "Scores: model minus reference.")
+        groups = _with_p_values(self.subgroups, ["p_interaction"]).set_index("subgroup")
+        subgroups = Table(groups, "Subgroups: hazard ratio of the model beside the reference, and difference in C.")
         return [Section("Added value", [Text(note), tests, picture, differences, subgroups])]
 
     def to_html(self, path, *, title="Added value", overwrite=False):
@@ -503,3 +507,12 @@ class AddedValue:
             If there is a file that must not be replaced.
         """
         return write_page(path, title, self.sections(), overwrite=overwrite)
+
+
+def _with_p_values(table, columns):
+    """A table whose p-values are text, as small ones are no zeros."""
+    texts = {
+        name: [None if np.isnan(p) else format_p(p).removeprefix("p ").removeprefix("= ") for p in table[name]]
+        for name in columns
+    }
+    return table.assign(**texts)

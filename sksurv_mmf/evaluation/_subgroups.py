@@ -7,9 +7,9 @@ import pandas as pd
 
 from ..predictions._checks import as_real_numbers
 from ..statistics._cox import fit_cox, likelihood_ratio_test
-from ..statistics._pair_sums import PairSums, event_rank, pair_weight
+from ..statistics._pair_sums import event_rank, stratified_concordance
 from ..statistics._paired_tests import paired_bootstrap, percentile_interval
-from ..statistics._repetitions import combined_p_value, level_of_each, stratified_concordance
+from ..statistics._repetitions import combined_p_value, level_of_each
 from ..utils._frames import as_frame
 from ..utils._identifiers import better_match
 from ..utils._validation import shorten, subject
@@ -154,8 +154,9 @@ def _in_group(repeated, is_in, confidence_level, n_bootstrap, seed, reason=""):
     # A patient counts once, however often the folds were repeated.
     events = {row: event for one in parts for row, event in zip(one.rows, one.outcome.event)}
     found = {"n_patients": len(events), "n_events": int(sum(events.values())), "reason": reason}
-    if not reason and found["n_events"] < FEWEST_EVENTS:
-        found["reason"] = f"{found['n_events']} events, of at least {FEWEST_EVENTS}"
+    fewest = min(one.outcome.n_events for one in parts)  # the same in all, unless folds are random splits
+    if not reason and fewest < FEWEST_EVENTS:
+        found["reason"] = f"{fewest} events, of at least {FEWEST_EVENTS}"
     if found["reason"]:
         return found
     level = level_of_each(confidence_level, len(parts))
@@ -164,44 +165,23 @@ def _in_group(repeated, is_in, confidence_level, n_bootstrap, seed, reason=""):
     if np.isnan(estimates).any():
         found["reason"] = "the model orders these patients as the reference does, or perfectly"
     found |= dict(zip(["hazard_ratio", "lower", "upper"], np.exp(estimates)))
-    difference = concordance_difference(parts)
-    rows = np.concatenate([one.rows for one in parts])
+    rows, fold, event, time, (reference, model) = _one_after_the_other(parts)
+    risks = [(1, model), (-1, reference)]
+    difference = stratified_concordance(fold, event_rank(event, time), event.astype(float), risks)
     draws = paired_bootstrap([rows], [difference], n_bootstrap, np.random.RandomState(seed))
     limits = percentile_interval(draws, confidence_level)
     values = [difference(np.ones((1, len(rows))))[0], *limits]
     return found | dict(zip(["c_difference", "c_lower", "c_upper"], values))
 
 
-def concordance_difference(parts):
-    """Harrell's C of the model minus that of the reference, over pairs of patients of the same fold.
-
-    Parameters
-    ----------
-    parts : list of OutOfFold
-        Patients of each repetition.
-
-    Returns
-    -------
-    callable
-        From how often each patient of all repetitions was drawn to the difference.
-    """
-    sums, pairs, start = [], [], 0
-    for one in parts:
-        for fold in np.unique(one.fold):
-            rows = np.flatnonzero(one.fold == fold)
-            add, count = _of_fold(one.take(rows))
-            sums.append((start + rows, add))
-            pairs.append(count)
-        start += len(one.rows)
-    return stratified_concordance(sums, pairs)
-
-
-def _of_fold(one):
-    event, time = one.outcome
-    rank, weight = event_rank(event, time), event.astype(float)[:, np.newaxis]
-    reference, model = one.risks.T
-    order = PairSums(rank, [(1, model), (-1, reference)], event)
-    return lambda drawn: order(drawn * weight, drawn), lambda drawn: pair_weight(rank, drawn * weight, drawn)
+def _one_after_the_other(parts):
+    """Positions, folds, events, times and risks of all repetitions, no two of which share a fold."""
+    return (
+        np.concatenate([one.rows for one in parts]),
+        np.concatenate([one.fold for one in parts]),
+        *(np.concatenate(values) for values in zip(*(one.outcome for one in parts))),
+        np.concatenate([one.risks for one in parts]).T,
+    )
 
 
 def _interaction(repeated, levels):
@@ -210,11 +190,12 @@ def _interaction(repeated, levels):
     All else differs between levels, too: baseline hazards and what the reference's risk means. So the larger model is
     that of the rows of the table.
     """
-    event = np.zeros(len(levels), dtype=bool)
-    for one in repeated:
-        event[one.rows] = one.outcome.event
     codes = levels.codes
-    known = [code for code in range(len(levels.categories)) if event[codes == code].sum() >= FEWEST_EVENTS]
+    n_events = [
+        np.bincount(codes[one.rows][one.outcome.event & (codes[one.rows] >= 0)], minlength=len(levels.categories))
+        for one in repeated
+    ]
+    known = np.flatnonzero(np.min(n_events, axis=0) >= FEWEST_EVENTS)
     if len(known) < 2:
         return np.nan
     return combined_p_value([_test_interaction(one.take(np.isin(codes[one.rows], known)), codes) for one in repeated])

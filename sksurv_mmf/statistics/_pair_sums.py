@@ -105,3 +105,23 @@ def weighted_concordance(rank, weight, risks):
         return divide_or_nan(sums(left, right), pair_weight(rank, left, right))
 
     return index
+
+
+def stratified_concordance(stratum, rank, weight, risks):
+    """As `weighted_concordance`, over the pairs of patients of the same stratum, of all strata together.
+
+    Strata that are too small to have an index of their own count with the pairs that they have.
+    """
+    parts = []
+    for one in np.unique(stratum):
+        rows = np.flatnonzero(stratum == one)
+        own = [(sign, risk[rows]) for sign, risk in risks]
+        parts.append((rows, rank[rows], PairSums(rank[rows], own, weight[rows] > 0)))
+
+    def index(drawn):
+        left, right = (drawn * weight).T, drawn.T
+        above = sum(sums(left[rows], right[rows]) for rows, _, sums in parts)
+        below = sum(pair_weight(own, left[rows], right[rows]) for rows, own, _ in parts)
+        return divide_or_nan(above, below)
+
+    return index

@@ -264,10 +264,14 @@ def test_random_splits_that_overlap_are_repetitions():
     X, y = simulate(80)
     models = {name: MODELS[name] for name in ("Clinical Cox", "fused")}
     found = compare_models(models, X, y, ShuffleSplit(3, test_size=0.6, random_state=0), scoring="harrell")
-    value = added_value(found, n_bootstrap=20)
+    tested = sorted({patient for _, test in found.folds for patient in test})
+    rare = pd.Series("no", X.index)
+    rare.iloc[found.folds[0][1][y["event"][found.folds[0][1]]][:12]] = "yes"  # not all of whom the others test
+    value = added_value(found, subgroups={"rare": rare}, n_bootstrap=20)
     assert value.tests_by_repetition["repetition"].nunique() == 3
-    tested = {patient for _, test in found.folds for patient in test}
-    assert value.subgroups["n_patients"].tolist() == [len(tested)]
+    counts = rare.iloc[tested].value_counts()
+    assert value.subgroups["n_patients"].tolist() == [len(tested), counts["no"], counts["yes"]]
+    assert value.subgroups["hazard_ratio"].isna().tolist() == [False, False, True]
 
 
 def test_the_effect_over_time_is_steady_where_it_is(value):
@@ -343,7 +347,9 @@ def test_a_fit_that_failed_is_named():
 def test_a_page_and_a_picture(value, tmp_path):
     page = value.to_html(tmp_path / "value.html").read_text()
     assert "Clinical Cox" in page
-    assert "Subgroups." in page
+    assert "Subgroups: hazard ratio" in page
+    assert "&lt; 0.001" in page  # and not 0.000
+    assert "0.000<" not in page
     with pytest.raises(FileExistsError):
         value.to_html(tmp_path / "value.html")
     forest, effect, gains = value.plot(time_unit="years").axes
