@@ -31,7 +31,12 @@ def heads_and_rows(table):
         columns.append((_join(name), own))
         cells.append([(cell, f"{own} authors" if _is_theirs(value) else own) for cell, value in zip(column, values)])
     labels = [label if isinstance(label, tuple) else (label,) for label in frame.index]
-    rows = [([str(part) for part in label], [column[i] for column in cells]) for i, label in enumerate(labels)]
+    rows = []
+    for i, label in enumerate(labels):
+        before = labels[i - 1] if i else ()
+        # An outer label is written once, as one reads it.
+        shown = ["" if label[: j + 1] == before[: j + 1] else str(part) for j, part in enumerate(label[:-1])]
+        rows.append(([*shown, str(label[-1])], [column[i] for column in cells]))
     return heads, columns, rows
 
 

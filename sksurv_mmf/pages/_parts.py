@@ -48,8 +48,9 @@ class Table:
     Parameters
     ----------
     frame : DataFrame
-        The rows, whose index is shown; levels of columns are joined by a comma. Missing values are shown as a dash. For
-        numbers in a form of their own pass text, and a `Text` of the kind "authors" for what they have yet to write.
+        The rows, whose index is shown, outer labels once where rows share them; levels of columns are joined by a
+        comma. Missing values are shown as a dash. For numbers in a form of their own pass text, and a `Text` of the
+        kind "authors" for what they have yet to write.
     caption : str
         What the table shows, in a sentence.
     digits : int or dict, default=3

@@ -39,7 +39,7 @@ def describe_folds(study):
     """Sentences on how patients were divided."""
     comparison = study.comparison
     least, most = n_tests(comparison)
-    tested = f"{least} time{'' if least == 1 else 's'}" if least == most else f"{least} to {most} times"
+    tested = f"{least} to {most} times" if least != most else "once" if least == 1 else f"{least} times"
     said = (
         f"Patients were divided {len(comparison.folds)} times into training and test patients; each patient was tested "
         f"{tested}. All models had the same folds."

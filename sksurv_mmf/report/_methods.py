@@ -39,12 +39,12 @@ def _describe_patients(study):
         )
         modalities.append(f"{name} ({what}, known of {percent(int(study.present[name].sum()), n)})")
     said = (
-        f"The comparison has {n} patients, of whom {percent(study.outcome.n_events, n)} had the event. Their modalities "
+        f"The comparison has {n} patients, of whom {percent(study.outcome.n_events, n)} had the event. Modalities "
         f"are {_join(modalities)}."
     )
     incomplete = int((~study.present.all(axis=1)).sum())
     if len(study.modalities) > 1:
-        said += f" {percent(incomplete, n)} lack at least one modality."
+        said += f" {percent(incomplete, n)} lack at least one modality." if incomplete else " Nobody lacks one."
     if study.cohort is not None:
         said += (
             " Tables were read from files and matched by patient; what was chosen and left out is under Cohort flow."
@@ -57,8 +57,8 @@ def _describe_models(study):
     models = f"{len(comparison.models)} model{'s'[: len(comparison.models) != 1]} ({_join(comparison.models)})"
     return (
         f"{describe_folds(study)}\n\n"
-        f"In each fold, {models} were fitted anew to the training patients, with all their steps: whatever a model does "
-        "to scale, impute, select or tune was learnt from training patients alone. What was done to the data before "
+        f"In each fold, {models} were fitted anew to the training patients, with all steps: whatever it "
+        "does to scale, impute, select or tune was learnt from training patients alone. What was done to the data before "
         "they were passed to the comparison is not known to this report."
     )
 

@@ -91,8 +91,8 @@ def calibration_section(study):
     parts = [
         Text(
             "Out-of-fold probabilities"
-            f"{_repeated(study)} in groups of patients with similar predictions, against Kaplan-Meier estimates in these "
-            "groups. Bars are 95% intervals."
+            f"{_repeated(study)} in groups of patients with similar predictions, against Kaplan-Meier estimates in "
+            "these groups. Bars are 95% intervals."
         )
     ]
     for horizon in study.horizons:
@@ -125,10 +125,10 @@ def decisions_section(study):
         return NO_HORIZON
     parts = [
         Text(
-            "Net benefit of treating patients whose out-of-fold probability of an event reaches a threshold (Vickers and "
-            f"Elkin 2006){', probabilities averaged over repetitions' if _repeated(study) else ''}. A model is of use at "
-            "thresholds at which it is above treating all and treating none; only thresholds that somebody might choose "
-            "matter."
+            "Net benefit of treating patients whose out-of-fold probability of an event reaches a threshold (Vickers "
+            f"and Elkin 2006){', probabilities averaged over repetitions' if _repeated(study) else ''}. A model is of "
+            "use at thresholds at which it is above treating all and treating none; only thresholds that one might "
+            "choose matter."
         )
     ]
     for horizon in study.horizons:
@@ -170,7 +170,7 @@ def _outcome_of(study, patients):
 
 def _panels(n, size):
     """A figure with axes for `n` panels, three in a row at most."""
-    columns = min(n, 3)
+    columns = 2 if n == 4 else min(n, 3)
     rows = math.ceil(n / columns)
     figure, axes = import_pyplot().subplots(
         rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False, layout="constrained"

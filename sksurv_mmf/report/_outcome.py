@@ -48,7 +48,7 @@ def outcome_section(study):
             Table(table, "Events and follow-up."),
             Figure(
                 display.figure_,
-                "Kaplan-Meier estimate of the probability of no event, with pointwise 95% intervals and numbers at risk.",
+                "Kaplan-Meier estimate of the probability of no event, with 95% intervals and numbers at risk.",
                 "A Kaplan-Meier curve with the numbers of patients at risk below it.",
             ),
         ],

@@ -48,7 +48,7 @@ def baseline_section(study):
     """Table 1, by group and by event."""
     variables, skipped = _variables(study)
     if not variables.shape[1]:
-        return f"X has no table of at most {MOST_COLUMNS} columns. Pass clinical=, a table of clinical variables by patient."
+        return f"X has no table of at most {MOST_COLUMNS} columns. Pass clinical=, a table by patient."
     by, said = study.by, "by group"
     if by is None:
         by = pd.Series(study.outcome.event, study.X.index).map({True: "Event", False: "Censored"})
@@ -89,7 +89,7 @@ def modalities_section(study):
     counts = [name for name in ("columns", "features per tile") if name in table]
     table = table.astype(dict.fromkeys(counts, "Int64"))
     parts = [Table(table, "Modalities, and how many patients have them.")]
-    if len(study.present.columns) > 1:
+    if len(study.present.drop_duplicates()) > 1:
         grouped = study.present.assign(event=study.outcome.event).groupby(list(study.present.columns), sort=False)
         combinations = pd.DataFrame({"patients": grouped.size(), "events": grouped["event"].sum()})
         combinations = combinations.sort_values("patients", ascending=False, kind="stable")

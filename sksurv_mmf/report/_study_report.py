@@ -94,9 +94,9 @@ def study_report(
     """Write all of a study on one page of HTML, as a paper's supplement.
 
     Use it when a comparison is done, to hand it to those who have to judge it: how patients came into the study, what
-    they were like, what was done to them by whom, what came out, and which items of TRIPOD+AI [1]_ are answered by that.
-    Methods are written from what was done. What the software cannot know is marked as left to the authors, and sections
-    for which nothing was passed are absent and listed as such.
+    they were like, what was done, what came out, and which items of TRIPOD+AI [1]_ are answered by that. Methods are
+    written from what was done. What the software cannot know is marked as left to the authors, and sections for which
+    nothing was passed are absent and listed as such.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def study_report(
 
     References
     ----------
-    .. [1] Collins, G. S. et al. "TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use
-           regression or machine learning methods." BMJ 385, e078378 (2024).
+    .. [1] Collins, G. S. et al. "TRIPOD+AI statement: updated guidance for reporting clinical prediction models that
+           use regression or machine learning methods." BMJ 385, e078378 (2024).
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """The items of TRIPOD+AI: what the report says to them, and what the authors have yet to write.
 
-Collins, G. S. et al. "TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use regression
-or machine learning methods." BMJ 385, e078378 (2024). The items are in words of our own; those of the statement decide.
+Collins, G. S. et al. "TRIPOD+AI statement: updated guidance for reporting clinical prediction models that use
+regression or machine learning methods." BMJ 385, e078378 (2024). The items are in words of our own; those of the
+statement decide.
 """
 
 import pandas as pd
