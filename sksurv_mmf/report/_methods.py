@@ -54,12 +54,12 @@ def _describe_patients(study):
 
 def _describe_models(study):
     comparison = study.comparison
-    models = f"{len(comparison.models)} model{'s'[: len(comparison.models) != 1]} ({_join(comparison.models)})"
+    models = f"{_count(comparison.models, 'model')} ({_join(comparison.models)})"
     return (
         f"{describe_folds(study)}\n\n"
-        f"In each fold, {models} were fitted anew to the training patients, with all steps: whatever it "
-        "does to scale, impute, select or tune was learnt from training patients alone. What was done to the data before "
-        "they were passed to the comparison is not known to this report."
+        f"In each fold, {models} were fitted anew to the training patients, with all steps: whatever a model does to "
+        "scale, impute, select or tune was learnt from training patients alone. What was done to the data before they "
+        "were passed to the comparison is not known to this report."
     )
 
 
@@ -80,6 +80,10 @@ def _describe_scores(study):
         "t-test (Nadeau and Bengio 2003); the bootstrap resamples test patients and keeps the fitted models; p-values "
         "are corrected for the number of comparisons by Holm's method."
     )
+
+
+def _count(things, noun):
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _join(names):
