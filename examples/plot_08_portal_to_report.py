@@ -12,8 +12,6 @@ simulated, in the shapes of real downloads, with normal tissue among the samples
 others, and outcomes that are not known.
 """  # noqa: D400
 
-from pathlib import Path
-
 import pandas as pd
 
 from sksurv_mmf import join_modalities, read_bags
@@ -41,26 +39,14 @@ comparison = compare_models(models, X, y, 3, groups=tissue_source_site, referenc
 # The other hospital has no slides. The models that read tables and bags alike predict for its patients all the same.
 
 other = pd.read_csv(files.other_hospital, index_col="patient")
-genes = other.drop(columns=["event", "months", "AGE", "GRADE"])
-X_new = join_modalities({"rna": genes, "clinical": other[["AGE", "GRADE"]]})
-fused, rival = (models[name].fit(X, y) for name in ("Fused", "Clinical Cox"))
-validation = validate(
-    fused, X_new, other[["event", "months"]], rivals={"Clinical Cox": rival}, X_train=X, time_unit="months", **asked
-)
+outcome, small = other[["event", "months"]], other[["AGE", "GRADE"]]
+X_new = join_modalities({"rna": other.drop(columns=[*outcome, *small]), "clinical": small})
+fused, rivals = models["Fused"].fit(X, y), {"Clinical Cox": models["Clinical Cox"].fit(X, y)}
+validation = validate(fused, X_new, outcome, rivals=rivals, X_train=X, time_unit="months", **asked)
 
 # %%
 # Everything on one page.
 
-hospital = tissue_source_site(X.index)
-page = study_report(
-    Path("demo_output/portal_study.html"),
-    comparison,
-    X,
-    title="Image, RNA and clinical data for survival",
-    cohort=cohort,
-    by=hospital,
-    validation=validation,
-    time_unit="months",
-    overwrite=True,
-)
-print(f"See {page}.")
+shown = {"by": tissue_source_site(X.index), "time_unit": "months", "title": "Image, RNA and clinical data for survival"}
+parts = {"cohort": cohort, "validation": validation, "figures": "demo_output/portal_figures", "overwrite": True}
+print(f"See {study_report('demo_output/portal_study.html', comparison, X, **parts, **shown)}.")
