@@ -1,5 +1,6 @@
 """What a comparison was made with, in words that stay when estimators and splitters are gone."""
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,7 +9,7 @@ from sklearn.base import BaseEstimator
 from ._groups import read_groups
 from ._split import SurvivalKFold
 
-MOST_CHARACTERS = 4000
+MOST_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,5 +46,6 @@ def _describe_splitter(cv):
 
 
 def _as_code(model):
-    # scikit-learn's own repr is cut at 700 characters, which a pipeline soon has.
-    return model.__repr__(N_CHAR_MAX=MOST_CHARACTERS) if isinstance(model, BaseEstimator) else repr(model)
+    # scikit-learn's own repr is cut at 700 characters, which a pipeline soon has, and indents it off the page.
+    code = model.__repr__(N_CHAR_MAX=MOST_CHARACTERS) if isinstance(model, BaseEstimator) else repr(model)
+    return re.sub(r"\n\s*", " ", code)

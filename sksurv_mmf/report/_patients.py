@@ -8,7 +8,7 @@ from ..utils._modality_names import feature_of
 from ._baseline import baseline_table
 from ._study import is_bags, percent, quartiles
 
-MOST_COLUMNS = 30
+MOST_COLUMNS = 20
 
 
 def flow_section(study):

@@ -111,7 +111,7 @@ def study_report(
     cohort : CohortReport, default=None
         What `read_cohort` says of the files.
     clinical : DataFrame, default=None
-        Clinical variables by patient for the table of patients. None takes the tables of X that have no more than 30
+        Clinical variables by patient for the table of patients. None takes the tables of X that have no more than 20
         columns.
     by : Series, default=None
         Group of each patient in that table, such as the hospital. None is whether the event was observed.
