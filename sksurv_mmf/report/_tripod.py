@@ -131,7 +131,7 @@ def tripod_section(study, titles):
     Section
         A table of all items.
     """
-    numbers = {title: f"{number} {title}" for number, title in enumerate(titles, start=1)}
+    numbers = {title: f"Section {number}, {title}" for number, title in enumerate(titles, start=1)}
     rows = []
     for number, topic, words, wanted in ITEMS:
         there = [numbers[title] for title in wanted if title in numbers]
@@ -157,14 +157,19 @@ def _facts(study):
     comparison, n = study.comparison, len(study.X)
     events = study.outcome.n_events
     design = comparison.design
-    groups = None if design is None or design.groups is None else design.groups.nunique()
+    if design is None:
+        groups = ""
+    elif design.groups is None:
+        groups = "No groups were kept together."
+    else:
+        groups = f"{design.groups.nunique()} groups stayed on one side of each fold."
     return {
         "8a": f"Horizons: {', '.join(study.at(one) for one in study.horizons) or 'none'}.",
         "9b": "; ".join(f"{name}: {len(columns)} columns" for name, columns in study.modalities.items()) + ".",
         "10": f"{n} patients, {events} events.",
         "12a": f"{len(comparison.folds)} divisions into training and test patients.",
         "12c": f"{', '.join(comparison.models)}.",
-        "12d": f"{groups} groups stayed on one side of each fold." if groups else "No groups were kept together.",
+        "12d": groups,
         "12e": f"{', '.join(comparison._definitions)}.",
         "20a": f"{n} patients, {events} with the event.",
         "21": f"{len(comparison.folds)} folds; in each its own patients and events.",
