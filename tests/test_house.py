@@ -33,6 +33,7 @@ LAYERS = [
     ["portals"],
     ["inspection"],
     ["evaluation"],
+    ["report"],
     ["presets"],
     ["persistence"],
 ]

@@ -290,7 +290,7 @@ class RiskGroupDisplay:
             xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
             ylabel="Probability of no event",
         )
-        title = f"Log-rank {format_p(self.p_value)}"
+        title = f"Log-rank {format_p(self.p_value)}" if len(self.groups) > 1 else None
         legend_above(ax, title=title, alignment="left", title_fontsize="small")
         despine(ax)
         self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)

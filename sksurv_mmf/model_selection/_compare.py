@@ -17,6 +17,7 @@ from ..utils._sklearn import HasMethods, Interval, validate_params
 from ..utils._validation import shorten
 from ..utils._warnings import warn
 from ._comparison import ModelComparison
+from ._design import Design
 from ._fits import fit_all
 from ._folds import make_folds
 from ._survival_scores import choose_scores
@@ -198,7 +199,10 @@ def compare_models(
         warn_of_new_folds(cv)
     folds = make_folds(cv, X, y, groups)
     predictions = fit_all(models, dict.fromkeys(models, X), y, folds, cache=cache, n_jobs=n_jobs, verbose=verbose)
-    return ModelComparison(predictions, y, patients, folds, scores, reference=reference, random_state=random_state)
+    design = Design.of(models, cv, groups, X, patients)
+    return ModelComparison(
+        predictions, y, patients, folds, scores, reference=reference, random_state=random_state, design=design
+    )
 
 
 def check_models(models):

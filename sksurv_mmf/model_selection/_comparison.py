@@ -22,7 +22,7 @@ from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, shorten
 from ..utils._warnings import warn
 from ._comparison_display import ComparisonDisplay
-from ._report import write_report
+from ._report import make_sections, write_report
 from ._survival_scores import FoldPrediction, compute_scores
 
 LEVEL = [Interval(Real, 0, 1, closed="neither")]
@@ -58,6 +58,9 @@ class ModelComparison:
     random_state : int, RandomState instance or None, default=None
         Seed of the bootstrap.
 
+    design : Design, default=None
+        Splitter, groups and models, for reports.
+
     Attributes
     ----------
     scores : DataFrame
@@ -72,6 +75,8 @@ class ModelComparison:
         Columns model, fold, seconds (of training) and error, which is empty for a fit that succeeded.
     models : list of str
         Names of the models.
+    design : Design or None
+        Splitter, groups and models, in words.
     y : structured array of shape (n_patients,)
         Event and time.
     patients : Index of shape (n_patients,)
@@ -108,13 +113,14 @@ class ModelComparison:
     0.62
     """
 
-    def __init__(self, predictions, y, patients, folds, definitions, *, reference=None, random_state=None):
+    def __init__(self, predictions, y, patients, folds, definitions, *, reference=None, random_state=None, design=None):
         self.models = list(predictions)
         self.y = y
         self.patients = patients
         self.folds = folds
         self.reference = reference
         self.random_state = random_state
+        self.design = design
         self._predictions = predictions
         self._definitions = definitions
         self._outcomes = [FoldOutcome(y[train], y[test], patients[test]) for train, test in folds]
@@ -291,6 +297,21 @@ class ModelComparison:
             The report. Without matplotlib it has no pictures.
         """
         return write_report(self, path, title, time_unit)
+
+    def sections(self, *, time_unit=None):
+        """Parts of a page: scores, differences and failures, for a report that has more of them.
+
+        Parameters
+        ----------
+        time_unit : str, default=None
+            Unit of time, such as "days".
+
+        Returns
+        -------
+        list of Section
+            For :func:`sksurv_mmf.pages.write_page`.
+        """
+        return make_sections(self, time_unit)
 
     def __repr__(self):
         size = f"{len(self.models)} models, {len(self.folds)} folds, {len(self.patients)} patients"

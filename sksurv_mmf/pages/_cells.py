@@ -4,30 +4,39 @@ from numbers import Integral, Number
 
 import pandas as pd
 
+from ._parts import Text
+
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
 def heads_and_rows(table):
-    """Names of the columns of the index and of the others, with whether they hold text; and the rows, as text.
+    """Names of the columns of the index and of the others, with how they are set; and the rows, as text.
 
     Returns
     -------
     heads : list of str
         Names of the levels of the index.
-    columns : list of (str, bool)
-        Name of each column, and whether it is to be set flush left.
-    rows : list of (list of str, list of str)
-        Cells of the index and of the columns.
+    columns : list of (str, str)
+        Name of each column and its class: "text", which stands left, or none, for numbers.
+    rows : list of (list of str, list of (str, str))
+        Cells of the index, and those of the columns with their classes.
     """
     frame = table.frame
     heads = ["" if name is None else str(name) for name in frame.index.names]
-    cells = [
-        [write_cell(value, _digits(table.digits, name)) for value in frame.iloc[:, i]]
-        for i, name in enumerate(frame.columns)
-    ]
-    columns = [(_join(name), any(cell[:1].isalpha() for cell in column)) for name, column in zip(frame.columns, cells)]
+    columns, cells = [], []
+    for i, name in enumerate(frame.columns):
+        values = frame.iloc[:, i]
+        column = [write_cell(value, _digits(table.digits, name)) for value in values]
+        own = "text" if any(cell[:1].isalpha() for cell in column) else ""
+        columns.append((_join(name), own))
+        cells.append([(cell, f"{own} authors" if _is_theirs(value) else own) for cell, value in zip(column, values)])
     labels = [label if isinstance(label, tuple) else (label,) for label in frame.index]
-    rows = [([str(part) for part in label], [column[i] for column in cells]) for i, label in enumerate(labels)]
+    rows = []
+    for i, label in enumerate(labels):
+        before = labels[i - 1] if i else ()
+        # An outer label is written once, as one reads it.
+        shown = ["" if label[: j + 1] == before[: j + 1] else str(part) for j, part in enumerate(label[:-1])]
+        rows.append(([*shown, str(label[-1])], [column[i] for column in cells]))
     return heads, columns, rows
 
 
@@ -41,7 +50,11 @@ def write_cell(value, digits):
         return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(value).replace("-", MINUS)
-    return str(value)
+    return value.text if isinstance(value, Text) else str(value)
+
+
+def _is_theirs(value):
+    return isinstance(value, Text) and value.kind == "authors"
 
 
 def _digits(digits, name):

@@ -15,7 +15,8 @@ from ._cells import heads_and_rows
 from ._parts import Figure, Section, Table, Text
 
 MIME = {"png": "image/png", "svg": "image/svg+xml"}
-DPI = 150
+DPI = 180
+PIXELS_PER_INCH = 96  # of CSS, so that letters of a figure have the size that they were given
 
 
 def render(title, sections):
@@ -119,7 +120,7 @@ def _views(parts, number="", counters=None):
             yield {"kind": "section", "number": own, "title": part.title, "views": within}
         elif isinstance(part, Text):
             paragraphs = [one.strip() for one in re.split(r"\n\s*\n", part.text) if one.strip()]
-            yield {"kind": part.kind, "paragraphs": paragraphs}
+            yield {"kind": part.kind, "text": part.text, "paragraphs": paragraphs}
         elif isinstance(part, Table):
             heads, columns, rows = heads_and_rows(part)
             shown = {"heads": heads, "columns": columns, "rows": rows, "caption": part.caption}
@@ -127,7 +128,8 @@ def _views(parts, number="", counters=None):
         elif isinstance(part, Figure):
             content = _draw(part)
             source = f"data:{MIME[part.format]};base64,{base64.b64encode(content).decode('ascii')}"
-            shown = {"caption": part.caption, "alt": part.alt, "source": source}
+            width = round(PIXELS_PER_INCH * part.figure.get_figwidth())
+            shown = {"caption": part.caption, "alt": part.alt, "source": source, "width": width}
             yield {
                 "kind": "figure",
                 "number": next(counters["figure"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-TEXT_KINDS = ("text", "note", "authors")
+TEXT_KINDS = ("text", "note", "code", "authors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,9 @@ class Text:
     ----------
     text : str
         Plain text; what looks like HTML is shown as it is.
-    kind : {"text", "note", "authors"}, default="text"
-        A "note" is small print. "authors" marks what the authors of a study have yet to write.
+    kind : {"text", "note", "code", "authors"}, default="text"
+        A "note" is small print. "code" keeps its lines and spaces. "authors" marks what the authors of a study have
+        yet to write.
 
     Raises
     ------
@@ -47,8 +48,9 @@ class Table:
     Parameters
     ----------
     frame : DataFrame
-        The rows, whose index is shown; levels of columns are joined by a comma. Missing values are shown as a dash. For
-        numbers in a form of their own pass text.
+        The rows, whose index is shown, outer labels once where rows share them; levels of columns are joined by a
+        comma. Missing values are shown as a dash. For numbers in a form of their own pass text, and a `Text` of the
+        kind "authors" for what they have yet to write.
     caption : str
         What the table shows, in a sentence.
     digits : int or dict, default=3

@@ -143,7 +143,18 @@ def test_empty_lines_separate_paragraphs():
 
 
 def test_what_the_authors_have_to_write_is_marked():
-    assert '<div class="authors">' in render("Study", [Text("Say who paid.", "authors")])
+    theirs = Text("Say who paid.", "authors")
+    assert '<div class="authors">' in render("Study", [theirs])
+    page = render("Study", [Table(frame(theirs, Text("Nobody."), columns=["a", "b"]), "Caption.")])
+    assert '<td class="text authors">Say who paid.</td><td class="text">Nobody.</td>' in page
+
+
+def test_code_keeps_its_lines_and_is_no_markup():
+    assert "a = &lt;b&gt;\n\n    c</pre>" in render("Study", [Text("a = <b>\n\n    c", "code")])
+
+
+def test_pictures_have_the_size_of_the_figure():
+    assert 'width="192"' in render("Study", [Figure(picture(), "Caption.", "Alt")])  # 2 inches of 96 pixels
 
 
 @pytest.mark.parametrize(
@@ -153,7 +164,7 @@ def test_what_the_authors_have_to_write_is_marked():
         (lambda: Table(pd.Series([1.0]), "Caption."), TypeError, r"got Series\. Use to_frame"),
         (lambda: Figure(picture().axes[0], "Caption.", "Alt"), TypeError, r"got Axes\. Axes have theirs as ax\.figure"),
         (lambda: Figure(picture(), "Caption.", "Alt", "pdf"), ValueError, "'png' or 'svg', got 'pdf'"),
-        (lambda: Text("text", "loud"), ValueError, "'text', 'note', 'authors', got 'loud'"),
+        (lambda: Text("text", "loud"), ValueError, "'text', 'note', 'code', 'authors', got 'loud'"),
     ],
 )
 def test_what_is_no_part_is_refused(make, error, message):
