@@ -533,7 +533,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         network.
         """
         check_is_fitted(self)
-        X = fill_in_lacking(X, self.modalities_, getattr(self, "feature_names_in_", None))
+        modalities = [modality.columns for modality in self.modalities_]
+        bags = [modality.columns[0] for modality in self.modalities_ if modality.is_bag]
+        X = fill_in_lacking(X, getattr(self, "feature_names_in_", None), modalities, bags)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
