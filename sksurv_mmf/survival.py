@@ -33,7 +33,7 @@ from .outcome._outcome import Outcome, check_teaches
 from .patients._reading import MAX_PATIENTS
 from .patients._threads import threads_for
 from .predictions._survival_model import SurvivalModel
-from .predictions._survival_table import check_horizons, survival_table
+from .predictions._survival_table import check_confidence_level, check_horizons, survival_table
 from .statistics._evenly import MOST_STEPS, evenly
 from .training._checkpoint import NOWHERE, Checkpoints
 from .training._ensemble import fit_ensemble
@@ -533,7 +533,9 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         network.
         """
         check_is_fitted(self)
-        X = fill_in_lacking(X, self.modalities_, getattr(self, "feature_names_in_", None))
+        modalities = [modality.columns for modality in self.modalities_]
+        bags = [modality.columns[0] for modality in self.modalities_ if modality.is_bag]
+        X = fill_in_lacking(X, getattr(self, "feature_names_in_", None), modalities, bags)
         X = check_table(self, X, reset=False)
         patients = read_patients(X, self.modalities_)
         members = [(one.net_.module_, partial(function, one)) for one in self.members]
@@ -637,13 +639,13 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
 
         See Also
         --------
+        sksurv_mmf.predictions.predict_survival_table : The same behind a Pipeline or search, and of other models.
         sksurv_mmf.predictions.median_survival_time : When a survival function falls to one half.
         sksurv_mmf.predictions.restricted_mean_survival_time : The area under it.
         """
         check_is_fitted(self)
         horizons = check_horizons(horizons, self.unique_times_[-1])
-        if not 0 < confidence_level < 1:
-            raise ValueError(f"confidence_level must be between 0 and 1, got {confidence_level!r}.")
+        check_confidence_level(confidence_level)
         around = (1 - confidence_level) / 2
         levels = [] if self.n_estimators == 1 else [around, 1 - around]
         # The steps of `predict_survival_function` that hold at these times; before the first one everybody lives.

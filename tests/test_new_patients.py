@@ -3,14 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sksurv.linear_model import CoxPHSurvivalAnalysis
 
-from sksurv_mmf import FusionSurvivalAnalysis, join_modalities
+from sksurv_mmf import FusionSurvivalAnalysis, LateFusionSurvivalAnalysis, join_modalities, load_model, save_model
 from sksurv_mmf.bags import BagArray
 from sksurv_mmf.datasets import make_multimodal_survival
-from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
+from sksurv_mmf.preprocessing import BagPooling, BagTransformer, make_modality_transformer
 
 
 def network():
@@ -28,14 +30,37 @@ def prepared(*modalities):
     return make_pipeline(make_modality_transformer(**transformers), network())
 
 
+def late_fusion(combine="rank", **params):
+    """Members of one modality each, and two that see both: a network, and a pipeline that is given bags as bags."""
+    cox = CoxPHSurvivalAnalysis(alpha=10)
+    pool = ColumnTransformer([("wsi", BagPooling(), ["wsi__tiles"])], remainder="passthrough")
+    both = ["wsi", "rna"]
+    members = [
+        ("wsi", make_pipeline(BagPooling(), StandardScaler(), cox)),
+        ("rna", cox),
+        ("network", network(), both),
+        ("pooled", make_pipeline(pool, SimpleImputer(keep_empty_features=True), StandardScaler(), cox), both),
+    ]
+    return LateFusionSurvivalAnalysis(members, combine=combine, **params)
+
+
 @pytest.fixture(scope="module")
 def cohort():
     return make_multimodal_survival(n_patients=40, n_genes=6, n_informative_genes=2, random_state=0)
 
 
-@pytest.fixture(scope="module", params=[network, lambda: prepared("rna"), lambda: prepared("rna", "wsi")])
+MODELS = {
+    "network": network,
+    "prepared rna": lambda: prepared("rna"),
+    "prepared": lambda: prepared("rna", "wsi"),
+    "ranks": lambda: late_fusion(cv=2),
+    "curves": lambda: late_fusion("curves", cv=None),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
 def model(request, cohort):
-    return request.param().fit(cohort.X, cohort.y)
+    return MODELS[request.param]().fit(cohort.X, cohort.y)
 
 
 def lacking(X, modality):
@@ -87,6 +112,44 @@ def test_what_a_network_says_of_patients_knows_it_too(cohort):
     attention = model.modality_attention(without(cohort.X, "wsi"))
     np.testing.assert_array_equal(attention["wsi"], 0)
     np.testing.assert_array_equal(attention["rna"], 1)
+
+
+class TestLateFusion:
+    @pytest.fixture
+    def fitted(self, cohort):
+        members = late_fusion().modalities[:2]
+        return LateFusionSurvivalAnalysis(members, cv=2).fit(cohort.X, cohort.y)
+
+    @pytest.mark.parametrize(("modality", "other"), [("wsi", "rna"), ("rna", "wsi")])
+    def test_a_patient_is_predicted_from_what_she_has(self, cohort, fitted, modality, other):
+        X = without(cohort.X, modality)
+        ranks = fitted.modality_ranks(X)
+        assert ranks[modality].isna().all()
+        np.testing.assert_array_equal(ranks[other], fitted.modality_ranks(cohort.X)[other])
+        np.testing.assert_allclose(fitted.predict(X), ranks[other], rtol=1e-12)
+
+    def test_a_saved_one_knows_which_columns_are_bags(self, cohort, tmp_path):
+        model = late_fusion("curves", cv=None).fit(cohort.X, cohort.y)
+        save_model(model, tmp_path / "model.zip")
+        X = without(cohort.X, "wsi")
+        np.testing.assert_array_equal(load_model(tmp_path / "model.zip").predict(X), model.predict(X))
+
+    def test_a_member_that_sees_part_of_a_modality_makes_no_modality_of_it(self, cohort):
+        cox = CoxPHSurvivalAnalysis(alpha=1)
+        members = [("gene", cox, ["rna__G0000"]), ("genes", cox, slice(2, None)), late_fusion().modalities[0]]
+        model = LateFusionSurvivalAnalysis(members, combine="curves", cv=None).fit(cohort.X, cohort.y)
+        assert np.isfinite(model.predict(without(cohort.X, "rna"))).all()
+        with pytest.raises(ValueError, match=r"missing:\s.*rna__G0000"):
+            model.predict(cohort.X.drop(columns="rna__G0000"))
+
+    def test_of_columns_without_a_prefix_members_tell_modalities(self, cohort):
+        X = cohort.X.rename(columns=lambda name: name.partition("__")[2])
+        cox, image = CoxPHSurvivalAnalysis(alpha=1), late_fusion().modalities[0][1]
+        members = [("wsi", image, ["tiles"]), ("rna", cox, slice(1, None)), ("again", cox, slice(1, None))]
+        model = LateFusionSurvivalAnalysis(members, cv=2).fit(X, cohort.y)
+        np.testing.assert_allclose(model.predict(X[["tiles"]]), model.modality_ranks(X)["wsi"], rtol=1e-12)
+        with pytest.raises(ValueError, match=r"missing:\s.*G0003"):
+            model.predict(X.drop(columns="G0003"))
 
 
 class TestNothingIsGuessed:

@@ -15,8 +15,8 @@ from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
 from ..predictions._ask import check_frame, predict_risk
-from ..statistics._concordance import comparable, concordance, higher
-from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval, ratio_of_sums
+from ..statistics._pair_sums import event_rank, weighted_concordance
+from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval
 from ..utils._frames import who_has
 from ..utils._modality_names import prefixes
 from ..utils._old_names import renamed_attribute, renamed_parameters
@@ -159,9 +159,7 @@ def modality_importance(
     else:
         # A single fold has no spread over folds, but its patients have.
         draws = {
-            name: paired_bootstrap(
-                [loss.rows], [ratio_of_sums(loss.pairs * loss.gain, loss.pairs)], n_bootstrap, random_state
-            )
+            name: paired_bootstrap([loss.rows], [loss.drop], n_bootstrap, random_state)
             for name, loss in results[0].items()
         }
         intervals = {name: percentile_interval(one, confidence_level) for name, one in draws.items()}
@@ -176,21 +174,31 @@ class Loss:
     ----------
     rows : ndarray of int, shape (n_patients,)
         Positions of the patients who can be predicted without it.
-    pairs : ndarray of bool, shape (n_patients, n_patients)
-        Who can be compared with whom.
-    intact, without : ndarray of shape (n_patients, n_patients)
-        How risks order these pairs, with the modality and without; see `sksurv_mmf.utils._concordance`.
+    rank, event : ndarray of shape (n_patients,)
+        Who can be compared with whom; see :func:`~sksurv_mmf.statistics._pair_sums.event_rank`.
+    intact : ndarray of shape (n_patients,)
+        Risks of the patients with the modality.
+    without : list of ndarray of shape (n_patients,)
+        Their risks without it, after each permutation.
     """
 
     rows: np.ndarray
-    pairs: np.ndarray
+    rank: np.ndarray
+    event: np.ndarray
     intact: np.ndarray
-    without: np.ndarray
+    without: list
+
+    def c_index(self, risks):
+        """C-indices of risks, added up by their signs, as a function of how often each patient was drawn."""
+        return weighted_concordance(self.rank, self.event.astype(float), risks)
 
     @property
-    def gain(self):
-        """What each pair owes to the modality."""
-        return self.intact - self.without
+    def drop(self):
+        """Mean drop of the C-index; wanted is that of the mean C-index, not that of the mean risk."""
+        # Signs are whole and divided by at the end, so that no drop is exactly 0.
+        n = len(self.without)
+        drops = self.c_index([(n, self.intact), *((-1, risk) for risk in self.without)])
+        return lambda drawn: drops(drawn) / n
 
 
 def _look(fold, seed, blocks, lose, n_repeats):
@@ -200,18 +208,17 @@ def _look(fold, seed, blocks, lose, n_repeats):
     rng, risk = np.random.default_rng(seed), predict_risk(fold.model, X)
     losses = {}
     for name, columns in blocks.items():
-        orders = 0
+        without = []
         for _ in range(n_repeats):
             rows, changed = lose(X, columns, rng)
-            # Orders are averaged and not risks: wanted is the mean C-index, not that of the mean risk.
-            orders = orders + higher(_predict_without(fold.model, changed, name))
-        pairs = comparable(event[rows], time[rows])
-        if not pairs.any():
+            without.append(_predict_without(fold.model, changed, name))
+        rank = event_rank(event[rows], time[rows])
+        if not (rank[event[rows]] < rank.max()).any():
             raise ValueError(
                 f"Of {len(rows)} test patients with {event[rows].sum()} events, no two can be compared: nobody is "
                 "followed beyond the first event. Take fewer folds."
             )
-        losses[name] = Loss(rows, pairs, higher(risk[rows]), orders / n_repeats)
+        losses[name] = Loss(rows, rank, event[rows], risk[rows], without)
     return losses
 
 
@@ -257,13 +264,13 @@ def _exchange(X, columns, block):
 
 
 def _fold_table(results):
-    rows = [
-        (name, fold, len(loss.rows), concordance(loss.pairs, loss.intact), concordance(loss.pairs, loss.without))
-        for fold, losses in enumerate(results)
-        for name, loss in losses.items()
-    ]
-    table = pd.DataFrame(rows, columns=["modality", "fold", "n_patients", "c_index", "c_index_without"])
-    return table.assign(drop=table["c_index"] - table["c_index_without"])
+    rows = []
+    for fold, losses in enumerate(results):
+        for name, loss in losses.items():
+            once = np.ones((1, len(loss.rows)))
+            c_index, drop = loss.c_index([(1, loss.intact)])(once)[0], loss.drop(once)[0]
+            rows.append((name, fold, len(loss.rows), c_index, c_index - drop, drop))
+    return pd.DataFrame(rows, columns=["modality", "fold", "n_patients", "c_index", "c_index_without", "drop"])
 
 
 class ModalityImportance:

@@ -7,7 +7,9 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 
+from ..bags._array import BagDtype
 from ..cohort._columns import check_table, select_columns
+from ..cohort._lacking import fill_in_lacking
 from ..cohort._lost_names import warn_of_merged_modalities
 from ..outcome._align import align_outcome
 from ..outcome._deal import deal, train_and_test
@@ -20,7 +22,7 @@ from ..utils._frames import who_has
 from ..utils._modality_composition import ModalityComposition
 from ..utils._sklearn import HasMethods, Interval, StrOptions
 from ..utils._warnings import warn
-from ._members import seen_by, shares
+from ._members import measured_together, seen_by, shares
 from ._shared_fits import fit_once
 from ._trial import Trial, is_worse, marginal_curve
 
@@ -212,6 +214,7 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         check_teaches(outcome, X.index)
         warn_of_leak(X, outcome)
         self._columns = select_columns(X, [seen_by(X, member) for member in self.modalities])
+        self._bags = [i for i, dtype in enumerate(X.dtypes) if isinstance(dtype, BagDtype)]
         warn_of_merged_modalities(X, self._columns, self.modalities)
         check_present(self._present(X), self._names)
         trials = self._hold_out(X, y, outcome)
@@ -395,6 +398,8 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
 
     def _check_patients(self, X):
         check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        X = fill_in_lacking(X, names, measured_together(names, self._columns), self._bags)
         X = check_table(self, X, reset=False)
         if len(X) == 0:
             raise ValueError("X has no patients (0 sample(s)), while a minimum of 1 is required.")
@@ -406,7 +411,9 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns) or array-like
-            Patients with the columns that the model was fitted on.
+            Patients with the columns that the model was fitted on. A modality without any column, or whose columns are
+            empty, is missing for all of them; here and in all that a model says about patients. Columns belong to a
+            modality by their prefix, and those without one to the member that sees them.
 
         Returns
         -------
@@ -414,6 +421,12 @@ class LateFusionSurvivalAnalysis(SurvivalModel, ModalityComposition):
             Higher for an earlier event: the mean rank ("rank"), the log hazard ratio against a patient of neutral
             ranks ("stack"), or minus the mean of the survival curve over the event times of the training patients
             ("curves").
+
+        Raises
+        ------
+        ValueError
+            If X has some columns of a modality and not all, or a column that is not known, or if a patient has nothing
+            that a member sees.
         """
         if self.combine == "curves":
             survival = self._mean_curves(X)

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..utils._modality_names import columns_by_modality
+from ..utils._modality_names import columns_by_modality, modality_of
 from ..utils._validation import shorten
 
 
@@ -23,6 +23,25 @@ def seen_by(X, member):
         )
     names = [column for one in given for column in ([one] if one in X.columns else modalities[one])]
     return name, estimator, list(dict.fromkeys(X.columns.get_indexer(names).tolist()))
+
+
+def measured_together(names, members):
+    """Positions of the columns of each modality, all of which a new patient has or lacks.
+
+    Names tell modalities. A member that sees part of one, such as the age of the clinical columns, makes no modality of
+    it: without that column something is wrong. Of columns whose names tell none, members do.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Names of all columns; None if they have none.
+    members : list of (str, list of int)
+        Names of the members and positions of what they see.
+    """
+    named = [modality_of(name) for name in names] if names is not None else []
+    by_name = [[i for i, one in enumerate(named) if one == modality] for modality in dict.fromkeys(named) if modality]
+    by_member = [[i for i in columns if named and named[i] is None] for _, columns in members]
+    return by_name + [columns for columns in by_member if columns]
 
 
 def shares(weights, names):

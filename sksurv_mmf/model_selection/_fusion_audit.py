@@ -20,14 +20,13 @@ from ..plotting._plotting import (
     make_axes,
     make_room,
 )
-from ..statistics._concordance import comparable, concordance, higher
+from ..statistics._pair_sums import event_rank, sums_of_each, weighted_concordance
 from ..statistics._paired_tests import (
     bootstrap_p_value,
     corrected_resampled_t_test,
     mean_interval,
     paired_bootstrap,
     percentile_interval,
-    ratio_of_sums,
 )
 from ..utils._old_names import renamed_attribute, renamed_parameters
 from ..utils._sklearn import Interval, validate_params
@@ -137,22 +136,28 @@ def fusion_audit(
     singles = [name for name in names if name != fused] if singles is None else list(singles)
     _check_models(names, fused, singles)
     event, time = Outcome.of(align_outcome(comparison.y, patients))
-    pairs = [_comparable_pairs(event[test], time[test], k) for k, (_, test) in enumerate(folds)]
+    ranks = [_event_rank(event[test], time[test], k) for k, (_, test) in enumerate(folds)]
     risk, c_index = {}, pd.DataFrame(index=pd.RangeIndex(len(folds), name="fold"))
     for name in [fused, *singles]:
         risk[name] = [_risk_of(risks, name, k, patients[test]) for k, (_, test) in enumerate(folds)]
-        c_index[name] = [concordance(p, higher(r)) for p, r in zip(pairs, risk[name])]
+        c_index[name] = [
+            weighted_concordance(rank, event[test].astype(float), [(1, one)])(np.ones((1, len(test))))[0]
+            for (_, test), rank, one in zip(folds, ranks, risk[name])
+        ]
     best = c_index[singles].mean().idxmax()
-    gains = [higher(a) - higher(b) for a, b in zip(risk[fused], risk[best])]
+    gains = [[(1, a), (-1, b)] for a, b in zip(risk[fused], risk[best])]
     draws = paired_bootstrap(
         [test for _, test in folds],
-        [ratio_of_sums(p * gain, p) for p, gain in zip(pairs, gains)],
+        [
+            weighted_concordance(rank, event[test].astype(float), gain)
+            for (_, test), rank, gain in zip(folds, ranks, gains)
+        ],
         n_bootstrap,
         check_random_state(random_state),
     )
     ratio = np.mean([len(test) / len(train) for train, test in folds])
     tests = _tests(c_index[fused] - c_index[best], ratio, draws, confidence_level)
-    reranked = _reranked(patients, event, time, folds, risk[fused], risk[best], pairs, gains)
+    reranked = _reranked(patients, event, time, folds, ranks, gains)
     return FusionAudit(fused, best, c_index, tests, reranked, confidence_level=confidence_level)
 
 
@@ -166,14 +171,14 @@ def _check_models(names, fused, singles):
         raise ValueError(f"singles names {fused!r}, which is the fused model.")
 
 
-def _comparable_pairs(event, time, fold):
-    pairs = comparable(event, time)
-    if not pairs.any():
+def _event_rank(event, time, fold):
+    rank = event_rank(event, time)
+    if not (rank[event] < rank.max(initial=0)).any():
         raise ValueError(
             f"In fold {fold}, of {len(event)} test patients with {event.sum()} events, no two can be compared: nobody "
             "is followed beyond the first event. Take fewer folds."
         )
-    return pairs
+    return rank
 
 
 def _risk_of(risks, model, fold, patients):
@@ -201,22 +206,22 @@ def _tests(gains, ratio, draws, confidence_level):
     return tests.assign(surviving_gain=tests["lower"].clip(lower=0))
 
 
-def _reranked(patients, event, time, folds, fused, single, pairs, gains):
+def _reranked(patients, event, time, folds, ranks, gains):
     """One row per patient, averaged over the repetitions of the cross-validation."""
-    rows = [
-        pd.DataFrame(
-            {
-                "patient": patients[test],
-                "event": event[test],
-                "time": time[test],
-                "rank_single": rankdata(b) / len(b),
-                "rank_fused": rankdata(a) / len(a),
-                "won": (p * gain).sum(axis=0) + (p * gain).sum(axis=1),
-                "pairs": p.sum(axis=0) + p.sum(axis=1),
-            }
-        )
-        for (_, test), a, b, p, gain in zip(folds, fused, single, pairs, gains)
-    ]
+    rows = []
+    for (_, test), rank, gain in zip(folds, ranks, gains):
+        (_, fused), (_, single) = gain
+        won, n_pairs = sums_of_each(rank, event[test], gain)
+        table = {
+            "patient": patients[test],
+            "event": event[test],
+            "time": time[test],
+            "rank_single": rankdata(single) / len(test),
+            "rank_fused": rankdata(fused) / len(test),
+            "won": won,
+            "pairs": n_pairs,
+        }
+        rows.append(pd.DataFrame(table))
     groups = pd.concat(rows).groupby("patient", sort=False)
     table = groups[["event", "time"]].first().join(groups[["rank_single", "rank_fused"]].mean())
     table["change"] = table["rank_fused"] - table["rank_single"]

@@ -44,6 +44,7 @@ def decode_late_fusion(node, held, decoder):
     estimator = decoder.decode(node)
     if not isinstance(estimator, LateFusionSurvivalAnalysis):
         raise ValueError(f"parameters.json holds a {type(estimator).__name__} where a late fusion is expected")
+    vars(estimator).setdefault("_bags", [])  # older files do not say which columns are bags
     *models, (_, combiner), (_, estimator.cv) = held
     names = [name for name, _ in models]
     if names != [name for name, _ in estimator._columns]:
@@ -73,6 +74,8 @@ def _check_numbers(estimator, names):
     for name, reference in zip(names, estimator._models):
         if reference.ndim != 1 or not len(reference) or not np.isfinite(reference).all():
             raise ValueError(f"the risks of the training patients of {name!r} are not a list of finite numbers")
+    if not set(estimator._bags).issubset(range(estimator.n_features_in_)):
+        raise ValueError("the late fusion has columns of bags beyond those of X")
     if not np.isfinite(estimator.weights_).all():
         raise ValueError("weights_ of the late fusion has numbers that are NaN or infinite")
 

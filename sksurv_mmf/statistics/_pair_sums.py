@@ -19,7 +19,7 @@ class PairSums:
     """``sum over i, j with rank_i < rank_j of left_i right_j order_ij``, for many `left` and `right` at once.
 
     `order_ij` is 1 where patient i has the higher risk, 0.5 where the risks are equal and 0 elsewhere; of several risks
-    it is the sum of their orders, each with a sign.
+    it is the sum of their orders, each with a sign. A sign may be any number; with whole ones, sums are exact.
 
     Two different ranks first differ at some bit, which is 0 in the lower one, and agree in the higher bits. So each
     pair is met once if, bit by bit, patients who agree in the higher bits are sorted by risk, and those with a 0 look
@@ -45,13 +45,27 @@ class PairSums:
         # One risk after the other, so that the difference of a risk to itself is 0.
         return sum(sign * _sum_levels(levels, left, right) for sign, levels in self.levels)
 
+    def by_first(self, right):
+        """The sums over j alone, of each patient i who acts, 0 of the others; shape (n_patients,), as `right`."""
+        total = np.zeros(len(right))
+        for sign, levels in self.levels:
+            for early, found in _of_levels(levels, right[:, np.newaxis]):
+                total[early] += sign * found[:, 0]
+        return total
+
 
 def _sum_levels(levels, left, right):
     total = np.zeros(left.shape[1])
+    for early, found in _of_levels(levels, right):
+        total += np.einsum("ij,ij->j", left[early], found)
+    return total
+
+
+def _of_levels(levels, right):
+    """Yield at each bit the patients whose bit is 0, and for each of them the sums over those whose bit is 1."""
     for early, late, first, below, upto in levels:
         summed = running_sum(right[late], axis=0)
-        total += np.einsum("ij,ij->j", left[early], (summed[below] + summed[upto]) / 2 - summed[first])
-    return total
+        yield early, (summed[below] + summed[upto]) / 2 - summed[first]
 
 
 def _level(rank, value, acts, bit):
@@ -81,8 +95,34 @@ def pair_weight(rank, left, right):
     return np.einsum("ij,ij->j", left, summed[-1] - summed[upto])
 
 
+def sums_of_each(rank, acts, risks):
+    """What the pairs of each patient add up to, those in which she comes first and those in which she comes second.
+
+    Parameters
+    ----------
+    rank : ndarray of int, shape (n_patients,)
+        Ranks from 0 on; pairs are compared whose first patient has the lower one.
+    acts : ndarray of bool, shape (n_patients,)
+        Who may come first.
+    risks : list of (sign, ndarray of shape (n_patients,))
+        Risks and the signs of their orders.
+
+    Returns
+    -------
+    sums, n_pairs : ndarray of shape (n_patients,)
+        The sum of the orders of her pairs, and their number.
+    """
+    everybody = np.ones(len(rank))
+    as_first = PairSums(rank, risks, acts).by_first(everybody)
+    # Seen from the second patient, ranks and risks run the other way.
+    backwards = PairSums(rank.max(initial=0) - rank, [(sign, -risk) for sign, risk in risks], everybody > 0)
+    after = len(rank) - np.searchsorted(np.sort(rank), rank, side="right")
+    n_pairs = acts * after + np.searchsorted(np.sort(rank[acts]), rank)
+    return as_first + backwards.by_first(acts.astype(float)), n_pairs
+
+
 def weighted_concordance(rank, weight, risks):
-    """A concordance index, or the difference of two, as a function of how often each patient was drawn.
+    """A concordance index, or a sum or difference of several, as a function of how often each patient was drawn.
 
     Parameters
     ----------
@@ -91,7 +131,7 @@ def weighted_concordance(rank, weight, risks):
     weight : ndarray of shape (n_patients,)
         Weight of the pairs by their first patient.
     risks : list of (sign, ndarray of shape (n_patients,))
-        One risk with the sign 1, or two with 1 and -1.
+        One risk with the sign 1, or several, whose indices are added up by their signs.
 
     Returns
     -------

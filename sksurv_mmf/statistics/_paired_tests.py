@@ -87,29 +87,6 @@ def corrected_resampled_t_test(differences, test_ratio):
     return statistic, float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
 
 
-def ratio_of_sums(numerator, denominator):
-    """A statistic for `paired_bootstrap`: the ratio of two sums over pairs of patients, as a concordance index is one.
-
-    Parameters
-    ----------
-    numerator, denominator : ndarray of shape (n_test, n_test)
-        Terms of the sums.
-
-    Returns
-    -------
-    callable
-        From the number of times that each patient was drawn, shape (n_bootstrap, n_test), to the ratio in each
-        resample; NaN where no term of the denominator is left.
-    """
-
-    def ratio(weight):
-        # A pair counts as often as its patients were drawn, one times the other, without a matrix per resample.
-        above, below = (((weight @ terms) * weight).sum(axis=1) for terms in (numerator, denominator))
-        return divide_or_nan(above, below)
-
-    return ratio
-
-
 def divide_or_nan(above, below):
     """Quotients, NaN where `below` is not positive."""
     return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)

@@ -29,7 +29,7 @@ def add_lacking_columns(X, names, modalities):
     lacking = [columns for columns in modalities if there.isdisjoint(columns)]
     if not lacking or len(lacking) == len(modalities) or not there.issubset(names):
         return X
-    added = [name for columns in lacking for name in columns]
+    added = list(dict.fromkeys(name for columns in lacking for name in columns))
     in_order = list(X.columns) == [name for name in names if name in there]
     X = pd.concat([X, pd.DataFrame(np.nan, X.index, added)], axis=1)
     return X[[name for name in names if name in X.columns]] if in_order else X

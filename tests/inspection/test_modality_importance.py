@@ -2,6 +2,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from pairs import comparable, higher, ratio_of_sums
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -17,7 +18,7 @@ from sksurv_mmf.inspection import modality_importance
 from sksurv_mmf.inspection._modality_importance import permute, remove
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
-from sksurv_mmf.statistics._paired_tests import mean_interval
+from sksurv_mmf.statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval
 
 SETTINGS = {"n_estimators": 1, "embedding_dim": 8, "max_epochs": 3, "random_state": 0, "device": "cpu"}
 
@@ -90,6 +91,22 @@ def test_permutation_is_averaged_over_repeats(lacking):
         without = [c_index(y, model.predict(permute(X, columns, rng)[1])) for _ in range(4)]
         assert importance.table.loc[name, "c_index_without"] == pytest.approx(np.mean(without))
     assert importance.table.loc["rna", "c_index"] == pytest.approx(c_index(y, model.predict(X)))
+
+
+def test_numbers_are_those_over_the_matrix_of_pairs(lacking):
+    X, y = lacking.X.round({"rna__G0": 0}), lacking.y  # with ties
+    model = KnownRisk().fit(X, y)
+    importance = modality_importance(model, X, y, cv="prefit", n_repeats=3, n_bootstrap=60, random_state=3)
+    state = np.random.RandomState(3)
+    rng = np.random.default_rng(state.randint(np.iinfo(np.int32).max, size=1)[0])
+    pairs, intact = comparable(y["event"], y["time"]), higher(model.predict(X))
+    for name, columns in {"wsi": [0], "rna": [1, 2, 3, 4]}.items():
+        without = np.mean([higher(model.predict(permute(X, columns, rng)[1])) for _ in range(3)], axis=0)
+        c_index, lost = ((pairs * order).sum() / pairs.sum() for order in (intact, without))
+        ratio = ratio_of_sums(pairs * (intact - without), pairs)
+        interval = percentile_interval(paired_bootstrap([np.arange(80)], [ratio], 60, state))
+        found = importance.table.loc[name, ["c_index", "c_index_without", "drop", "lower", "upper"]].astype(float)
+        np.testing.assert_allclose(found, [c_index, lost, c_index - lost, *interval], rtol=1e-12, atol=1e-12)
 
 
 def test_a_modality_that_the_model_does_not_read_is_worth_exactly_nothing(lacking):

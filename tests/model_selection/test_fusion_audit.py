@@ -1,13 +1,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pairs import comparable, higher, ratio_of_sums
 from scipy.stats import rankdata
 from sklearn.utils import Bunch
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
 
 from sksurv_mmf.inspection import fusion_audit
-from sksurv_mmf.statistics._paired_tests import corrected_resampled_t_test, mean_interval
+from sksurv_mmf.statistics._paired_tests import (
+    corrected_resampled_t_test,
+    mean_interval,
+    paired_bootstrap,
+    percentile_interval,
+)
 
 
 @pytest.fixture
@@ -107,6 +113,29 @@ def test_pairs_won_are_the_gain_patient_by_patient(make_comparison):
     np.testing.assert_allclose(audit.reranked["pairs_won"], expected[audit.reranked.index])
     assert audit.tests.loc["bootstrap", "gain"] == pytest.approx(won.sum() / pairs.sum())
     assert np.isnan(audit.tests.loc["corrected t-test", "p_value"])
+
+
+def test_numbers_are_those_over_the_matrix_of_pairs(make_comparison):
+    comparison = make_comparison(NOISE, repeats=2)
+    comparison.risks["risk_score"] = comparison.risks["risk_score"].round(1)  # with ties
+    audit = fusion_audit(comparison, "fused", n_bootstrap=60, random_state=0)
+    event, time, tests = comparison.y["event"], comparison.y["time"], [test for _, test in comparison.folds]
+    pairs = [comparable(event[test], time[test]) for test in tests]
+    orders = {name: [higher(risks_of(comparison, name, k)) for k in range(8)] for name in ("fused", "rna")}
+    for name, found in orders.items():
+        expected = [(p * order).sum() / p.sum() for p, order in zip(pairs, found)]
+        np.testing.assert_allclose(audit.c_index[name], expected, rtol=1e-12)
+    gains = [a - b for a, b in zip(orders["fused"], orders["rna"])]
+    ratios = [ratio_of_sums(p * gain, p) for p, gain in zip(pairs, gains)]
+    interval = percentile_interval(paired_bootstrap(tests, ratios, 60, np.random.RandomState(0)))
+    np.testing.assert_allclose(audit.tests.loc["bootstrap", ["lower", "upper"]].astype(float), interval, rtol=1e-12)
+    won, n_pairs = np.zeros(120), np.zeros(120)
+    for test, p, gain in zip(tests, pairs, gains):
+        won[test] += (p * gain).sum(axis=0) + (p * gain).sum(axis=1)
+        n_pairs[test] += p.sum(axis=0) + p.sum(axis=1)
+    found = audit.reranked.loc[comparison.patients, "pairs_won"]
+    assert found.isna().tolist() == (n_pairs == 0).tolist()
+    np.testing.assert_allclose(found.fillna(0), won / np.maximum(n_pairs, 1), rtol=1e-12, atol=1e-12)
 
 
 def test_repetitions_are_averaged(make_comparison):

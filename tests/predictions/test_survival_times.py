@@ -4,13 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sksurv.functions import StepFunction
-from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.linear_model import CoxPHSurvivalAnalysis, IPCRidge
 from sksurv.nonparametric import kaplan_meier_estimator
 from sksurv.util import Surv
 
 from sksurv_mmf import FusionSurvivalAnalysis
-from sksurv_mmf.predictions import median_survival_time, restricted_mean_survival_time
+from sksurv_mmf.predictions import median_survival_time, predict_survival_table, restricted_mean_survival_time
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +139,65 @@ class TestTable:
                 model.predict_survival_table(X, times)
         with pytest.raises(ValueError, match=r"confidence_level must be between 0 and 1, got 95"):
             model.predict_survival_table(X, 1, 95)
+
+
+class TestTableOfAnyModel:
+    def test_of_a_network_it_is_its_own(self, patients, model):
+        X, times = patients[0].rename_axis("id"), [1.0, 0.2, 0]
+        for level in (0.5, 0.9):
+            expected = model.predict_survival_table(X, times, level)
+            pd.testing.assert_frame_equal(predict_survival_table(model, X, times, level), expected)
+
+    @pytest.mark.parametrize("search", [False, True])
+    def test_behind_steps_it_is_that_of_what_they_return_with_the_patients_of_x(self, patients, search):
+        X, y = patients
+        network = FusionSurvivalAnalysis(n_estimators=2, max_epochs=2, random_state=0)
+        model = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(with_std=False), network))
+        if search:
+            model = make_pipeline(
+                StandardScaler(), GridSearchCV(model, {"pipeline__fusionsurvivalanalysis__lr": [0.01]}, cv=2)
+            )
+        model.fit(X, y)
+        inner = model[-1].best_estimator_[-1] if search else model[-1]
+        expected = inner[-1].predict_survival_table(StandardScaler().fit_transform(X), [0.3, 1])
+        table = predict_survival_table(model, X[::-1], [0.3, 1])
+        assert table.index.tolist() == [(patient, time) for patient in X.index[::-1] for time in (0.3, 1)]
+        assert list(table) == ["survival", "lower", "upper"]
+        assert (table["upper"] - table["lower"]).gt(0).all()
+        assert_allclose(table.loc[X.index], expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("scaled", [False, True])
+    def test_of_other_models_it_has_the_values_of_their_curves(self, patients, scaled):
+        X, y = patients
+        cox = CoxPHSurvivalAnalysis()
+        model = (make_pipeline(StandardScaler(), cox) if scaled else cox).fit(X, y)
+        times = [1.0, 0.3, y["time"].max()]
+        table = predict_survival_table(model, X, times)
+        assert list(table) == ["survival"]
+        assert table.index.tolist() == [(patient, time) for patient in X.index for time in times]
+        expected = [curve(times) for curve in model.predict_survival_function(X)]
+        assert_array_equal(table["survival"].to_numpy().reshape(-1, 3), expected)
+
+    def test_everybody_lives_before_the_first_step(self):
+        X, y = np.arange(6.0)[:, np.newaxis], Surv.from_arrays([True] * 6, [6.0, 4, 5, 3, 1, 2])
+        model = CoxPHSurvivalAnalysis(alpha=1).fit(X, y)
+        table = predict_survival_table(model, X, [0.999, 1])["survival"].to_numpy().reshape(6, 2)
+        assert_array_equal(table[:, 0], 1)
+        assert (table[:, 1] < 1).all()
+
+    def test_what_cannot_be_told_is_refused(self, patients, model):
+        X, y = patients
+        cox = CoxPHSurvivalAnalysis().fit(X, y)
+        for one in (model, cox):
+            for times in (y["time"].max() * 1.01, [1, -1], [np.nan], []):
+                with pytest.raises(ValueError, match="horizons must be one or several times from 0 to"):
+                    predict_survival_table(one, X, times)
+            with pytest.raises(ValueError, match="confidence_level must be between 0 and 1, got 95"):
+                predict_survival_table(one, X, 1, 95)
+        with pytest.raises(AttributeError, match="IPCRidge, which has no predict_survival_function"):
+            predict_survival_table(IPCRidge().fit(X, y), X, 1)
+        with pytest.raises(NotFittedError):
+            predict_survival_table(CoxPHSurvivalAnalysis(), X, 1)
 
 
 @pytest.mark.parametrize("n", [24, 28, 30, 44])

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from sksurv_mmf.statistics._concordance import comparable, concordance, higher
+from sksurv_mmf.statistics._pair_sums import PairSums, event_rank, weighted_concordance
 
 
 @pytest.mark.parametrize("sample", ["noties", "timeties", "riskties", "bothties", "small", "nearties"])
@@ -8,8 +9,10 @@ def test_it_is_the_concordance_of_r(reference, sample):
     numbers = reference("concordance")
     event, time, risk = (numbers[f"{sample}/{name}"] for name in ("event", "time", "risk"))
     event = event.astype(bool)
-    pairs = comparable(event, time)
     concordant, discordant, tied_risk, *_ = numbers[f"{sample}/R/counts"]
-    order = higher(risk)[pairs]
-    assert [(order == value).sum() for value in (1, 0, 0.5)] == [concordant, discordant, tied_risk]
-    assert concordance(pairs, higher(risk)) == pytest.approx(numbers[f"{sample}/R/concordance"], rel=1e-12)
+    rank, weight, once = event_rank(event, time), event.astype(float), np.ones((1, len(time)))
+    for one, count in ((risk, concordant), (-risk, discordant)):
+        sums = PairSums(rank, [(1, one)], event)(weight[:, np.newaxis], once.T)
+        assert sums == count + tied_risk / 2
+    c_index = weighted_concordance(rank, weight, [(1, risk)])(once)[0]
+    assert c_index == pytest.approx(numbers[f"{sample}/R/concordance"], rel=1e-12)

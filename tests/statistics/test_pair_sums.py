@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from pairs import comparable, higher, ratio_of_sums
 
-from sksurv_mmf.statistics._concordance import comparable, higher
 from sksurv_mmf.statistics._kaplan_meier import kaplan_meier
-from sksurv_mmf.statistics._pair_sums import PairSums, event_rank, pair_weight
+from sksurv_mmf.statistics._pair_sums import PairSums, event_rank, pair_weight, sums_of_each, weighted_concordance
 
 
 @pytest.fixture(params=[1, 2, 5, 37, 200])
@@ -32,6 +32,23 @@ def test_sums_are_those_over_the_matrix_of_pairs(patients):
     found = PairSums(rank, [(1, tied), (-1, risk)], event)(left, drawn)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(pair_weight(rank, left, drawn), np.einsum("ib,ij,jb->b", left, pairs, drawn), rtol=1e-12)
+
+
+def test_sums_of_each_patient_are_those_of_her_row_and_her_column(patients):
+    event, time, tied, risk, _ = patients
+    pairs, order = comparable(event, time), 3 * higher(tied) - higher(risk)
+    sums, n_pairs = sums_of_each(event_rank(event, time), event, [(3, tied), (-1, risk)])
+    np.testing.assert_array_equal(sums, (pairs * order).sum(axis=0) + (pairs * order).sum(axis=1))
+    np.testing.assert_array_equal(n_pairs, pairs.sum(axis=0) + pairs.sum(axis=1))
+
+
+def test_the_index_of_resamples_is_that_over_the_matrix(patients):
+    event, time, tied, risk, rng = patients
+    drawn = rng.multinomial(len(time), np.full(len(time), 1 / len(time)), size=6).astype(float)
+    pairs, risks = comparable(event, time), [(1, tied), (-1, risk)]
+    expected = ratio_of_sums(pairs * (higher(tied) - higher(risk)), pairs)(drawn)
+    found = weighted_concordance(event_rank(event, time), event.astype(float), risks)(drawn)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_resampled_curves_count_who_is_at_risk(patients):

@@ -1,4 +1,4 @@
-"""Harrell's concordance index as a ratio of sums over pairs of patients, which a bootstrap can weigh."""
+"""What sums over pairs of patients are to be: those over the matrix of all pairs."""
 
 import numpy as np
 
@@ -16,6 +16,11 @@ def higher(risk):
     return (risk[:, np.newaxis] > risk) + 0.5 * (risk[:, np.newaxis] == risk)
 
 
-def concordance(pairs, order):
-    """C-index: the share of `pairs`, as `comparable` gives them, whose `order`, as `higher` gives it, is right."""
-    return float((pairs * order).sum() / pairs.sum())
+def ratio_of_sums(numerator, denominator):
+    """From how often each patient was drawn, (n_bootstrap, n_patients), to the ratio of two sums over pairs, or NaN."""
+
+    def ratio(weight):
+        above, below = (((weight @ terms) * weight).sum(axis=1) for terms in (numerator, denominator))
+        return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+
+    return ratio
