@@ -98,7 +98,7 @@ def draw_slide(corners, nest, rng):
     strands = gaussian_filter(rng.normal(size=shape), (1.5, 22)) * 6
     tilt = 0.5 * bent[1] + 0.85 * bent[0], 0.85 * bent[1] - 0.5 * bent[0]
     fibres = map_coordinates(strands, tilt, order=1, mode="wrap")
-    eosin = 0.40 + 0.20 * fibres + 0.10 * noise[0] + 0.05 * noise[1]
+    eosin = 0.40 + 0.20 * fibres + 0.05 * noise[1]
     eosin = np.where(tumour, 0.38 + 0.06 * noise[1], eosin).clip(0.08, 0.9)
     nuclei = np.zeros(shape)
     glands = rng.uniform(0, 1, (9, 2)) * shape
@@ -127,7 +127,7 @@ def draw_slide(corners, nest, rng):
             continue
         stamp(nuclei, column, row, max(sizes), min(sizes), rng.uniform(0, np.pi), darkness)
     density = (nuclei + 0.12 * tumour)[..., None] * HAEMATOXYLIN + eosin[..., None] * EOSIN
-    glass = 0.02 + 0.004 * rng.normal(size=(*shape, 3))
+    glass = 0.02
     return (255 * np.exp(-(tissue[..., None] * density + glass))).clip(0, 255).astype(np.uint8)
 
 
@@ -160,4 +160,6 @@ for ax in (left, middle):
 RiskGroupDisplay.from_predictions(y, risk, time_unit="months", max_time=100, ax=right)
 if sys.argv[1:]:
     figure.savefig(sys.argv[1])
-    Image.open(sys.argv[1]).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(sys.argv[1], optimize=True)
+    Image.open(sys.argv[1]).convert("RGB").quantize(128, kmeans=2, dither=Image.Dither.NONE).save(
+        sys.argv[1], optimize=True
+    )

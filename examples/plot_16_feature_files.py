@@ -12,15 +12,12 @@ be mixed. Here small files in their layouts, made on the spot; with real ones th
 # -------
 # The models are behind licences of their own and need a GPU; the tools run them. What each writes, and what reads it:
 #
-# ===========  =====================================================================  =================================
-# Tool         Command (see its documentation)                                        Then
-# ===========  =====================================================================  =================================
-# TRIDENT      ``python run_batch_of_slides.py --task all --wsi_dir slides            ``read_bags("out/20x_256px_0px_``
-#              --job_dir out --patch_encoder uni_v1 --mag 20 --patch_size 256``       ``overlap/features_uni_v1")``
-# STAMP        ``stamp --config config.yaml preprocess``, with ``extractor: "uni"``   ``read_bags("out/<extractor>")``
-# CLAM         ``create_patches_fp.py``, ``extract_features_fp.py --model_name uni_v1``   ``read_bags("out/h5_files")``
-# this one     ``extract_features(slides, "out", encoder=module, tile_size=256)``     ``read_bags("out")``
-# ===========  =====================================================================  =================================
+# - TRIDENT, ``python run_batch_of_slides.py --task all --wsi_dir slides --job_dir out --patch_encoder uni_v1 --mag 20
+#   --patch_size 256``: ``read_bags("out/20x_256px_0px_overlap/features_uni_v1")``
+# - STAMP, ``stamp --config config.yaml preprocess`` with an ``extractor`` in the file: ``read_bags`` of the folder of
+#   that extractor in its output
+# - CLAM, ``create_patches_fp.py`` and ``extract_features_fp.py``: ``read_bags("out/h5_files")``
+# - this package, ``extract_features(slides, "out", encoder=module, tile_size=256)``: ``read_bags("out")``
 #
 # Usual widths are 1,024 for UNI, 1,536 for UNI2-h, 512 for CONCH, 768 for CONCH v1.5 and 2,560 for Virchow and
 # Virchow2 (class token and mean of the other tokens). In TRIDENT ``conch_v15``, ``virchow2`` and the like take the
@@ -46,7 +43,7 @@ stamp = folder / "stamp"
 trident.mkdir(parents=True)
 stamp.mkdir()
 
-cohort = make_multimodal_survival(n_patients=150, n_genes=10, n_tiles=(20, 40), random_state=0)
+cohort = make_multimodal_survival(n_patients=250, n_genes=10, n_tiles=(12, 20), image_effect=1.5, random_state=0)
 for number, bag in enumerate(cohort.X["wsi__tiles"]):
     name = f"TCGA-05-{number:04d}-01Z-00-DX1.h5"
     with h5py.File(trident / name, "w") as file:  # coordinates in pixels of the finest level, here of 0.25 um
@@ -98,16 +95,18 @@ bags = open_bags(folder / "cohort.bags")
 # %%
 # A model and a map
 # -----------------
-# 100 patients train. The axes of the map are in the unit of the coordinates.
+# 200 patients train. Outlined are the tiles that carry the signal, which the simulation knows. The axes are in
+# the unit of the coordinates.
 
 genes = cohort.X.filter(like="rna__").set_axis(bags.index).rename(columns=lambda name: name.removeprefix("rna__"))
 X = join_modalities({"wsi": bags, "rna": genes})
-model = FusionSurvivalAnalysis(random_state=0).fit(X[:100], cohort.y[:100])
-print(f"C-index of 50 patients left out: {model.score(X[100:], cohort.y[100:]):.2f}")
+model = FusionSurvivalAnalysis(random_state=0).fit(X[:200], cohort.y[:200])
+print(f"C-index of 50 patients left out: {model.score(X[200:], cohort.y[200:]):.2f}")
 
-order = X.index[100:][model.predict(X[100:]).argsort()]
+order = X.index[200:][model.predict(X[200:]).argsort()]
+nests = cohort.witness_tiles.set_axis(X.index)
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.3), layout="constrained")
 for ax, patient, risk in zip(axes, order[[0, -1]], ["lowest", "highest"]):
-    TileAttentionDisplay.from_estimator(model, X, patient=patient, ax=ax)
+    TileAttentionDisplay.from_estimator(model, X, patient=patient, highlight=nests[patient], ax=ax)
     ax.set_title(f"{patient}, {risk} risk", fontsize="medium")
 place.cleanup()
