@@ -66,8 +66,8 @@ print(tests[["difference", "t_lower", "t_upper", "t_p", "t_p_holm"]].round(3).to
 
 # %%
 # An interval that holds zero says: not shown. That is no proof that designs are equal either; 51 events cannot tell
-# differences of 0.02. The page :doc:`/real_cohorts` has four cohorts, many repetitions and all designs, and ``make demo``
-# compares the designs on a simulated cohort with slides, too.
+# differences of 0.02. The page :doc:`/real_cohorts` has four cohorts, many repetitions and all designs, and
+# ``make demo`` compares the designs on a simulated cohort with slides, too.
 #
 # The picture
 # -----------

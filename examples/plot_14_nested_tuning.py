@@ -3,8 +3,8 @@ How good is a tuned model?
 ==========================
 
 A grid search tells the score of its best candidate. **On average that score is too good**: of several candidates the
-best is also the luckiest, and it was chosen on the very patients who judge it. The search belongs inside the cross-validation, like
-everything that learns. How much does it matter, and does tuning pay at all?
+best is also the luckiest, and it was chosen on the very patients who judge it. The search belongs inside the
+cross-validation, like everything that learns. How much does it matter, and does tuning pay at all?
 """  # noqa: D400
 
 # %%
@@ -60,8 +60,8 @@ print(comparison.pairwise().round(3).T.to_string(header=False))
 # its interval, not by ``best_score_``. With some hundred patients, candidates differ by less than their scores do by
 # chance.
 #
-# In this one cohort ``best_score_`` is not even too high: its folds train on fewer patients, and chance between folds is
-# larger than the luck of six candidates. Nobody could have known; with the search inside, nobody has to.
+# In this one cohort ``best_score_`` is not even too high: its folds train on fewer patients, and chance between folds
+# is larger than the luck of six candidates. Nobody could have known; with the search inside, nobody has to.
 #
 # The picture
 # -----------
