@@ -11,7 +11,7 @@ READY := $(VENV)/.ready-$(firstword $(shell { $(REQUIREMENTS); cat $(CONSTRAINTS
 .PHONY: demo test test-oldest lint docs clean
 
 demo: $(READY)
-	$(BIN)/python examples/plot_01_fusion_designs.py --output demo_output
+	$(BIN)/python examples/demo.py --output demo_output
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2

@@ -11,20 +11,19 @@ attention should lie on the dense tiles. Nothing here says anything about real p
 
 The features are those of CLAM, a ResNet-50 trained on ImageNet, if timm is installed and finds its weights;
 otherwise those of a small network with random weights, which sees colours and edges and is enough for this question.
-
-Run it with ``python examples/plot_04_slide_to_heatmap.py SLIDE [SLIDE ...] --output demo_output``. Without slides it
-takes the two in the folder ``slides`` of the folder that ``SKSURV_MMF_DATA`` names. It takes under a minute on two
-cores.
 """  # noqa: D400
 
 # %%
-import argparse
+# Tiles and features
+# ------------------
+# Tiles of 128 pixels at 0.5 um per pixel, a 64 um square of tissue whatever the scanner's resolution. Real studies take
+# 256 or 512 pixels; small tiles suit these small slides. Call it twice: the second time, everything is there already.
+# The slides are two small ones in the folder ``slides`` of the folder that ``SKSURV_MMF_DATA`` names; put your own
+# names in their place.
+
 import os
+import tempfile
 from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import numpy as np
 import openslide
@@ -41,24 +40,10 @@ from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson, export_t
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
 from sksurv_mmf.slides import extract_features, imagenet_resnet50, level0_tile_size
 
-SLIDES = ["CMU-1-Small-Region.svs", "luna_1065626.svs"]
-
-parser = argparse.ArgumentParser(description="From slides to heat maps.")
-parser.add_argument("slides", nargs="*", type=Path, help=f"slides; default: {' and '.join(SLIDES)} of $SKSURV_MMF_DATA")
-parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder for features, figures and exports")
-options = parser.parse_args()
-if not options.slides:
-    home = os.environ.get("SKSURV_MMF_DATA")
-    if home is None:
-        parser.error("name slides, or set SKSURV_MMF_DATA to the folder that contains slides/")
-    options.slides = [Path(home) / "slides" / name for name in SLIDES]
-output = options.output / "slides"
-
-# %%
-# Tiles and features
-# ------------------
-# Tiles of 128 pixels at 0.5 um per pixel, a 64 um square of tissue whatever the scanner's resolution. Real studies take
-# 256 or 512 pixels; small tiles suit these small slides. Call it twice: the second time, everything is there already.
+folder = Path(os.environ["SKSURV_MMF_DATA"], "slides")
+paths = [folder / "CMU-1-Small-Region.svs", folder / "luna_1065626.svs"]
+place = tempfile.TemporaryDirectory()
+output = Path(place.name)
 
 
 def random_network():
@@ -75,7 +60,7 @@ except (ImportError, OSError):
     encoder = random_network()
     print("timm or its weights are not there: features come from a small network with random weights.")
 tiling = {"tile_size": 128, "mpp": 0.5}
-files = extract_features(options.slides, output / "features", encoder=encoder, min_tissue=0.5, verbose=True, **tiling)
+files = extract_features(paths, output / "features", encoder=encoder, min_tissue=0.5, verbose=True, **tiling)
 print(files[["n_tiles", "status"]].to_string(), "\n")
 
 # %%
@@ -94,7 +79,7 @@ def density(slide, coords):
 
 
 features = np.concatenate([bag.features for bag in slides])
-darkness = np.concatenate([density(path, bag.coords) for path, bag in zip(options.slides, slides)])
+darkness = np.concatenate([density(path, bag.coords) for path, bag in zip(paths, slides)])
 is_dense = darkness > np.quantile(darkness, 0.9)
 
 # %%
@@ -141,11 +126,10 @@ print("Does attention find the dense tiles? Area under the ROC curve; 0.5 is cha
 weights = attention["attention"].to_numpy() * files["n_tiles"].repeat(files["n_tiles"]).to_numpy()
 print(f"  {roc_auc_score(is_dense, weights):.2f}")
 
-for slide, name in zip(options.slides, files.index):
+for slide, name in zip(paths, files.index):
     dense = is_dense[files.index.repeat(files["n_tiles"]) == name]
     display = TileAttentionDisplay.from_slide(attention, slide, patient=name, highlight=dense)
     display.ax_.set_title(f"{name}\n{dense.sum()} dense tiles{', outlined' if dense.any() else ''}", fontsize="medium")
-    display.figure_.savefig(output / f"{name}_attention.png", dpi=200)
     export_geojson(attention, slide, output / f"{name}.geojson", patient=name)
     export_tiles(attention, slide, output / f"{name}_tiles", patient=name, top_k=9, overwrite=True)
 
@@ -154,12 +138,12 @@ for slide, name in zip(options.slides, files.index):
 
 right, below = display.coords.T
 display.ax_.set(xlim=(right.min() - 300, right.max() + 400), ylim=(below.max() + 400, below.min() - 300))
-display.figure_.savefig(output / f"{name}_attention_zoomed.png", dpi=200)
 
 # %%
 # In QuPath, open a slide and drag its ``.geojson`` onto it: every tile has its attention as a measurement. Attention
 # tells where the encoder looks, not whether a tile raises the risk.
 
-print(f"\nFeatures, figures and exports are in {output}:")
+print("\nFeatures and exports:")
 for path in sorted(output.iterdir()):
     print(f"  {path.name}")
+place.cleanup()
