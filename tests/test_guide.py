@@ -24,18 +24,9 @@ from sksurv_mmf.preprocessing import CoxElasticNetSelector
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 CHAPTERS = sorted(path.stem for path in GUIDE.glob("*.rst"))
-# Chapters whose blocks form one script; those of the others take names and files for granted.
-SCRIPTS = [
-    "coming_from",
-    "encoders_of_bags",
-    "encoders_of_tables",
-    "first_model",
-    "fusions_of_tokens",
-    "fusions_of_vectors",
-    "late_fusion",
-    "objectives",
-    "reproducibility",
-]
+# Blocks of the first kind form the script of their chapter; those of the other take names and files for granted.
+SCRIPT, EXCERPT = r"\.\. code-block:: python", r"(?!\s*\.\. ).*::"
+SCRIPTS = [chapter for chapter in CHAPTERS if ".. code-block:: python" in (GUIDE / f"{chapter}.rst").read_text("utf-8")]
 # What makes a chapter quick enough for a test.
 QUICKER = {
     "first_model": {
@@ -47,17 +38,15 @@ QUICKER = {
 }
 
 
-def code_blocks(chapter):
-    """Python of a chapter, block by block: what follows a ``code-block`` of Python, or a double colon."""
+def code_blocks(chapter, heading):
+    """Python of a chapter, block by block: what follows a line that matches `heading`, with an indent."""
     text = (GUIDE / f"{chapter}.rst").read_text(encoding="utf-8")
-    blocks = re.findall(
-        r"^(?:\.\. code-block:: python|(?!\s*\.\. ).*::)\n\n((?:    .*\n|\n)+)", text, flags=re.MULTILINE
-    )
+    blocks = re.findall(rf"^{heading}\n\n((?:    .*\n|\n)+)", text, flags=re.MULTILINE)
     return [textwrap.dedent(block) for block in blocks]
 
 
 def script_of(chapter):
-    code = "\n".join(code_blocks(chapter))
+    code = "\n".join(code_blocks(chapter, SCRIPT))
     for slow, quick in QUICKER.get(chapter, {}).items():
         assert slow in code
         code = code.replace(slow, quick)
@@ -66,7 +55,7 @@ def script_of(chapter):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_blocks_are_python(chapter):
-    for block in code_blocks(chapter):
+    for block in code_blocks(chapter, f"(?:{SCRIPT}|{EXCERPT})"):
         compile(block, chapter, "exec")
 
 
