@@ -32,7 +32,7 @@ QUICKER = {
     "first_model": {
         "n_patients=120": "n_patients=40",
         "FusionSurvivalAnalysis(random_state=0)": "FusionSurvivalAnalysis(max_epochs=1, random_state=0)",
-        "SurvivalKFold(5,": "SurvivalKFold(2,",
+        "SurvivalKFold(5": "SurvivalKFold(2",
     },
     "coming_from": {"max_epochs=4": "max_epochs=1"},
 }
