@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from chance import margin_of_chance
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LANDING_PAGE = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
 FOLDERS = ["encoders", "fusions", "objectives", "preprocessing", "model_selection", "inspection", "datasets"]
 
 
@@ -20,6 +22,21 @@ def test_the_example_runs_and_learns(capsys):
     assert names["c_index"].mean() > 0.5 + margin_of_chance(names["cohort"].y)
     assert list(names["weights"].columns) == ["wsi", "rna"]
     assert names["weights"].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_landing_page_has_the_same_example_and_figures():
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert textwrap.indent(block, "   ") in LANDING_PAGE
+    figures = r"\d\.\d{3} / \d\.\d{3}"
+    assert re.findall(figures, LANDING_PAGE) == re.findall(figures, README) != []
+
+
+def test_the_figures_are_those_of_the_real_cohorts():
+    table = README[README.index("| Kaplan-Meier") : README.index("On no single cohort")]
+    measured = (ROOT / "docs" / "real_cohorts.rst").read_text(encoding="utf-8")
+    rows = [re.findall(r"\d\.\d{3} / \d\.\d{3}", row) for row in table.splitlines()]
+    for cohorts in (row[:4] for row in rows if row):  # the mean has one more digit there
+        assert ", ".join(f'"{one}"' for one in cohorts) in measured
 
 
 def test_every_public_name_is_in_the_box():
