@@ -195,7 +195,7 @@ def test_baselines_name_the_modality_that_is_not_there(patchy):
 def test_no_modality_is_left_out_in_silence(patchy, name):
     X, y = patchy
     X = X.assign(age=1.0)
-    with pytest.raises(ValueError, match="X has .*other.*age"):
+    with pytest.raises(ValueError, match=r"X has .*other.*age"):
         baselines(handle_missing="ignore", random_state=0)[name].fit(X, y)
     with pytest.raises(ValueError, match="remainder must be 'error' or 'drop'"):
         baselines(remainder="passthrough")
