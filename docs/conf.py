@@ -42,6 +42,7 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_" if has_slides else "/plot_(?!04)",
     "remove_config_comments": True,
     "image_srcset": ["2x"],
+    "parallel": 2,
     "reference_url": {"sksurv_mmf": None},
     "within_subsection_order": "FileNameSortKey",
     "write_computation_times": False,
