@@ -5,11 +5,12 @@ from torch import Tensor, nn
 
 from ..layers._attention_pooling import CHUNK, AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._bag_matrix import pool_at_once
 from ..layers._dropout import Dropout
 from ..layers._input_linear import InputLinear
 from ..layers._lockstep import for_members, in_lockstep
 from ..layers._packed_bags import PackedBags
-from ..layers._segments import pool_few, segment_softmax, segment_weighted_sum
+from ..layers._segments import counts_launches, segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY, WIDTH
 from ._base import Encoder
 
@@ -159,8 +160,8 @@ class _AttentionMILModule(nn.Module):
     def _pool(self, bags: PackedBags) -> Tensor:
         tiles = self.embed(bags.values)
         scores = self.score(tiles)
-        if in_lockstep() and len(scores) <= CHUNK:
-            return pool_few(scores, tiles, bags.lengths)
+        if counts_launches(tiles, bags.lengths) or (in_lockstep() and len(scores) <= CHUNK):
+            return pool_at_once(scores, tiles, bags.lengths)
         return segment_weighted_sum(segment_softmax(scores, bags.lengths), tiles, bags.lengths)
 
     def _pool_on_cpu(self, bags: PackedBags) -> Tensor:
