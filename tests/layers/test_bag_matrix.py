@@ -32,16 +32,17 @@ PAIRS = {
 LENGTHS = {"few": (3, 1, 7), "many": tuple(1 + i * i % 23 for i in range(60)), "one": (9,)}
 
 
-def random_inputs(which, n_tiles, leading=()):
+def random_inputs(which, n_tiles, leading=(), device="cpu"):
     draw = torch.Generator().manual_seed(0)
     shapes = {"s": (*leading, n_tiles), "v": (*leading, n_tiles, 3)}
-    return [torch.randn(shapes[one], generator=draw, dtype=torch.float64).requires_grad_() for one in which]
+    numbers = [torch.randn(shapes[one], generator=draw, dtype=torch.float64) for one in which]
+    return [one.to(device).requires_grad_() for one in numbers]
 
 
 def result_and_gradients(function, inputs, lengths):
     result = function(*inputs, lengths)
     direction = torch.randn(result.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return result, *torch.autograd.grad((result * direction).sum(), inputs)
+    return result, *torch.autograd.grad((result * direction.to(result.device)).sum(), inputs)
 
 
 @pytest.mark.parametrize("leading", [(), (2,), (2, 4)], ids=str)
@@ -88,8 +89,19 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", PAIRS)
+def test_on_a_gpu_results_are_those_of_the_cpu_and_repeat_to_the_bit(name):
+    _, chosen, which = PAIRS[name]
+    lengths = LENGTHS["many"]
+    here = result_and_gradients(chosen, random_inputs(which, sum(lengths)), lengths)
+    one, other = (result_and_gradients(chosen, random_inputs(which, sum(lengths), (), "cuda"), lengths) for _ in "ab")
+    assert_close([part.cpu() for part in one], list(here), rtol=1e-12, atol=1e-12)
+    assert_close(one, other, rtol=0, atol=0)
+
+
 def operations(function, which, lengths, device):
-    inputs = [one.detach().to(device).requires_grad_() for one in random_inputs(which, sum(lengths))]
+    inputs = random_inputs(which, sum(lengths), (), device)
     with Operations() as seen:
         function(*inputs, lengths).sum().backward()
     return seen.count
