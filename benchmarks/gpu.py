@@ -6,13 +6,13 @@ epochs
 
 - by a loop as published code has it: batches of one patient, data in ordinary memory, each loss read at once; for
   bfloat16 under autocast,
-- by `FusionSurvivalAnalysis` with batches of 1 and of 16 patients, whose cohort stays on the GPU where it fits. The copy
-  of the cohort, once before the first epoch, is not counted. ``precision="bfloat16"`` acts on a CPU only so far.
+- by `FusionSurvivalAnalysis` with batches of 1 and of 16 patients, whose cohort stays on the GPU where it fits. The
+  copy of the cohort, once before the first epoch, is not counted. ``precision="bfloat16"`` acts on a CPU only so far.
 
-The fastest epoch of each counts, by the clock, after all that was launched has ended. Floors are what a patient cannot do without:
-"memory" reads the tiles twice, forward and backward, at the rate at which the device copies its own memory; "products"
-are the matrix products at the rate measured on the first layer; "transfer" copies the tiles from pinned memory once, for
-a cohort that does not fit.
+The fastest epoch of each counts, by the clock, after all that was launched has ended. Floors are what no patient can do
+without: "memory" reads the tiles twice, forward and backward, at the rate at which the device copies its own memory;
+"products" are the matrix products at the rate measured on the first layer; "transfer" copies the tiles from pinned
+memory once, for a cohort that does not fit.
 """
 
 import argparse
@@ -118,10 +118,8 @@ def our_epochs(X, y, batch_size, precision, device, epochs):
 def floors(n_tiles, precision, device):
     """Seconds per patient that memory, products and transfer take at least."""
     dtype = DTYPES[precision]
-    x, W = (
-        torch.randn(16_384, N_FEATURES, device=device, dtype=dtype),
-        torch.randn(N_FEATURES, HIDDEN).to(device, dtype),
-    )
+    x = torch.randn(16_384, N_FEATURES, device=device, dtype=dtype)
+    W = torch.randn(N_FEATURES, HIDDEN, device=device, dtype=dtype)
     other, there = torch.empty_like(x), x.cpu()
     there = there.pin_memory() if device == "cuda" else there
     n_bytes = n_tiles * N_FEATURES * x.itemsize
