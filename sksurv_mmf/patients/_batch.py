@@ -18,7 +18,8 @@ class Batch:
     inputs : tuple of (Tensor, PackedBags or None)
         For each modality the patients who have it, and only those; None where nobody does.
     rows : tuple of (Tensor or None)
-        For each modality the positions of these patients in the batch; None where all have it.
+        For each modality the positions of these patients in the batch; None where all have it. They stay on the CPU,
+        where lengths of bags are made of them.
     present : Tensor of bool, shape (n_patients, n_modalities)
         Who has what.
     share : float
@@ -44,19 +45,18 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to `device`; bags are float32 there."""
-        inputs, rows, (present,) = (to_device(one, device) for one in (self.inputs, self.rows, (self.present,)))
-        return replace(self, inputs=inputs, rows=rows, present=present)
+        *inputs, present = to_device((*self.inputs, self.present), device)
+        return replace(self, inputs=tuple(inputs), present=present)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        """The batch with what `function` makes of each tensor."""
+        """The batch with what `function` makes of each of its inputs and of who is present."""
 
         def each(one):
             if isinstance(one, PackedBags):
                 return one.with_values(function(one.values))
             return None if one is None else function(one)
 
-        inputs, rows = tuple(map(each, self.inputs)), tuple(map(each, self.rows))
-        return replace(self, inputs=inputs, rows=rows, present=function(self.present))
+        return replace(self, inputs=tuple(map(each, self.inputs)), present=function(self.present))
 
 
 def to_device(parts: tuple, device: torch.device) -> tuple:
