@@ -7,7 +7,7 @@ epochs
 - by a loop as published code has it: batches of one patient, data in ordinary memory, each loss read at once; for
   bfloat16 under autocast,
 - by `FusionSurvivalAnalysis` with batches of 1 and of 16 patients, whose cohort stays on the GPU where it fits. The
-  copy of the cohort, once before the first epoch, is not counted. ``precision="bfloat16"`` acts on a CPU only so far.
+  copy of the cohort, once before the first epoch, is not counted.
 
 The fastest epoch of each counts, by the clock, after all that was launched has ended. Floors are what no patient can do
 without: "memory" reads the tiles twice, forward and backward, at the rate at which the device copies its own memory;

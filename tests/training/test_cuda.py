@@ -66,3 +66,14 @@ def test_what_is_sent_ahead_is_what_is_kept_there(cohort, monkeypatch, n_estimat
         model = small_model("cuda", 0.25).set_params(n_estimators=n_estimators)
         risks.append(model.fit(cohort.X, cohort.y).predict(cohort.X))
     np.testing.assert_array_equal(*risks)
+
+
+@pytest.mark.parametrize("n_estimators", [1, 3])
+def test_rounded_products_train_a_similar_model(cohort, n_estimators):
+    def risk(precision):
+        model = small_model("cuda", 0.25).set_params(n_estimators=n_estimators, precision=precision)
+        return model.fit(cohort.X, cohort.y).predict(cohort.X)
+
+    rounded, usual = risk("bfloat16"), risk("float32")
+    assert not np.array_equal(rounded, usual)
+    np.testing.assert_allclose(rounded, usual, rtol=0.05, atol=0.05)
