@@ -127,10 +127,11 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         train in lockstep see the same ones. Predictions are made from all tiles, and so are phenotypes that an encoder
         learns beforehand. None is all tiles. Worth it for bags of thousands of tiles: the cost grows with their number.
     precision : {"float32", "bfloat16"}, default="float32"
-        Of the matrix products in which :class:`~sksurv_mmf.encoders.AttentionMIL` trains on a CPU. "bfloat16" rounds
-        their factors to 8 significant bits, which for wide tiles and embeddings takes half the time on processors that
+        Of the matrix products in which :class:`~sksurv_mmf.encoders.AttentionMIL` trains. "bfloat16" rounds their
+        factors to 8 significant bits, which for wide tiles and embeddings takes half the time on processors that
         multiply such numbers, gains nothing for narrow ones, and is correct everywhere. Weights, sums, everything else
-        and predictions stay float32. In an ensemble it acts where a batch has more than 1,024 tiles.
+        and predictions stay float32; on a GPU the products are rounded, too. In an ensemble on a CPU it acts where a
+        batch has more than 1,024 tiles.
     optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
         Name or class of a torch optimizer that steps without a closure.
     weight_decay : float, default=0.01

@@ -24,6 +24,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 
 
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where torch finds none."""
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request):
+    """Every device on which a test must hold."""
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def close_figures():
     """Close the figures of a test; pyplot keeps them, and warns of many."""

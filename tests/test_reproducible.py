@@ -97,7 +97,14 @@ def weights(model):
     """Bits of the weights of a network, or of all that an ensemble consists of."""
     members = enumerate(model.members)
     states = [(k, name, one) for k, member in members for name, one in member.net_.module_.state_dict().items()]
-    return {(k, name): one.numpy().tobytes() for k, name, one in states}
+    return {(k, name): one.cpu().numpy().tobytes() for k, name, one in states}
+
+
+@pytest.mark.cuda
+@DESIGNS
+def test_on_a_gpu_the_same_seed_is_the_same_model(cohort, design):
+    one, other = (clone(design).set_params(device="cuda").fit(cohort.X, cohort.y) for _ in range(2))
+    assert weights(one) == weights(other)
 
 
 class TestThreads:

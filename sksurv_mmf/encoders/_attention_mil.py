@@ -5,11 +5,13 @@ from torch import Tensor, nn
 
 from ..layers._attention_pooling import CHUNK, AttentionPooling
 from ..layers._attention_score import AttentionScore, xavier_linear
+from ..layers._bag_matrix import pool_at_once
 from ..layers._dropout import Dropout
 from ..layers._input_linear import InputLinear
 from ..layers._lockstep import for_members, in_lockstep
 from ..layers._packed_bags import PackedBags
-from ..layers._segments import pool_few, segment_softmax, segment_weighted_sum
+from ..layers._products import rounds_products
+from ..layers._segments import counts_launches, segment_softmax, segment_weighted_sum
 from ..utils._validation import PROBABILITY, WIDTH
 from ._base import Encoder
 
@@ -140,7 +142,7 @@ class PatientVector(nn.Sequential):
 
 
 class _AttentionMILModule(nn.Module):
-    precision = "float32"  # of matrix products in training on a CPU
+    precision = "float32"  # of matrix products in training
 
     def __init__(self, embed: TileEmbedding, score: AttentionScore, rho: PatientVector):
         super().__init__()
@@ -157,10 +159,12 @@ class _AttentionMILModule(nn.Module):
         return self.rho(self._pool_on_cpu(bags) if self._trains_on_cpu(bags.values) else self._pool(bags))
 
     def _pool(self, bags: PackedBags) -> Tensor:
-        tiles = self.embed(bags.values)
-        scores = self.score(tiles)
-        if in_lockstep() and len(scores) <= CHUNK:
-            return pool_few(scores, tiles, bags.lengths)
+        with rounds_products(bags.values.device, self.precision if self.training else "float32"):
+            tiles = self.embed(bags.values)
+            scores = self.score(tiles)
+        tiles, scores = tiles.to(bags.values.dtype), scores.to(bags.values.dtype)
+        if counts_launches(tiles, bags.lengths) or (in_lockstep() and len(scores) <= CHUNK):
+            return pool_at_once(scores, tiles, bags.lengths)
         return segment_weighted_sum(segment_softmax(scores, bags.lengths), tiles, bags.lengths)
 
     def _pool_on_cpu(self, bags: PackedBags) -> Tensor:

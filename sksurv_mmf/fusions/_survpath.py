@@ -175,7 +175,8 @@ class _SurvPathModule(nn.Module):
 
     def _means(self, tokens: list[Tensor], present: Tensor) -> Tensor:
         """Mean of each modality's tokens behind the block, side by side: (..., n_patients, n_modalities * width)."""
-        ordered, present = [tokens[m] for m in self.omics_first], present[..., self.omics_first]
+        ordered = [tokens[m] for m in self.omics_first]
+        present = torch.stack([present[..., m] for m in self.omics_first], dim=-1)
         lengths = [one.shape[-2] for one in ordered]
         n_omics = sum(lengths[: self.n_omics_modalities])
         seen = present_tokens(ordered, present)

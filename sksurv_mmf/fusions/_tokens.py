@@ -26,14 +26,16 @@ def map_layouts(
     if len(groups) == 1:
         (layout,) = groups
         return function([one.values.unflatten(-2, (len(one), n)) for one, n in zip(embeddings, layout)], present)
+    # Made on the CPU and copied without waiting, as a list of positions would not be.
+    order = torch.tensor([patient for group in groups.values() for patient in group])
     tokens = [one.values.split(one.lengths, dim=-2) for one in embeddings]
+    masks = present.index_select(-2, order.to(present.device, non_blocking=True))
     rows = [
-        function([torch.stack([bags[i] for i in group], dim=-3) for bags in tokens], present[..., group, :])
-        for group in groups.values()
+        function([torch.stack([bags[i] for i in group], dim=-3) for bags in tokens], mask)
+        for group, mask in zip(groups.values(), masks.split([len(group) for group in groups.values()], dim=-2))
     ]
-    grouped = torch.tensor([patient for group in groups.values() for patient in group], device=present.device)
     # The argsort of a permutation is its inverse.
-    return torch.cat(rows, dim=-2).index_select(-2, grouped.argsort())
+    return torch.cat(rows, dim=-2).index_select(-2, order.argsort().to(present.device, non_blocking=True))
 
 
 def present_tokens(tokens: list[Tensor], present: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Torch multiplies float32 matrices with MKL, which on AMD's processors does witho
 import os
 import platform
 import re
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +105,14 @@ def by_onednn(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
     """``x @ W.T + b``."""
     # For columns of a wider matrix it has only its slowest code.
     return torch.ops.mkldnn._linear_pointwise(x, W if W.T.is_contiguous() else W.contiguous(), b, "none", [], "")
+
+
+def rounds_products(device: torch.device, precision: str):
+    """A block in which a GPU multiplies in `precision`; a CPU has products of its own."""
+    if device.type != "cuda" or precision == "float32":
+        return nullcontext()
+    # Under vmap, rounded weights must not be kept for later; within the block each is used once.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def products(dtype: torch.dtype, precision: str = "float32") -> Products:

@@ -62,13 +62,14 @@ def spoil_overflow(embedding: Embedding) -> Embedding:
 
 
 def spread(embedding: Embedding, rows: Tensor, n_patients: int) -> Embedding:
-    """Give patients who are not among `rows` zeros, or no tokens."""
+    """Give patients who are not among `rows`, which are on the CPU, zeros, or no tokens."""
     if isinstance(embedding, PackedBags):
         lengths = [0] * n_patients
         for row, length in zip(rows.tolist(), embedding.lengths):
             lengths[row] = length
         return PackedBags(embedding.values, tuple(lengths))
     *leading, _, dim = embedding.shape
+    rows = rows.to(embedding.device, non_blocking=True)
     return embedding.new_zeros(*leading, n_patients, dim).index_copy(-2, rows, embedding)
 
 

@@ -107,7 +107,7 @@ class FusionNetwork(nn.Module):
         if inputs is None:
             # What nobody in the batch has still needs an embedding of its kind and width.
             nothing = READERS[self.reads](self.head.weight.new_zeros(*batch.leading, 0, self.encoders[m].out_dim))
-            return spread(nothing, torch.empty(0, dtype=torch.long, device=self.head.weight.device), len(batch))
+            return spread(nothing, torch.empty(0, dtype=torch.long), len(batch))
         if self.training and self.input_noise[m]:
             inputs = add_noise(inputs, self.input_noise[m])
         embedding = READERS[self.reads](self.encoders[m](inputs))

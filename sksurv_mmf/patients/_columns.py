@@ -33,6 +33,17 @@ class VectorColumn:
         selected.positions, selected.n_tiles = self.positions[rows], self.n_tiles[rows]
         return selected
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all numbers, which may be those of more patients."""
+        return self.values.nbytes
+
+    def to(self, device: torch.device) -> "VectorColumn":
+        """The modality with its numbers on another device."""
+        moved = copy(self)
+        moved.values = self.values.to(device)
+        return moved
+
     def sampled(self, sample: TileSample) -> "VectorColumn":
         """The same, for there are no tiles."""
         return self
@@ -43,7 +54,7 @@ class VectorColumn:
 
     def take(self, rows: np.ndarray) -> Tensor:
         """The vectors of some patients."""
-        return self.values.index_select(0, torch.from_numpy(self.positions[rows]))
+        return select_rows(self.values, self.positions[rows])
 
 
 class BagColumn:
@@ -66,6 +77,17 @@ class BagColumn:
         selected.n_tiles = self.n_tiles[rows]
         return selected
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the tiles in memory."""
+        return sum(bag.nbytes for bag in self.bags if bag is not None)
+
+    def to(self, device: torch.device) -> "BagColumn":
+        """The modality with its tiles, which are in memory, on another device."""
+        moved = copy(self)
+        moved.bags = [None if bag is None else bag.to(device) for bag in self.bags]
+        return moved
+
     def sampled(self, sample: TileSample) -> "BagColumn":
         """The modality with fewer tiles of large bags; mapped from a disk, the others are not read."""
         fewer = copy(self)
@@ -83,7 +105,7 @@ class BagColumn:
             n_tiles = bag.n_tiles if isinstance(bag, Bag) else 0
             return self._read(row, bag, self.sample and self.sample.of(row, n_tiles))
         chosen = None if self.sample is None or bag is None else self.sample.of(row, len(bag))
-        return bag if chosen is None else bag.index_select(0, torch.from_numpy(chosen))
+        return bag if chosen is None else select_rows(bag, chosen)
 
     def _read(self, row: int, bag, chosen: np.ndarray | None = None) -> Tensor | None:
         if not isinstance(bag, Bag):
@@ -134,6 +156,11 @@ class BagReader(Sequence):
 
     def __getitem__(self, i: int) -> Tensor:
         return self.column.read(self.rows[i])
+
+
+def select_rows(values: Tensor, rows: np.ndarray) -> Tensor:
+    """Some rows, gathered on the device where the values are."""
+    return values.index_select(0, torch.from_numpy(rows).to(values.device, non_blocking=True))
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

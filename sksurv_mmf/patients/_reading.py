@@ -1,4 +1,4 @@
-"""Batches in order, read while the one before is used where they are on disk."""
+"""Batches in order, read while the one before is used where that takes time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +27,8 @@ def prefetched(read, requests: Iterable) -> Iterator:
 
 
 def read_all(patients: Patients, read: Callable, requests: Iterable) -> Iterator:
-    """``map(read, requests)``, ahead of its use if patients are on disk."""
-    return iter((prefetched if patients.on_disk else map)(read, requests))
+    """``map(read, requests)``, ahead of its use if patients are on disk or on their way to a GPU."""
+    return iter((prefetched if patients.on_disk or patients.send else map)(read, requests))
 
 
 def prediction_batches(

@@ -15,6 +15,7 @@ from ..networks._recipe import fit_network
 from ..outcome._outcome import Outcome
 from ..patients._patients import Patients
 from ..patients._presence import check_present
+from ..patients._transfer import bring
 from ..utils._device import resolve_device
 from ..utils._logging import logger
 from ..utils._warnings import each_once
@@ -122,7 +123,12 @@ def train_group(recipe, patients, outcome, samples, seeds, seed, untrained, chec
         [network.to(device) for network in networks],
         Targets(objectives, samples[members], outcome),
         SharedBatches(
-            patients, shared_batch_size(recipe, samples), recipe.gradient_accumulation, teaches, seed, recipe.max_tiles
+            bring(patients, device),
+            shared_batch_size(recipe, samples),
+            recipe.gradient_accumulation,
+            teaches,
+            seed,
+            recipe.max_tiles,
         ),
         recipe,
         [seeds[k] + 1 for k in members],

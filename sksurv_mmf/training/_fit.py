@@ -15,6 +15,7 @@ from ..outcome._outcome import Outcome
 from ..patients._modality import Modality
 from ..patients._patients import Patients
 from ..patients._presence import check_present
+from ..patients._transfer import bring
 from ..utils._device import resolve_device
 from ..utils._logging import logger
 from ._batches import batches_of
@@ -102,8 +103,11 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
         network, modalities = fit_network(recipe, objective, trained_on)
         check_can_share(network, objective, processes)
         check_alike(network, len(patients), processes)
-        training = training_batches(recipe, objective, trained_on, learnt, seed)
-        validation = None if held_out is None else validation_batches(recipe, objective, patients, outcome, held_out)
+        training = training_batches(recipe, objective, bring(trained_on, device), learnt, seed)
+        validation = None
+        if held_out is not None:
+            watched = bring(patients.select(held_out), device)
+            validation = validation_batches(recipe, objective, watched, outcome.take(held_out))
         # Callbacks keep what they have seen, so each fit gets its own.
         own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
         net = train(network, objective, training, validation, own, device, checkpoint, processes)
@@ -133,15 +137,14 @@ def training_batches(recipe, objective, patients, outcome, seed):
     )
 
 
-def validation_batches(recipe, objective, patients, outcome, rows):
-    """Batches of the patients `rows`, who are one step and one risk set."""
-    target = objective.encode(*outcome.take(rows))
+def validation_batches(recipe, objective, patients, outcome):
+    """Batches of all patients, who are one step and one risk set."""
     return batches_of(
         objective,
-        patients.select(rows),
-        target,
+        patients,
+        objective.encode(*outcome),
         recipe.batch_size,
-        gradient_accumulation=len(rows),
+        gradient_accumulation=len(patients),
         shuffle=False,
         processes=taking_part.get(),
     )

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from ..layers._lockstep import Randomness
 from ..networks._lockstep import Lockstep
+from ..patients._batch import to_device
 from ..patients._reading import read_all
 from ..patients._tile_sample import TileSample
 from ..utils._torch_state import tiny_numbers_as_zero
@@ -92,9 +93,9 @@ class Targets:
         rows = torch.from_numpy(rows)
         if self.objectives[0].losses is None:
             return torch.stack([self._loss_of(k, outputs[k], rows, step) for k in range(len(outputs))])
-        target = tuple(one.index_select(1, rows).to(outputs.device) for one in self.stacked)
+        target = to_device(tuple(one.index_select(1, rows) for one in self.stacked), outputs.device)
         weights = self.samples[:, rows] / self.samples[:, step].sum(dim=1, keepdim=True)
-        return (self.objectives[0].losses(outputs, target) * weights.to(outputs)).sum(dim=1)
+        return (self.objectives[0].losses(outputs, target) * weights.to(outputs, non_blocking=True)).sum(dim=1)
 
     def _loss_of(self, k, outputs, rows, step):
         # Counted on the CPU, where samples are: of a mask of its own a GPU would have to tell the size.
@@ -102,9 +103,10 @@ class Targets:
         if not len(own):
             return outputs.sum() * 0
         own = torch.from_numpy(own)
-        target = tuple(one[rows[own]].to(outputs.device) for one in self.targets[k])
+        target = to_device(tuple(one[rows[own]] for one in self.targets[k]), outputs.device)
+        (on_device,) = to_device((own,), outputs.device)
         share = len(own) / self.samples[k, step].sum()
-        return self.objectives[k].loss(outputs.index_select(0, own.to(outputs.device)), target) * share
+        return self.objectives[k].loss(outputs.index_select(0, on_device), target) * share
 
 
 @dataclass

@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sksurv_mmf.encoders import AttentionMIL
+from sksurv_mmf.encoders import AttentionMIL, _attention_mil
+from sksurv_mmf.layers._packed_bags import PackedBags
+from sksurv_mmf.layers._products import rounds_products
 from sksurv_mmf.objectives._discrete_hazard import bins_as_questions, discrete_hazard_nll
 
 TOLERANCE = {torch.float64: {"rtol": 1e-10, "atol": 1e-12}, torch.float32: {"rtol": 1e-5, "atol": 1e-6}}
@@ -196,3 +198,39 @@ class TestBatchNorm:
         module(pack(*bags))
         module.eval()
         assert_close(module(pack(*bags))[1], module(pack(bags[1]))[0], rtol=1e-5, atol=1e-6)
+
+
+def gradients_in(precision, device, bags, members):
+    """Pooled bags and gradients of several networks at once, which multiply in `precision`; all else is the same."""
+    torch.manual_seed(0)
+    module = AttentionMIL(8, 4, dropout=0.0).build(5, 8).to(device).train()
+    module.multiply_in(precision)
+    weights = {name: torch.stack([one * k for k in range(1, members + 1)]) for name, one in module.state_dict().items()}
+    weights = {name: one.requires_grad_() for name, one in weights.items()}
+    pooled = torch.func.vmap(lambda own: torch.func.functional_call(module, own, (bags.to(device),)))(weights)
+    return [pooled.detach(), *torch.autograd.grad(pooled.square().sum(), list(weights.values()))]
+
+
+def test_a_gpu_rounds_products_and_nothing_else(monkeypatch, device):
+    if device == "cpu":  # its own products are tested elsewhere; here it stands for a GPU
+        monkeypatch.setattr(_attention_mil._AttentionMILModule, "_trains_on_cpu", lambda *_: False)
+        monkeypatch.setattr(
+            _attention_mil,
+            "rounds_products",
+            lambda _, precision: torch.autocast("cpu", torch.bfloat16, precision == "bfloat16", cache_enabled=False),
+        )
+    values = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
+    bags = PackedBags(values, (7, 1, 32))
+    rounded, usual = (gradients_in(one, device, bags, members=2) for one in ("bfloat16", "float32"))
+    # The gradient of the bias in front of the softmax is zero but for rounding, so that others must set the scale.
+    largest = max(float(one.abs().max()) for one in usual)
+    for one, other in zip(rounded, usual):
+        assert one.dtype == torch.float32
+        assert_close(one, other, rtol=0.02, atol=0.02 * largest)
+    assert not torch.equal(rounded[0], usual[0])
+
+
+def test_a_cpu_and_float32_have_no_other_products():
+    for kind, precision in (("cpu", "bfloat16"), ("cuda", "float32")):
+        with rounds_products(torch.device(kind), precision):
+            assert not torch.is_autocast_enabled(kind)

@@ -126,8 +126,8 @@ def assert_same_predictions(loaded, model, X):
 
 
 @pytest.mark.parametrize("parts", DESIGNS, ids=lambda parts: "-".join(type(one).__name__ for one in parts))
-def test_every_encoder_fusion_and_objective_comes_back(cohort, path, parts, global_random_state):
-    model = network(*parts).fit(cohort.X, cohort.y)
+def test_every_encoder_fusion_and_objective_comes_back(cohort, path, parts, global_random_state, device):
+    model = network(*parts, device=device).fit(cohort.X, cohort.y)
     before = global_random_state()
     loaded = saved_and_loaded(model, path)
     assert global_random_state() == before
@@ -435,7 +435,7 @@ class TestTheFile:
         np.testing.assert_array_equal(loaded.predict(cohort.X), fitted.predict(cohort.X))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+@pytest.mark.cuda
 def test_a_model_trained_on_a_gpu_loads_on_the_cpu(cohort, path, monkeypatch):
     model = network(device="cuda").fit(cohort.X, cohort.y)
     save_model(model, path)

@@ -96,7 +96,7 @@ def bits(model):
     """Bits of all weights."""
     members = enumerate(model.members)
     states = [(k, name, one) for k, member in members for name, one in member.net_.module_.state_dict().items()]
-    return {(k, name): one.numpy().tobytes() for k, name, one in states}
+    return {(k, name): one.cpu().numpy().tobytes() for k, name, one in states}
 
 
 def assert_same(model, expected, X):
@@ -180,6 +180,16 @@ def killed():
         assert process.exitcode == -signal.SIGKILL
 
     return run
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["single", "Cox", "lockstep"])
+def test_on_a_gpu_it_goes_on_where_it_was_cut_off(cohort, tmp_path, cut_off, name):
+    model = clone(FITS[name]).set_params(device="cuda")
+    expected = clone(model).fit(cohort.X, cohort.y)
+    model.set_params(checkpoint_dir=tmp_path)
+    cut_off(model, cohort, after=2)
+    assert_same(model.fit(cohort.X, cohort.y), expected, cohort.X)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")

@@ -72,7 +72,7 @@ def moving(member):
 def outputs_of(member, data):
     network_ = member.net.module_.eval()
     with torch.no_grad():
-        outputs = network_(data.patients.batch(np.arange(len(data.patients))))
+        outputs = network_(data.patients.batch(np.arange(len(data.patients))).to(member.net.device))
     return outputs - outputs.mean(dim=0) if isinstance(member.objective, CoxPH) else outputs
 
 
@@ -93,8 +93,8 @@ SETTINGS = {
 class TestLockstep:
     @pytest.mark.parametrize("name", SETTINGS)
     @pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
-    def test_members_of_a_group_are_members_alone(self, cohort, groups, objective, name):
-        model = network(*DEFAULT, objective, **SETTINGS[name])
+    def test_members_of_a_group_are_members_alone(self, cohort, groups, objective, name, device):
+        model = network(*DEFAULT, objective, device=device, **SETTINGS[name])
         data = opened(model, cohort, missing=name != "complete")
         samples = draw_samples(data.outcome, 3, 0.8, 0)
         together = train_members(data, data.recipe, samples, [0, 1, 2])

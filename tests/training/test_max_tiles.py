@@ -72,12 +72,18 @@ class Seen(MeanMIL):
 
 
 @pytest.mark.parametrize("objective", [None, CoxPH()])
-def test_each_epoch_sees_other_tiles_and_a_prediction_all(objective):
+def test_each_epoch_sees_other_tiles_and_a_prediction_all(objective, device):
     Seen.training, Seen.predicting = [], []
     X = join_modalities({"wsi": bags()})
     y = Surv.from_arrays(np.arange(N_PATIENTS) % 2 == 0, np.arange(1.0, N_PATIENTS + 1))
     model = FusionSurvivalAnalysis(
-        [("wsi", Seen())], n_estimators=1, objective=objective, max_epochs=2, max_tiles=MOST, random_state=0
+        [("wsi", Seen())],
+        n_estimators=1,
+        objective=objective,
+        max_epochs=2,
+        max_tiles=MOST,
+        device=device,
+        random_state=0,
     ).fit(X, y)
     epochs = [sorted(one) for one in Seen.training]
     assert {len(one) for one in epochs} == {3 + MOST * (N_PATIENTS - 1)}
@@ -94,16 +100,18 @@ def fit(X, y, **params):
 
 
 @pytest.mark.parametrize("n_estimators", [1, 3])
-def test_one_seed_one_model_in_memory_and_on_disk(tmp_path, n_estimators):
+def test_one_seed_one_model_in_memory_and_on_disk(tmp_path, n_estimators, device):
+    # On a GPU the cohort in memory stays there, and the one on disk is sent batch by batch.
     X = join_modalities({"wsi": bags()})
     y = Surv.from_arrays(np.arange(N_PATIENTS) % 2 == 0, np.arange(1.0, N_PATIENTS + 1))
     pack_bags(bags(), tmp_path / "store")
     stored = join_modalities({"wsi": open_bags(tmp_path / "store")})
-    risk = fit(X, y, n_estimators=n_estimators, max_tiles=MOST).predict(X)
-    np.testing.assert_array_equal(fit(stored, y, n_estimators=n_estimators, max_tiles=MOST).predict(X), risk)
-    all_tiles = fit(X, y, n_estimators=n_estimators).predict(X)
+    params = {"n_estimators": n_estimators, "device": device}
+    risk = fit(X, y, max_tiles=MOST, **params).predict(X)
+    np.testing.assert_array_equal(fit(stored, y, max_tiles=MOST, **params).predict(X), risk)
+    all_tiles = fit(X, y, **params).predict(X)
     assert not np.array_equal(all_tiles, risk)
-    np.testing.assert_array_equal(fit(X, y, n_estimators=n_estimators, max_tiles=N_TILES).predict(X), all_tiles)
+    np.testing.assert_array_equal(fit(X, y, max_tiles=N_TILES, **params).predict(X), all_tiles)
 
 
 def test_a_tile_that_is_unusable_is_named_by_its_place_in_the_bag(tmp_path):

@@ -4,6 +4,7 @@ Torch's device "meta" has shapes and no values: whatever asks for one there, a n
 CPU, raises.
 """
 
+import pandas as pd
 import pytest
 
 from sksurv_mmf import FusionSurvivalAnalysis
@@ -34,9 +35,11 @@ PARTS = {
 }
 
 
-def step_without_values(make_cohort, monkeypatch, **params):
+def step_without_values(make_cohort, monkeypatch, missing=False, **params):
     """The last training step of one network, taken once more on a device without values."""
     cohort, seen = make_cohort(n_patients=16), []
+    if missing:
+        cohort.X.iloc[::3, 0] = pd.NA
     train = SurvivalNet.train_step
 
     def keep(net, batch, **kwargs):
@@ -54,8 +57,9 @@ def step_without_values(make_cohort, monkeypatch, **params):
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_step_of_one_network_reads_no_value(make_cohort, monkeypatch, name):
-    assert step_without_values(make_cohort, monkeypatch, **PARTS[name])["loss"].is_meta
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "missing"])
+def test_a_step_of_one_network_reads_no_value(make_cohort, monkeypatch, name, missing):
+    assert step_without_values(make_cohort, monkeypatch, missing, **PARTS[name])["loss"].is_meta
 
 
 def test_a_step_that_reads_a_value_is_found(make_cohort, monkeypatch):
