@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..bags._array import BagDtype
 from ..cohort._anndata import as_table, modalities_of, obs_of
 from ..cohort._join import join_modalities
 from ..outcome._table import read_outcome as read_table
@@ -206,6 +207,11 @@ def read_cohort(
 def _read(source, what, identifiers, sequenced=None):
     """A modality as a table by patient, and what was done."""
     if isinstance(source, str | os.PathLike):
+        if os.path.isdir(source):
+            raise ValueError(
+                f"{what[0].upper()}{what[1:]} is the folder {os.fspath(source)!r}. If feature files of slides are in "
+                f"it, pass read_bags({os.fspath(source)!r}), or read_slide_vectors for vectors of slide encoders."
+            )
         columns, lines, _ = open_table(source)
         lines.close()
         if "Variant_Classification" in columns:
@@ -217,12 +223,13 @@ def _read(source, what, identifiers, sequenced=None):
             f"{what[0].upper()}{what[1:]} must be a path, or a DataFrame or Series whose index is the patient, got a "
             f"{type(source).__name__}."
         )
+    kind = "bags" if isinstance(getattr(source, "dtype", None), BagDtype) else "a table"
     if isinstance(source.index, pd.MultiIndex) or not all(isinstance(one, str) for one in source.index):
-        return source, ReadReport(f"{what}, a table", {"patients": len(source)}, ["Its index is taken as it is."])
+        return source, ReadReport(f"{what}, {kind}", {"patients": len(source)}, ["Its index is taken as it is."])
     chosen = choose_samples(source.index.tolist(), identifiers, "primary")
     table = source.iloc[chosen.rows].set_axis(chosen.patients)
     numbers = {"patients": len(table), "samples": len(source)}
-    return table, ReadReport(f"{what}, a table", numbers, chosen.notes, chosen.table)
+    return table, ReadReport(f"{what}, {kind}", numbers, chosen.notes, chosen.table)
 
 
 def _read_outcome(outcome, endpoint, identifiers):

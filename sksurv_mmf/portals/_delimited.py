@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import re
+from difflib import get_close_matches
 from itertools import chain, islice
 
 from ..files._text_files import read_lines
@@ -113,7 +114,10 @@ def find_column(columns, wanted, path, what):
             )
         if found:
             return found[0]
+    by_name = dict(zip(names, columns))
+    close = [by_name[one] for name in wanted for one in get_close_matches(name.casefold(), names, n=2)]
+    hint = f" Is it one of {shorten(list(dict.fromkeys(close)), 3)}?" if close else ""
     raise ValueError(
         f"{os.fspath(path)!r} has no column of {what}: expected one of {shorten(wanted, 12)}, but it has "
-        f"{shorten(columns, 12)}."
+        f"{shorten(columns, 12)}.{hint}"
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..utils._validation import shorten
+from ..utils._warnings import warn
 from ._delimited import as_number, find_column, is_missing, open_table
 from ._report import ReadReport, note_some
 from ._samples import NO_PATIENT, PATIENT_COLUMNS, READ, check_identifiers, whose
@@ -140,10 +141,19 @@ def read_outcome(
     if not len(read):
         raise ValueError(f"{os.fspath(path)!r}: nobody has a known event and time: {_counts(table)}.")
     outcome = pd.DataFrame({"event": read["event"].astype(bool), "time": read["time"].astype(float)})
+    left_out = table[table["status"] != READ]
+    n_lost = int((left_out["event"] == True).sum())  # noqa: E712 - of those of whom it is known
+    if n_lost and not outcome["event"].any():
+        warn(
+            f"{os.fspath(path)!r}: none of the {len(outcome)} patients has the event, and {n_lost} who had it are left "
+            f"out ({_counts(left_out)}). Look for the times of events in another column, and name both by event= and "
+            "time=."
+        )
     numbers = {
         "patients": len(outcome),
         "events": int(outcome["event"].sum()),
-        "left out": len(table) - len(outcome),
+        "left out": len(left_out),
+        "left out with the event": n_lost,
         "zero times": int((outcome["time"] == 0).sum()),
         "rows": len(rows) + n_no_patient,
     }

@@ -211,8 +211,9 @@ def _take_one(table, read, samples):
         own = several["sample"][several["patient"] == patient]
         raise ValueError(
             f"{several['patient'].nunique()} patients have several samples, and their names do not tell which to take; "
-            f"{patient!r} has {shorten(own.tolist(), 4)}. Pass samples='first', or a function of the sample's name "
-            "that is True for one per patient."
+            f"{patient!r} has {shorten(own.tolist(), 4)}. To a reader pass samples='first', or a function of the "
+            "sample's name that is True for one per patient; of a table keep one row each, such as "
+            "table.groupby(level=0).first()."
         )
     order = several.assign(
         rank=[_FIRST_TYPES.get(read[i].sample_type, int(read[i].sample_type or 0) + 10) for i in several.index]

@@ -142,7 +142,29 @@ class ColumnTransformer(compose.ColumnTransformer):
         check_is_fitted(self)
         names = list(self.feature_names_in_)
         modalities = [list(columns) for columns in columns_by_modality(names).values()]
-        return super().transform(add_lacking_columns(frame_with_names(X), names, modalities), **params)
+        X = add_lacking_columns(frame_with_names(X), names, modalities)
+        try:
+            return super().transform(X, **params)
+        except ValueError as error:
+            # It knows which columns its transformers need, and says no more than their names.
+            if not str(error).startswith("columns are missing"):
+                raise
+            raise ValueError(_why_missing(list(X.columns), names)) from error
+
+
+def _why_missing(there, names):
+    """What to say of new patients whose columns are not those of `fit`."""
+    unknown = [name for name in there if name not in names]
+    sentences = []
+    for modality, columns in columns_by_modality(names).items():
+        absent = [name for name in columns if name not in there]
+        if absent:
+            share = "all" if len(absent) == len(columns) else len(absent)
+            sentences.append(f"{share} of the {len(columns)} columns of modality {modality!r}: {shorten(absent, 3)}")
+    text = f"X lacks columns that fit has seen: {'; '.join(sentences)}."
+    if unknown:
+        text += f" It has others, which may be misspelt: {shorten(unknown, 3)}. Rename these, or drop them."
+    return f"{text} A modality may be absent as a whole where no column is unknown; of one, all columns are needed."
 
 
 def name_with_modality(modality, feature):

@@ -106,7 +106,8 @@ def test_who_is_left_out_and_why(write):
     ]
     assert "1 rows are left out, no patient in them: 'pool'" in str(report)
     assert "1 patients have a time of zero and stay in: 'TCGA-05-0001'" in str(report)
-    assert report.numbers == {"patients": 2, "events": 1, "left out": 4, "zero times": 1, "rows": 7}
+    counts = {"patients": 2, "events": 1, "left out": 4, "left out with the event": 1, "zero times": 1, "rows": 7}
+    assert report.numbers == counts
     outcome, report = read_outcome(path, zero_times="leave out")
     assert outcome.index.tolist() == names[:1]
     assert "1 patients are left out, time of zero" in str(report)
@@ -165,7 +166,8 @@ def test_a_real_file_of_cbioportal():
     of_tcga, report = read_outcome(path)
     assert set(outcome.index) - set(of_tcga.index) == {name for name in outcome.index if name.startswith("TEST")}
     assert "'TEST-A23C'" in str(report)
-    progression, _ = read_outcome(path, "DFS", identifiers=None)
+    with pytest.warns(UserWarning, match="57 who had it are left out"):
+        progression, _ = read_outcome(path, "DFS", identifiers=None)
     assert progression["event"].sum() <= (raw["DFS_STATUS"] == "1:Recurred/Progressed").sum()
 
 
@@ -193,3 +195,18 @@ def test_of_rows_that_differ_the_longest_that_says_all_counts(write):
     assert outcome.loc[A].tolist() == [True, 50]
     assert outcome.loc[B].tolist() == [False, 70]  # no row says all, so they fill each other
     assert report.numbers["left out"] == 0
+
+
+def test_an_endpoint_without_events_says_what_became_of_them(write):
+    path = write(
+        f"PATIENT_ID DFS_STATUS DFS_MONTHS\n{A} 1:Recurred/Progressed NA\n{B} 0:DiseaseFree 60\n{C} 0:DiseaseFree 5\n"
+    )
+    with pytest.warns(UserWarning, match="none of the 2 patients has the event, and 1 who had it are left out"):
+        _, report = read_outcome(path, "DFS")
+    assert report.numbers["left out with the event"] == 1
+
+
+def test_a_label_column_that_is_nearly_right_is_named(write):
+    path = write(f"PATIENT_ID death months\n{A} 1 30\n{B} 0 60\n")
+    with pytest.raises(ValueError, match=r"no column of the event: expected one of 'deaths'.*Is it one of 'death'"):
+        read_outcome(path, event="deaths", time="months")

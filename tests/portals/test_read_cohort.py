@@ -132,3 +132,8 @@ def test_the_picture_has_a_bar_per_combination_and_its_dots(files):
     assert [len(line.get_ydata()) for line in full] == [sum(has) for has in report.combinations.index]
     _, dots = report.plot(most=1)
     assert dots.get_xlabel() == "3 smaller combinations are not drawn"
+
+
+def test_a_folder_of_slides_is_named_with_what_reads_it(tmp_path):
+    with pytest.raises(ValueError, match=r"Modality 'wsi' is the folder .*read_bags\("):
+        read_cohort({"wsi": tmp_path}, tmp_path / "clinical.tsv")

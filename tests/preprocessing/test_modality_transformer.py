@@ -144,3 +144,21 @@ def test_grid_search_reaches_the_parts():
     assert search.best_estimator_[-1].n_features_in_ == 4 + k
     scores = search.cv_results_["mean_test_score"]
     assert scores[0] != scores[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda X: X.rename(columns={"rna__A": "rna__a"}),
+            "1 of the 2 columns of modality 'rna': 'rna__A'.* misspelt: 'rna__a'",
+        ),
+        (lambda X: X.drop(columns="rna__A"), "1 of the 2 columns of modality 'rna': 'rna__A'.* absent as a whole"),
+        (lambda X: X[["rna__A", "rna__B"]].assign(foo__x=1), "all of the 1 columns of modality 'clinical'.*'foo__x'"),
+    ],
+)
+def test_columns_of_new_patients_that_do_not_fit_are_named(change, message):
+    X = pd.DataFrame({"rna__A": [1.0, 2.0], "rna__B": [3.0, 5.0], "clinical__age": [60.0, 70.0]})
+    prepare = make_modality_transformer(rna=StandardScaler(), clinical=StandardScaler()).fit(X)
+    with pytest.raises(ValueError, match=f"X lacks columns that fit has seen: {message}"):
+        prepare.transform(change(X))
