@@ -34,6 +34,8 @@ intersphinx_mapping = {
 }
 # Without the slides, the page of the example that reads them is made from its text alone.
 has_slides = (Path(os.environ.get("SKSURV_MMF_DATA", "")) / "slides").is_dir()
+# Examples run in processes of joblib, in which dask can start workers by no other way.
+os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "fork"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
