@@ -40,7 +40,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     # Scripts with a command line of their own are no pages.
-    "ignore_pattern": r"/(demo|one_model_on_several_processes)\.py",
+    "ignore_pattern": r"(^|/)(demo|one_model_on_several_processes)\.py$",
     "filename_pattern": "/plot_" if has_slides else "/plot_(?!04)",
     "remove_config_comments": True,
     "image_srcset": ["2x"],

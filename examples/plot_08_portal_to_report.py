@@ -30,6 +30,7 @@ files = write_portal_files("demo_output/portal")
 clinical = pd.read_csv(files.clinical, sep="\t", comment="#", index_col="PATIENT_ID")[["AGE", "GRADE"]]
 modalities = {"wsi": read_bags(files.features), "rna": files.expression, "clinical": clinical}
 X, y, cohort = read_cohort(modalities, files.clinical, how="outer")
+cohort.plot()
 models = {"Fused": super_learner(random_state=0), **baselines(random_state=0)}
 models = {name: models[name] for name in ("Kaplan-Meier", "Clinical Cox", "Ridge Cox", "Fused")}
 asked = {"horizons": [24, 48], "random_state": 0}
