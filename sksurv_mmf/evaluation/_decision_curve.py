@@ -18,8 +18,9 @@ from ..predictions._checks import (
     curve_values,
 )
 from ..statistics._net_benefit import net_benefits
+from ..utils._identifiers import better_match
 from ..utils._sklearn import Interval, validate_params
-from ..utils._validation import format_time
+from ..utils._validation import format_time, shorten, subject
 
 THRESHOLDS = np.arange(1, 100) / 100
 FEWEST_TREATED = 0.05  # share of patients; net benefits of fewer are noise
@@ -40,7 +41,7 @@ def net_benefit(y, event_probability, horizon, thresholds=None):
         Outcome, as made by `sksurv.util.Surv`; of patients whom no model has seen.
     event_probability : array-like of shape (n_patients,)
         Predicted probability of an event up to `horizon`: 1 minus the survival function there. Ones are the net benefit
-        of treating all.
+        of treating all. A Series is brought into the order of y if that is a DataFrame.
     horizon : float
         Up to when events count, in the unit of y.
     thresholds : array-like of float, default=None
@@ -55,8 +56,8 @@ def net_benefit(y, event_probability, horizon, thresholds=None):
     Raises
     ------
     ValueError
-        If a probability or a threshold is none, if sizes differ, or if the horizon is before the first event or after
-        the last patient has left.
+        If a probability or a threshold is none, if sizes differ, if a Series and y name other patients, or if the
+        horizon is before the first event or after the last patient has left.
 
     See Also
     --------
@@ -88,13 +89,51 @@ def net_benefit(y, event_probability, horizon, thresholds=None):
     0        0.2       0.4375     0.75
     1        0.5       0.2500     0.25
     """
-    patients = event_probability if isinstance(event_probability, pd.Series) else None
-    event, time = Outcome.of(align_outcome(y, patients))
-    probability = check_probability(event_probability, len(time), "event_probability", "1 minus survival functions")
+    return _net_benefit(y, event_probability, horizon, thresholds, "event_probability")
+
+
+def _net_benefit(y, event_probability, horizon, thresholds, name):
+    """The table of `net_benefit`, whose messages call the probabilities `name`."""
+    event_probability = _in_order(event_probability, y, name)
+    # A structured array and a Series go together by position; of other tables `align_outcome` knows what to say.
+    is_named = isinstance(event_probability, pd.Series) and not isinstance(y, np.ndarray)
+    event, time = Outcome.of(align_outcome(y, event_probability if is_named else None))
+    probability = check_probability(event_probability, len(time), name, "1 minus survival functions")
     check_in_follow_up("horizon", horizon, event, time)
     thresholds = check_thresholds(thresholds)
     benefit, treated = net_benefits(np.ones((1, len(time))), event, time, probability, horizon, thresholds)
     return pd.DataFrame({"threshold": thresholds, "net_benefit": benefit[0], "treated": treated[0]})
+
+
+def _in_order(probability, y, name):
+    """A Series in the order of the patients of y, if y names them; what is no Series as it is."""
+    if not isinstance(probability, pd.Series):
+        return probability
+    if isinstance(probability.index, pd.MultiIndex):
+        levels = list(probability.index.names)
+        raise ValueError(
+            f"{name} has an index of the levels {shorten(levels)}, but a patient has one probability at one time. "
+            "Choose the time of the horizon: 1 - table['survival'].xs(time, level=1), or droplevel(1) if there is one "
+            "time only."
+        )
+    if not isinstance(y, pd.DataFrame) or probability.index.equals(y.index):
+        return probability
+    for what, index in ((name, probability.index), ("y", y.index)):
+        twice = index[index.duplicated()].unique()
+        if len(twice):
+            raise ValueError(
+                f"{subject(twice, 'Patient', 'has', 'have')} several rows in {what}. Keep one row per patient."
+            )
+    for one, other, index, among in ((name, "y", probability.index, y.index), ("y", name, y.index, probability.index)):
+        lacking = index.difference(among, sort=False)
+        if len(lacking):
+            match = better_match(index, among)
+            way_out = "Choose the same patients for both." if match is None else f"Compared {match}."
+            raise ValueError(
+                f"{subject(lacking, 'Patient', 'is', 'are')} in {one} but not in {other}, whose patients are "
+                f"{shorten(among, 2)}. {way_out}"
+            )
+    return probability.loc[y.index]
 
 
 def check_thresholds(thresholds):
@@ -192,7 +231,7 @@ class DecisionCurveDisplay:
         if horizon > end:
             raise ValueError(
                 f"horizon={format_time(horizon)} is beyond the survival functions, which end at {format_time(end)}. "
-                "Choose a time before."
+                "Choose a time before; is y in the unit of time that the model was trained in?"
             )
         check_curves(curves, [horizon], getattr(X, "index", None))
         probability = 1 - np.clip(curve_values(curves, horizon)[:, 0], 0, 1)
@@ -211,7 +250,8 @@ class DecisionCurveDisplay:
         y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         event_probabilities : dict of str to array-like of shape (n_patients,)
-            Predicted probabilities of an event up to `horizon`, by model.
+            Predicted probabilities of an event up to `horizon`, by model. A Series is brought into the order of y if
+            that is a DataFrame.
         horizon : float
             Up to when events count, in the unit of y.
         thresholds : array-like of float, default=None
@@ -234,10 +274,9 @@ class DecisionCurveDisplay:
         import_pyplot()
         if not isinstance(event_probabilities, dict) or not event_probabilities:
             raise ValueError("event_probabilities must be a dict of at least one model, such as {'Stage': [0.9, 0.4]}.")
-        y = align_outcome(y)
         everybody = {ALL: np.ones(len(y)), NONE: np.zeros(len(y))}
         tables = [
-            net_benefit(y, probability, horizon, thresholds).assign(model=name)
+            _net_benefit(y, probability, horizon, thresholds, f"event_probabilities[{name!r}]").assign(model=name)
             for name, probability in (event_probabilities | everybody).items()
         ]
         return cls(pd.concat(tables, ignore_index=True), horizon, time_unit=time_unit).plot(ax=ax)
@@ -266,17 +305,27 @@ class DecisionCurveDisplay:
             (self.lines_[name],) = ax.plot(one["threshold"], one["net_benefit"], label=name, **style)
             if "lower" in one and name in names:
                 limits = one["threshold"], one["lower"], one["upper"]
-                ax.fill_between(*limits, color=style["color"], alpha=0.15, linewidth=0)
-        top = self.table["net_benefit"].max()
-        top = 1.15 * top if top > 0 else 0.01
+                ax.fill_between(*limits, color=style["color"], alpha=0.08, linewidth=0)
         at = format_time(self.horizon) if self.time_unit is None else f"{format_time(self.horizon)} {self.time_unit}"
-        # How far below zero a curve falls is of no interest.
-        ax.set(ylim=(-0.25 * top, top), xlim=(0, self._last_threshold()), ylabel="Net benefit")
+        ax.set(ylim=self._limits(), xlim=(0, self._last_threshold()), ylabel="Net benefit")
         ax.set_xlabel(f"Threshold probability by {at}")
         ax.legend(frameon=False, fontsize="small", loc="upper right")
         despine(ax)
         make_room(ax)
         return self
+
+    def _limits(self):
+        """Down to the lowest of the models, but not further below zero than the top is above.
+
+        A model that harms is seen to do so; how far treating all falls is of no interest.
+        """
+        of_models = ~self.table["model"].isin([ALL, NONE]) & (self.table["threshold"] <= self._last_threshold())
+        top = 1.15 * max(self.table["net_benefit"].max(), 0)
+        bottom = 1.15 * max(-self.table.loc[of_models, "net_benefit"].min(), 0)
+        if top <= 0:  # nothing is of use, and nothing would be seen
+            top = 0.25 * bottom or 0.01
+            return -max(bottom, 0.25 * top), top
+        return -min(max(bottom, 0.25 * top), top), top
 
     def _last_threshold(self):
         """The last threshold at which some model treats a number of patients that tells something."""

@@ -63,7 +63,7 @@ def _draw_calibration(ax, validation, horizon, colors):
         # A model that says the same of all has a single point.
         marker = "o" if len(one) == 1 else ""
         ax.plot(one["predicted"], one["observed"], marker=marker, color=colors[name], linewidth=1.5, label=label)
-        ax.fill_between(one["predicted"], one["lower"], one["upper"], color=colors[name], alpha=0.15, linewidth=0)
+        ax.fill_between(one["predicted"], one["lower"], one["upper"], color=colors[name], alpha=0.08, linewidth=0)
     at = validation.at(horizon)
     top = min(1.0, 1.05 * np.nanmax(curves[["predicted", "upper"]].to_numpy()))
     ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"Predicted probability by {at}", ylabel="Observed probability")

@@ -96,6 +96,52 @@ def test_probabilities_of_named_patients_are_matched():
     pd.testing.assert_frame_equal(net_benefit(y[::-1], probability, 4, [0.35]), expected)
 
 
+def test_the_display_matches_patients_as_the_function_does():
+    y = pd.DataFrame({"event": [True, True, False, False], "time": [1, 2, 5, 6]}, list("abcd"))
+    probability = pd.Series([0.9, 0.4, 0.3, 0.1], list("abcd"))
+    settings = {"horizon": 4, "thresholds": [0.2, 0.35, 0.5]}
+    display = DecisionCurveDisplay.from_predictions(y, {"F": probability[::-1]}, **settings)
+    expected = net_benefit(y, probability, **settings)["net_benefit"]
+    np.testing.assert_array_equal(display.lines_["F"].get_ydata(), expected)
+    plt.close(display.figure_)
+    with pytest.raises(ValueError, match=r"Patient 'd' is in y but not in event_probabilities\['F'\]"):
+        DecisionCurveDisplay.from_predictions(y, {"F": probability[:3]}, **settings)
+    with pytest.raises(ValueError, match="Patient 'd' is in event_probability but not in y"):
+        net_benefit(y[:3], probability, **settings)
+    with pytest.raises(ValueError, match="Patient 'a' has several rows in event_probability"):
+        net_benefit(y, probability.rename({"b": "a"}), **settings)
+
+
+def test_a_column_of_a_survival_table_is_refused_with_a_way_out():
+    y = pd.DataFrame({"event": [True, True, False, False], "time": [1, 2, 5, 6]}, list("abcd"))
+    rows = pd.MultiIndex.from_product([list("abcd"), [4.0]], names=["patient", "time"])
+    table = pd.Series([0.9, 0.4, 0.3, 0.1], rows)
+    for outcome in (y, Surv.from_arrays(y["event"], y["time"])):
+        with pytest.raises(ValueError, match=r"levels 'patient', 'time'.*xs\(time, level=1\)"):
+            net_benefit(outcome, table, 4)
+        with pytest.raises(ValueError, match=r"event_probabilities\['F'\] has an index of the levels"):
+            DecisionCurveDisplay.from_predictions(outcome, {"F": table}, horizon=4)
+    assert len(net_benefit(y, table.xs(4.0, level=1), 4, [0.3])) == 1
+
+
+def test_a_model_that_harms_is_seen():
+    def limits(**models):
+        table = pd.DataFrame(
+            [(name, t, b, 0.5) for name, both in models.items() for t, b in zip((0.1, 0.5), both)],
+            columns=["model", "threshold", "net_benefit", "treated"],
+        )
+        display = DecisionCurveDisplay(table, 4).plot()
+        plt.close(display.figure_)
+        return display.ax_.get_ylim()
+
+    everybody = {"Treat all": (0.2, -5)}
+    assert limits(good=(0.2, 0.1), **everybody) == pytest.approx((-0.25 * 0.23, 0.23))
+    bottom, top = limits(harms=(0.1, -0.15), **everybody)
+    assert -top < bottom < -0.15
+    assert limits(harms=(0.1, -3), **everybody)[0] == pytest.approx(-top)
+    assert limits(harms=(-0.1, -0.4))[0] < -0.4
+
+
 def test_the_display_draws_the_table():
     X, y = hospital(200)
     display = DecisionCurveDisplay.from_estimator(known(), X, y, horizon=4, thresholds=[0.1, 0.3], time_unit="years")
