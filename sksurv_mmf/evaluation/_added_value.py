@@ -23,6 +23,7 @@ from ..statistics._repetitions import combined_p_value, level_of_each
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, format_time, shorten
 from ._added_value_display import draw_added_value
+from ._added_value_tables import differences_table, subgroups_table, tests_table
 from ._decision_curve import check_thresholds
 from ._out_of_fold import repetitions
 from ._subgroups import read_subgroups, subgroup_table
@@ -295,7 +296,14 @@ def _differences(comparison, names, definitions, seed, confidence_level, n_boots
         reasons = both.scores.loc[both.scores["score"] == score, "reason"]
         missing = next((reason for reason in reasons if reason), "")
         means = {"score": score, "of_reference": table[reference].mean(), "of_model": table[model].mean()}
-        rows.append(means | pair[PAIR].to_dict() | {"reason": missing})
+        row = means | pair[PAIR].to_dict() | {"reason": missing}
+        if row["n_folds"] < len(both.folds):
+            # Folds that lack a score are no random ones, and the correction is one for all of them.
+            row |= dict.fromkeys(["t_lower", "t_upper", "t_p"], np.nan)
+            row["reason"] = (
+                f"in {row['n_folds']} of {len(both.folds)} folds only, so without an interval over folds: {missing}"
+            )
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -366,7 +374,8 @@ class AddedValue:
     differences : DataFrame
         Columns "score" ("net_benefit@1825,0.2" is that at 1825 from a probability of 0.2 on), "of_reference",
         "of_model", and those of `ModelComparison.pairwise`, "difference" being model minus reference; "reason", why
-        it does not exist in some fold.
+        it does not exist in some fold. Then there is no interval and no p over folds: "t_lower", "t_upper" and "t_p"
+        are NaN.
     subgroups : DataFrame
         Columns "subgroup", "level", "n_patients", "n_events"; "hazard_ratio" of the model per standard deviation,
         adjusted for the reference, with "lower" and "upper"; "c_difference" with "c_lower" and "c_upper";
@@ -432,9 +441,10 @@ class AddedValue:
             f"{everybody['n_events']} events>",
             f"Likelihood ratio: chi2 = {first['chi2']:.2f}, df = {first['df']}, {format_p(first['p'])}; hazard ratio "
             f"per SD {first['hazard_ratio']:.2f} ({first['lower']:.2f} to {first['upper']:.2f})",
-            self.differences[["score", "of_reference", "of_model", *PAIR[:1], *PAIR[3:6]]].to_string(
-                index=False, float_format="{:.3f}".format
+            self.differences[["score", "of_reference", "of_model", "difference", *PAIR[2:6]]].to_string(
+                index=False, float_format="{:.3f}".format, na_rep="-"
             ),
+            *(f"{score}: {why}" for score, why in self.differences[["score", "reason"]].to_numpy() if why),
         ]
         return "\n".join(lines)
 
@@ -454,8 +464,13 @@ class AddedValue:
         """
         return draw_added_value(self, time_unit)
 
-    def sections(self):
+    def sections(self, *, time_unit=None):
         """Parts of a page, for a report that has more of them.
+
+        Parameters
+        ----------
+        time_unit : str, default=None
+            Unit of time for axes and tables.
 
         Returns
         -------
@@ -472,19 +487,25 @@ class AddedValue:
             "p-values are too small."
         )
         picture = Figure(
-            self.plot(),
+            self.plot(time_unit=time_unit),
             "Hazard ratios in subgroups, log hazard ratio over time, and gains in scores.",
             "A forest plot, a curve with a band, and gains with intervals.",
         )
-        own = _with_p_values(self.tests, ["p"]).set_index("test").replace({"beside": {"": "nothing"}})
-        tests = Table(own, "Tests; hazard ratios are per standard deviation within the fold.")
-        scores = _with_p_values(self.differences, ["t_p", "boot_p"]).set_index("score")
-        differences = Table(scores, "Scores: model minus reference.")
-        groups = _with_p_values(self.subgroups, ["p_interaction"]).set_index("subgroup")
-        subgroups = Table(groups, "Subgroups: hazard ratio of the model beside the reference, and difference in C.")
-        return [Section("Added value", [Text(note), tests, picture, differences, subgroups])]
+        tables = tests_table(self), differences_table(self, time_unit), subgroups_table(self)
+        captions = (
+            "Tests; hazard ratios are per standard deviation within the fold.",
+            "Scores: model minus reference.",
+            "Subgroups: hazard ratio of the model beside the reference, and difference in C.",
+        )
+        tests, differences, subgroups = (Table(*both) for both in zip(tables, captions))
+        return [
+            Section("Tests", [Text(note), tests]),
+            Section("Overview", [picture]),
+            Section("Scores", [differences]),
+            Section("Subgroups", [subgroups]),
+        ]
 
-    def to_html(self, path, *, title="Added value", overwrite=False):
+    def to_html(self, path, *, title="Added value", time_unit=None, overwrite=False):
         """Write a page of HTML with the figure and the tables, which needs no other file.
 
         Parameters
@@ -493,6 +514,8 @@ class AddedValue:
             File to write.
         title : str, default="Added value"
             Title of the page.
+        time_unit : str, default=None
+            Unit of time for axes and tables.
         overwrite : bool, default=False
             Whether to replace a file of that name.
 
@@ -506,13 +529,4 @@ class AddedValue:
         FileExistsError
             If there is a file that must not be replaced.
         """
-        return write_page(path, title, self.sections(), overwrite=overwrite)
-
-
-def _with_p_values(table, columns):
-    """A table whose p-values are text, as small ones are no zeros."""
-    texts = {
-        name: [None if np.isnan(p) else format_p(p).removeprefix("p ").removeprefix("= ") for p in table[name]]
-        for name in columns
-    }
-    return table.assign(**texts)
+        return write_page(path, title, self.sections(time_unit=time_unit), overwrite=overwrite)

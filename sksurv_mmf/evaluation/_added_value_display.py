@@ -131,7 +131,7 @@ def _draw_gains(ax, value, time_unit):
             limits = sign * row[[f"{ends}_lower", f"{ends}_upper"]].to_numpy(dtype=float)
             ax.plot(limits, [place] * 2, color=color, linewidth=1.3, label=INTERVALS[ends] if line == 0 else None)
         ax.plot(sign * row["difference"], line - 0.12, "D", color=BLUE, markersize=4.5, markeredgecolor="white")
-    ax.set_yticks(range(len(table)), [_title(score, time_unit) for score in table["score"]], fontsize="small")
+    ax.set_yticks(range(len(table)), _labels(table, time_unit), fontsize="small")
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize="small")
@@ -143,7 +143,14 @@ def _draw_gains(ax, value, time_unit):
     make_room(ax)
 
 
-def _title(score, time_unit):
+def _labels(table, time_unit):
+    """Scores, with the number of folds where some lack one."""
+    rows = zip(table["score"], table["n_folds"], table["reason"])
+    return [title_of(score, time_unit) + (f"\n({n} folds only)" if reason else "") for score, n, reason in rows]
+
+
+def title_of(score, time_unit):
+    """What a score is called in words; a net benefit in two lines."""
     if score in TITLES:
         return TITLES[score]
     horizon, threshold = score.removeprefix("net_benefit@").split(",")

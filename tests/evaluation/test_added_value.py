@@ -12,7 +12,9 @@ from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
 
 from sksurv_mmf.evaluation import added_value, net_benefit
+from sksurv_mmf.evaluation._added_value_tables import subgroups_table
 from sksurv_mmf.model_selection import KaplanMeier, RepeatedSurvivalKFold, SurvivalKFold, compare_models
+from sksurv_mmf.pages import render
 from sksurv_mmf.statistics._cox import fit_cox, likelihood_ratio_test
 
 matplotlib.use("Agg")
@@ -151,6 +153,42 @@ def test_net_benefit_is_that_of_test_patients_at_the_share_of_events(comparison)
         )
     assert [row["of_reference"], row["of_model"]] == pytest.approx(values)
     assert row["difference"] == pytest.approx(values[1] - values[0])
+
+
+def test_folds_that_lack_a_score_leave_no_interval_over_folds(comparison):
+    """Who ends before the horizon and is treated leaves a fold without a net benefit."""
+    X, y = simulate()
+    y = y.copy()
+    last = comparison.folds[0][1]
+    late = last[y["time"][last] > 0.7]
+    y["time"][late], y["event"][late] = 0.7, False
+    models = {name: MODELS[name] for name in ("Clinical Cox", "fused")}
+    folds = compare_models(models, X, y, comparison.folds, scoring="harrell")
+    value = added_value(folds, horizons=0.8, thresholds=[0.3], n_bootstrap=50, random_state=0)
+    row = value.differences.set_index("score").loc["net_benefit@0.8,0.3"]
+    assert row["n_folds"] == 3
+    assert row[["t_lower", "t_upper", "t_p"]].isna().all()
+    assert not np.isnan(row["difference"])
+    assert row["reason"].startswith("in 3 of 4 folds only, so without an interval over folds: none of the treated")
+    whole = value.differences.set_index("score").loc["harrell"]
+    assert whole["n_folds"] == 4
+    assert whole[["t_lower", "t_upper", "t_p"]].notna().all()
+    assert "net_benefit@0.8,0.3: in 3 of 4 folds only" in repr(value)
+    gains = value.plot(time_unit="years").axes[-1]
+    assert "(3 folds only)" in gains.get_yticklabels()[-1].get_text()
+
+
+def test_tables_of_the_page_are_in_words(comparison, value):
+    text = render("Added value", value.sections(time_unit="years"))
+    assert "Net benefit at 0.8 years from" in text
+    for raw in ("n_patients", "n_folds", "t_lower", "boot_p", "net_benefit@", "c_difference", "p_interaction", "4.000"):
+        assert raw not in text
+    assert text.count("Added value</h") == 1
+    shown = subgroups_table(value)["p of interaction"]
+    assert shown.loc["age"].notna().tolist() == [True, False]
+    levels = value.subgroups.set_index("subgroup")["hazard_ratio"]
+    assert shown.notna().groupby(level=0).sum().loc[["age", "site"]].tolist() == [1, 1]
+    assert subgroups_table(value)["Hazard ratio"].iloc[0].startswith(f"{levels.iloc[0]:.2f} (")
 
 
 def test_the_default_threshold_makes_treating_all_worth_nothing(value):
