@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ..utils._modality_names import columns_by_modality
 from ..utils._validation import shorten, subject
 from ..utils._warnings import warn
 
@@ -24,13 +25,24 @@ def own_columns(model, X):
 
 
 def warn_of_unread(models, X):
-    """Warn of columns of X that no model reads."""
-    names = [getattr(model, "feature_names_in_", None) for model in models]
-    if not isinstance(X, pd.DataFrame) or any(one is None for one in names):
+    """Warn of columns of X that no model reads, and of modalities that X then lacks; `models` are those by name."""
+    names = {key: getattr(model, "feature_names_in_", None) for key, model in models.items()}
+    if not isinstance(X, pd.DataFrame) or any(one is None for one in names.values()):
         return
-    unread = X.columns[~X.columns.isin({name for one in names for name in one})]
-    if len(unread):
-        warn(
-            f"{subject(unread, 'Column', 'of X is', 'of X are')} read by no model. Drop what is not meant, or rename "
-            "what is misspelt."
-        )
+    unread = X.columns[~X.columns.isin({name for one in names.values() for name in one})]
+    if not len(unread):
+        return
+    lacking = "; ".join(
+        f"{key!r} reads the {'modality' if len(found) == 1 else 'modalities'} {shorten(found)}, of which X has no "
+        "column"
+        for key, one in names.items()
+        if (found := _lacking_modalities(one, X))
+    )
+    warn(
+        f"{subject(unread, 'Column', 'of X is', 'of X are')} read by no model. {lacking and lacking + '. '}"
+        "Drop what is not meant, or rename what is misspelt."
+    )
+
+
+def _lacking_modalities(names, X):
+    return [modality for modality, own in columns_by_modality(names).items() if not X.columns.isin(own).any()]

@@ -12,13 +12,13 @@ from ..model_selection._survival_scores import FoldPrediction
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..predictions._ask import CURVES, check_model, has, predict_curves, predict_risk
-from ..predictions._checks import as_real_numbers, check_curves
-from ..predictions._fold_outcome import FoldOutcome, ScoreDoesNotExist
+from ..predictions._checks import as_real_numbers, check_curves, common_domain
+from ..predictions._fold_outcome import AT_RISK, FoldOutcome, ScoreDoesNotExist
 from ..statistics._kaplan_meier import event_probability
 from ..statistics._net_benefit import net_benefits
 from ..utils._identifiers import is_row_number
 from ..utils._sklearn import Interval, validate_params
-from ..utils._validation import RESAMPLES, format_time, shorten, subject
+from ..utils._validation import RESAMPLES, format_time, subject
 from . import _validation_scores as measures
 from ._decision_curve import ALL, NONE, check_thresholds
 from ._own_columns import own_columns, warn_of_unread
@@ -83,7 +83,7 @@ def validate(
         What tables and pictures call the model.
     X_train : DataFrame or array-like, default=None
         Patients on whom the model was trained, for the cut-offs of risk groups. A patient who is also in X is an error,
-        if both name their patients.
+        if both name their patients. Without it nobody notices such patients, for a model does not know whom it saw.
     y_train : structured array or DataFrame, default=None
         Their outcome. With it, clones of the model are fitted in five folds, and cut-offs are quantiles of the risks of
         those left out. Without it, they are quantiles of the risks by the model that has seen them, which lie too far
@@ -113,12 +113,13 @@ def validate(
     ------
     ValueError
         If patients of X are among those of `X_train` or are there twice, if patients cannot be judged at a horizon, if
-        two models have one name, or if a survival function leaves [0, 1] or rises.
+        the survival functions of a model end before a horizon, if two models have one name, or if a survival function
+        leaves [0, 1] or rises.
 
     Warns
     -----
     UserWarning
-        If X has columns that no model reads.
+        If X has columns that no model reads. If it also lacks all columns of a modality, the warning says which.
 
     See Also
     --------
@@ -139,6 +140,10 @@ def validate(
     is right. The *slope* is the coefficient of log(-log S(horizon)) in a Cox model of the follow-up until then [1]_;
     less than 1 if predictions are too far apart. The *curve* takes about the 0.8th power of n of n patients at a time,
     whose predictions are neighbours: their mean predicted probability, and Kaplan-Meier's.
+
+    *Observed probabilities of 0 and 1*, of groups and in curves, are so in all resamples, which is not certainty. Their
+    other limit is Clopper and Pearson's, of as many patients as are known to have had the event up to the horizon or
+    not to have had it: of ten patients without an event up to 31 %.
 
     References
     ----------
@@ -167,8 +172,8 @@ def validate(
     outcome = _check_outcome(y, X)
     horizons = _check_horizons(horizons, outcome)
     thresholds = check_thresholds(thresholds)
-    predictions = {key: _predict(one, own_columns(one, X), outcome) for key, one in models.items()}
-    warn_of_unread(models.values(), X)
+    predictions = {key: _predict(key, one, own_columns(one, X), outcome, horizons) for key, one in models.items()}
+    warn_of_unread(models, X)
     cutoffs, source = find_cutoffs(model, X_train, y_train, cutoffs, n_groups)
     seed = check_random_state(random_state).randint(2**31)
     resamples = Resamples(len(outcome.y_test), n_bootstrap, seed, confidence_level)
@@ -228,8 +233,16 @@ def _check_outcome(y, X):
     outcome = FoldOutcome(y, y, patients)
     try:
         _ = outcome.times  # of which all else is made
-    except ScoreDoesNotExist as error:
-        raise ValueError(f"The {len(y)} patients of X cannot be judged: {error}.") from error
+    except ScoreDoesNotExist:
+        event, time = Outcome.of(y)
+        # The error speaks of the folds of one cohort.
+        found = f"{event.sum()} with an event" if event.any() else f"no event among {len(y)} patients"
+        end = np.quantile(time, 1 - AT_RISK, method="lower")
+        raise ValueError(
+            f"The {len(y)} patients of X cannot be judged: {found}, and scores need events at two different times "
+            f"before {end:g}, until which a tenth of the patients of X is followed. Add patients, or follow them longer"
+            "."
+        ) from None
     return outcome
 
 
@@ -239,18 +252,24 @@ def _check_horizons(horizons, outcome):
     wrong = horizons[~((horizons >= start) & (horizons < end))] if horizons.ndim == 1 else horizons
     if len(wrong) or not len(horizons):
         raise ValueError(
-            f"horizons must be times from {format_time(start)}, the first event, to below {format_time(end)}, until "
-            f"which a tenth of the patients of X is followed, in the unit of y; got {shorten(wrong) or 'none'}."
+            f"horizons must be times from {start:g}, the first event, to below {end:g}, until which a tenth of the "
+            f"patients of X is followed, in the unit of y; got {', '.join(map(format_time, wrong.flat)) or 'none'}."
         )
     return horizons
 
 
-def _predict(model, X, outcome):
+def _predict(name, model, X, outcome, horizons):
     risk = predict_risk(model, X)
     if not has(model, CURVES):
         return FoldPrediction(risk, f"{type(model).__name__} predicts no survival functions")
     curves = predict_curves(model, X)
     check_curves(curves, outcome.times, outcome.patients)
+    _, end = common_domain(curves)
+    if horizons[-1] > end:
+        raise ValueError(
+            f"horizons has {format_time(horizons[-1])}, which is beyond the survival functions of {name!r}, which end "
+            f"at {end:g}; is y in the unit of time that the model was trained in? If it is, choose times before."
+        )
     return FoldPrediction(risk, curves)
 
 
@@ -320,8 +339,8 @@ def _calibration_curves(outcome, predictions, horizons, resamples):
     columns = ["model", "horizon", "predicted", "observed", "lower", "upper", "n_patients"]
     tables = [pd.DataFrame(columns=columns).astype(dict.fromkeys(columns[1:], float) | {"n_patients": int})]
     for key, horizon, risk in _each_risk(predictions, horizons):
-        predicted, statistic, sizes = measures.calibration_curve(outcome, risk, horizon)
-        values = (key, horizon, predicted, *resamples.summarise(statistic), sizes)
+        predicted, observed, sizes = measures.calibration_curve(outcome, risk, horizon, resamples)
+        values = (key, horizon, predicted, *observed, sizes)
         tables.append(pd.DataFrame(dict(zip(columns, values))))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
@@ -342,8 +361,10 @@ def _groups(outcome, prediction, group, cutoffs, horizons, resamples):
 
             n_events = np.count_nonzero(event & inside & (time <= horizon))
             sizes = {"n_patients": np.count_nonzero(inside), "n_events": n_events, "expected": expected}
-            limits = dict(zip(["observed", "lower", "upper"], resamples.summarise(observed)))
-            rows.append({"group": name, "horizon": horizon} | sizes | limits)
+            found = measures.where_certain(
+                resamples.summarise(observed), event[inside], time[inside], horizon, resamples.confidence_level
+            )
+            rows.append({"group": name, "horizon": horizon} | sizes | dict(zip(["observed", "lower", "upper"], found)))
     columns = ["group", "horizon", "n_patients", "n_events", "expected", "observed", "lower", "upper"]
     return pd.DataFrame(rows, columns=columns)
 

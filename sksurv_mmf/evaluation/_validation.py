@@ -27,7 +27,8 @@ SHOWN_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 class Validation:
     """How a model did with patients whom it had not seen; :func:`validate` makes it.
 
-    Limits are percentiles of the bootstrap; a number that does not exist is NaN, and its reason says why.
+    Limits are percentiles of the bootstrap, except for observed probabilities of 0 and 1 (see :func:`validate`). A
+    number that does not exist is NaN, and its reason says why.
 
     Parameters
     ----------

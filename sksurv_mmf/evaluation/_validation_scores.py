@@ -113,15 +113,30 @@ def slope(outcome, prediction, horizon):
     return lambda drawn: calibration_slope(drawn, event, time, score)
 
 
-def calibration_curve(outcome, probability, horizon):
+def where_certain(found, event, time, horizon, confidence_level):
+    """Value and limits of Kaplan-Meier's probability of an event, which may be 0 or 1 in all resamples.
+
+    Resamples of patients without an event have none, as if it were certain that there are none. Instead, the limit is
+    Clopper and Pearson's for as many patients as are known to have had the event up to the horizon or not to have had
+    it.
+    """
+    value = found[0]
+    n_known = np.count_nonzero((time >= horizon) | event)
+    far = (0.5 - confidence_level / 2) ** (1 / max(1, n_known))
+    if value == 0:
+        return np.array([value, 0.0, 1 - far])
+    return np.array([value, far, 1.0]) if value == 1 else found
+
+
+def calibration_curve(outcome, probability, horizon, resamples):
     """Mean predicted and observed probabilities among patients with neighbouring predictions, from low to high.
 
     Returns
     -------
     predicted : ndarray of shape (n_windows,)
         Mean predicted probability in each window.
-    statistic : callable
-        From counts, (n_resamples, n_patients), to the observed ones, (n_resamples, n_windows).
+    observed : ndarray of shape (3, n_windows)
+        The observed ones, with lower and upper limits.
     n_patients : ndarray of int, shape (n_windows,)
         How many patients are in each.
     """
@@ -135,4 +150,7 @@ def calibration_curve(outcome, probability, horizon):
         found = [event_probability(drawn[:, one], event[one], time[one], horizon) for one in windows]
         return np.column_stack(found)
 
-    return np.array([probability[one].mean() for one in windows]), statistic, np.array([len(one) for one in windows])
+    columns = zip(resamples.summarise(statistic).T, windows)
+    level = resamples.confidence_level
+    observed = np.transpose([where_certain(one, event[w], time[w], horizon, level) for one, w in columns])
+    return np.array([probability[one].mean() for one in windows]), observed, np.array([len(one) for one in windows])

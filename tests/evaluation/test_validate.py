@@ -173,6 +173,72 @@ def test_cutoffs_are_learnt_from_training_patients():
     assert given.groups["observed"].isna().tolist() == [False, True]
 
 
+def test_no_event_and_only_events_are_no_certainty():
+    X, y = hospital(60)
+    horizon = float(np.quantile(y["time"], 0.6))
+    order = np.argsort(y["time"])
+    x = pd.Series(0.5, X.index)
+    x.iloc[order[:10]], x.iloc[order[-10:]] = 9.0, -9.0  # first and last to leave
+    X = pd.DataFrame({"a__x": x, "b__x": 0.0})
+    y["event"][order[:10]] = True
+    validation = validate(known(), X, y, horizon, cutoffs=[-5, 5], **FEW)
+    groups = validation.groups.set_index("n_patients")[["observed", "lower", "upper"]]
+    far = 0.025 ** (1 / 10)
+    np.testing.assert_allclose(groups.loc[10], [[0, 0, 1 - far], [1, far, 1]])
+    wide = validate(known(), X, y, horizon, cutoffs=[-5, 5], confidence_level=0.99, **FEW).groups
+    assert wide["upper"][0] == pytest.approx(1 - 0.005 ** (1 / 10))
+    # The censored before the horizon tell nothing.
+    y["time"][order[-10:-6]] = y["time"].min()
+    y["event"][order[-10:-6]] = False
+    fewer = validate(known(), X, y, horizon, cutoffs=[-5, 5], **FEW).groups
+    assert fewer["upper"][0] == pytest.approx(1 - 0.025 ** (1 / 6))
+
+
+def test_a_calibration_curve_is_not_certain_where_nobody_has_an_event():
+    X, y = hospital(100)
+    y["event"][X["a__x"] < X["a__x"].median()] = False
+    y["time"][X["a__x"] < X["a__x"].median()] = 12
+    curve = validate(known(columns=["a__x"]), X[["a__x"]], y, 4, **FEW).calibration_curves
+    none = curve[curve["observed"] == 0]
+    assert len(none)
+    np.testing.assert_allclose(none["upper"], 1 - 0.025 ** (1 / none["n_patients"]))
+    assert (none["lower"] == 0).all()
+
+
+def test_a_modality_that_is_misspelt_is_named():
+    X, y = hospital(100)
+
+    class Lenient(type(known())):
+        def predict(self, X):
+            return super().predict(X.reindex(columns=self.feature_names_in_, fill_value=0.0))
+
+    model = Lenient().fit(X, None)
+    with pytest.warns(UserWarning, match=r"'aa__x' of X is read by no model. 'Model' reads the modality 'a', of which"):
+        validate(model, X.rename(columns={"a__x": "aa__x"}), y, 4, **FEW)
+    with pytest.warns(UserWarning, match="'c__x' of X is read by no model. Drop what"):
+        validate(model, X.assign(c__x=1.0), y, 4, **FEW)
+
+
+def test_another_unit_of_time_is_named():
+    X, y = hospital(100)
+    y["time"] *= 365.25
+    with pytest.raises(
+        ValueError,
+        match="horizons has 730, which is beyond the survival functions of 'Model', which "
+        "end at 12; is y in the unit of time that the model was trained in",
+    ):
+        validate(known(), X, y, [200, 730], **FEW)
+
+
+def test_too_few_patients_are_those_of_X():
+    X, y = hospital(4)
+    y["event"] = [True, False, False, False]
+    y["time"] = [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="The 4 patients of X cannot be judged: 1 with an event, and scores need") as error:
+        validate(known(), X, y, 1, **FEW)
+    assert "training" not in str(error.value)
+
+
 def test_without_curves_there_is_the_order_alone():
     X, y = hospital(150)
     svm = FastSurvivalSVM(random_state=0).fit(X, y)
@@ -210,7 +276,7 @@ class Rising:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"horizons": [3, 40]}, "horizons must be times from .*, in the unit of y; got 40.0"),
+        ({"horizons": [3, 40]}, "horizons must be times from .*, in the unit of y; got 40[.]"),
         ({"horizons": 1e-9}, "the first event"),
         ({"horizons": []}, "got none"),
         ({"model": Rising()}, "patient 'P0' is 1.2 at time"),
