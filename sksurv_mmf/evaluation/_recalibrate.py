@@ -9,19 +9,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
-from ..predictions._ask import CURVES, check_frame, check_model, predict_curves, predict_risk
+from ..predictions._ask import CURVES, check_frame, check_model, has, predict_curves, predict_risk
 from ..predictions._checks import carried_forward, check_curves, common_domain, steps_of
 from ..predictions._fold_outcome import AT_RISK
 from ..predictions._survival_model import SurvivalModel
+from ..predictions._survival_table import TABLE, predict_survival_table
 from ..statistics._calibration import calibration_slope, log_cumulative_hazard, until
+from ..utils._available_if import available_if
 from ..utils._modality_names import columns_by_modality
 from ..utils._sklearn import Interval, StrOptions, num_samples
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
 
 LEAST = 1e-6  # survival probability of those who count among the expected events
-OTHERS = "all others"
-"""Row of the correction of those whose modalities have none of their own."""
+OTHERS, EVERYBODY = "all others", "all"
+"""Row of the correction of those whose modalities have none of their own, and of all where nobody's have."""
 
 
 def recalibrate(model, X, y, *, horizon=None, method="intercept", by_modalities=False, min_events=50):
@@ -29,7 +31,8 @@ def recalibrate(model, X, y, *, horizon=None, method="intercept", by_modalities=
 
     Use it when a model orders the patients of another hospital well, but predicts too many or too few events there, as
     `validate` shows. One number needs far fewer events than a new model. Validate the result on patients who took part
-    in neither; on the patients it was recalibrated on, it is calibrated by construction.
+    in neither; on the patients it was recalibrated on, it is calibrated by construction. It does not remember who they
+    were, so that nothing warns of them.
 
     Parameters
     ----------
@@ -49,8 +52,9 @@ def recalibrate(model, X, y, *, horizon=None, method="intercept", by_modalities=
         Whether patients with the same modalities, of columns ``<modality>__<feature>`` that are not all missing, get a
         correction of their own.
     min_events : int, default=50
-        How many events patients with the same modalities need up to the horizon for one of their own. The standard
-        error of an intercept is 1 by the root of the number of events, 0.14 with 50.
+        How many events are needed up to the horizon. Patients with the same modalities who have fewer get the
+        correction of all; if all together have fewer, a warning says how uncertain it is. The standard error of an
+        intercept is 1 by the root of the number of events: 0.14 with 50, 0.71 with 2.
 
     Returns
     -------
@@ -68,7 +72,8 @@ def recalibrate(model, X, y, *, horizon=None, method="intercept", by_modalities=
     Warns
     -----
     UserWarning
-        If patients with some modalities have too few events and get the correction of all.
+        If patients with some modalities have too few events and get the correction of all, or if all together have
+        fewer than `min_events`.
 
     See Also
     --------
@@ -91,6 +96,13 @@ def recalibrate(model, X, y, *, horizon=None, method="intercept", by_modalities=
     return RecalibratedModel(model, **settings).fit(X, y)
 
 
+def _check_has_table(self):
+    if not has(self.model, TABLE):
+        raise AttributeError(
+            f"{type(self.model).__name__} has no {TABLE}. Use sksurv_mmf.predictions.predict_survival_table."
+        )
+
+
 class RecalibratedModel(SurvivalModel, BaseEstimator):
     r"""A fitted model and a correction of its survival functions; :func:`recalibrate` makes it.
 
@@ -106,13 +118,14 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
     by_modalities : bool, default=False
         Whether patients with the same modalities get a correction of their own.
     min_events : int, default=50
-        How many events they need for that.
+        How many events they need for that, and all together for not being warned of.
 
     Attributes
     ----------
     corrections_ : DataFrame
         One row per correction; the index "modalities" names those with the same modalities, as in "rna + wsi", and "all
-        others". Columns "n_patients" and "n_events" (up to the horizon) from whom it was learnt, "expected" events by
+        others", or "all" if there is no other row. Columns
+        "n_patients" and "n_events" (up to the horizon) from whom it was learnt, "expected" events by
         the model, "intercept" and "slope".
     horizon_ : float
         The horizon.
@@ -210,12 +223,19 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
     def _combinations(self, X):
         """Which modalities each patient has, in words; of all patients the same if that does not matter."""
         if not self.by_modalities:
-            return np.full(num_samples(X), OTHERS)
+            return np.full(num_samples(X), EVERYBODY)
         return modality_combinations(X)
 
     def _correct(self, patients, combination):
         common = _correction(patients, self.method)
         _refuse_slope(common["slope"])
+        if common["n_events"] < self.min_events:
+            warn(
+                f"The correction of all patients is learnt from {common['n_events']} events up to "
+                f"{format_time(self.horizon_)}, fewer than min_events={self.min_events}: the standard error of its "
+                f"intercept, {common['intercept']:.2f}, is about {common['n_events'] ** -0.5:.2f}. Add patients, "
+                "choose a later horizon, or lower min_events if you accept that."
+            )
         found, few = {}, {}
         for name, inside in patients.groupby(combination) if self.by_modalities else ():
             n_events = int(inside["event"].sum())
@@ -229,7 +249,8 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
                 f"Patients with the modalities {', '.join(few.values())} get the correction of all patients: fewer "
                 f"than min_events={self.min_events} events up to {format_time(self.horizon_)}, or no positive slope."
             )
-        table = pd.DataFrame([*found.values(), common], index=pd.Index([*found, OTHERS], name="modalities"))
+        index = pd.Index([*found, OTHERS if found else EVERYBODY], name="modalities")
+        table = pd.DataFrame([*found.values(), common], index)
         return table.astype({"n_patients": int, "n_events": int})
 
     @property
@@ -302,10 +323,36 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
         values = -np.log(np.maximum(survival, np.finfo(float).tiny)) + 0.0
         return values if return_array else self._step_functions(values)
 
+    @available_if(_check_has_table)
+    def predict_survival_table(self, X, horizons, confidence_level=0.95):
+        """Predict survival probabilities at given times, as a table, if the model does.
+
+        :func:`sksurv_mmf.predictions.predict_survival_table` does so for others.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns) or array-like
+            Patients with the columns of the model.
+        horizons : float or array-like of float
+            Times of interest, in the unit of y.
+        confidence_level : float, default=0.95
+            Which share of the networks of an ensemble lies between `lower` and `upper`.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients * n_horizons, 3) or (n_patients * n_horizons, 1)
+            The table of the model. `survival`, and of an ensemble `lower` and `upper`, are raised to the power of the
+            patient's survival function. The limits do not tell how uncertain the correction is.
+        """
+        check_is_fitted(self)
+        table = predict_survival_table(self.model, X, horizons, confidence_level)
+        powers = self._powers(X, _step_curves(self.model, X))
+        return table.clip(0, 1).pow(np.repeat(powers, len(table) // len(powers)), axis=0)
+
     def _powers(self, X, curves):
         """Factor of each patient's cumulative hazard."""
-        names = pd.Series(self._combinations(X))
-        own = self.corrections_.loc[names.where(names.isin(self.corrections_.index), OTHERS), ["intercept", "slope"]]
+        names, index = pd.Series(self._combinations(X)), self.corrections_.index
+        own = self.corrections_.loc[names.where(names.isin(index), index[-1]), ["intercept", "slope"]]
         score = log_cumulative_hazard(carried_forward(curves, [self.horizon_])[:, 0])
         return np.exp(own["intercept"].to_numpy() + (own["slope"].to_numpy() - 1) * score)
 

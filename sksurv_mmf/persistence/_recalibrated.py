@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..evaluation._recalibrate import OTHERS, RecalibratedModel
+from ..evaluation._recalibrate import EVERYBODY, OTHERS, RecalibratedModel
 from ._integrity import check_times
 
 COLUMNS = ["n_patients", "n_events", "expected", "intercept", "slope"]
@@ -36,8 +36,11 @@ def _check(estimator):
     """Refuse corrections that make no survival functions."""
     check_times(estimator.unique_times_, "unique_times_ of the recalibrated model")
     table = estimator.corrections_
-    if not table.index.is_unique or table.index[-1] != OTHERS:
-        raise ValueError(f"the corrections of the recalibrated model do not end with one of {OTHERS!r}")
+    # Those of earlier versions were called "all others" even where there were no others.
+    if not table.index.is_unique or table.index[-1] not in (OTHERS, *[EVERYBODY] * (len(table) == 1)):
+        raise ValueError(
+            f"the corrections of the recalibrated model do not end with one of {OTHERS!r} or {EVERYBODY!r}"
+        )
     numbers = table.to_numpy(dtype=float)
     if not (np.isfinite(numbers).all() and (table["slope"] > 0).all() and 0 < estimator.horizon_ < np.inf):
         raise ValueError("the corrections of the recalibrated model are not finite numbers with positive slopes")

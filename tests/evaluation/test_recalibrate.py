@@ -11,10 +11,11 @@ from sksurv.metrics import concordance_index_censored
 from sksurv.svm import FastSurvivalSVM
 
 from sksurv_mmf.evaluation import RecalibratedModel, recalibrate
+from sksurv_mmf.predictions import predict_survival_table
 
 
 def correction(model, X, y, **arguments):
-    row = recalibrate(model, X, y, **arguments).corrections_.loc["all others"]
+    row = recalibrate(model, X, y, **arguments).corrections_.loc["all"]
     return row["intercept"], row["slope"]
 
 
@@ -43,11 +44,11 @@ def test_the_slope_is_one_by_the_spread(spread):
 
 def test_the_intercept_is_observed_by_expected_events():
     X, y = hospital(60)
-    model = recalibrate(known(factor=2), X, y, horizon=4)
+    model = recalibrate(known(factor=2), X, y, horizon=4, min_events=1)
     time, event = np.minimum(y["time"], 4), y["event"] & (y["time"] <= 4)
     curves = known(factor=2).predict_survival_function(X)
     expected = sum(-np.log(curve(t)) for curve, t in zip(curves, time))
-    row = model.corrections_.loc["all others"]
+    row = model.corrections_.loc["all"]
     assert row["n_events"] == event.sum()
     assert row["expected"] == pytest.approx(expected)
     assert row["intercept"] == pytest.approx(np.log(event.sum() / expected))
@@ -56,7 +57,7 @@ def test_the_intercept_is_observed_by_expected_events():
 def test_curves_are_those_of_the_formula_at_the_horizon_and_raised_to_a_power_elsewhere():
     X, y = hospital(300, factor=0.5)
     model = recalibrate(known(spread=1.3), X, y, horizon=4, method="slope")
-    intercept, slope = model.corrections_.loc["all others", ["intercept", "slope"]]
+    intercept, slope = model.corrections_.loc["all", ["intercept", "slope"]]
     before, after = (one.predict_survival_function(X) for one in (known(spread=1.3), model))
     log_log = np.array([[np.log(-np.log(f(4.0))) for f in curves] for curves in (before, after)])
     np.testing.assert_allclose(log_log[1], intercept + slope * log_log[0])
@@ -108,9 +109,43 @@ def test_patients_with_the_same_modalities_get_their_own_correction():
     assert model.predict_survival_function(few)[0](4.0) == pytest.approx(common)
 
 
+def test_few_events_of_all_are_warned_of():
+    X, y = hospital(60)
+    cases = np.flatnonzero(y["event"] & (y["time"] <= 4))
+    y["event"][cases[2:]] = False
+    with pytest.warns(UserWarning, match=r"learnt from 2 events up to 4, fewer than min_events=50.*is about 0\.71"):
+        model = recalibrate(known(), X, y, horizon=4)
+    assert model.corrections_.index.tolist() == ["all"]
+    assert model.corrections_.loc["all", "n_events"] == 2
+    recalibrate(known(), X, y, horizon=4, min_events=2)  # and no warning
+
+
+class Ensemble(type(known())):
+    """With the limits that an ensemble has."""
+
+    def predict_survival_table(self, X, horizons, confidence_level=0.95):
+        values = np.array([f(np.atleast_1d(horizons)) for f in self.predict_survival_function(X)])
+        rows = pd.MultiIndex.from_product([X.index, np.atleast_1d(horizons)], names=["patient", "time"])
+        limits = {"survival": values.ravel(), "lower": values.ravel() ** 2, "upper": values.ravel() ** 0.5}
+        return pd.DataFrame(limits, rows)
+
+
+def test_limits_of_an_ensemble_are_corrected_too():
+    X, y = hospital(300, factor=0.5)
+    model = recalibrate(Ensemble().fit(X, y), X, y, horizon=4, method="slope")
+    table = predict_survival_table(model, X, [2, 4])
+    expected = np.array([f([2.0, 4.0]) for f in model.predict_survival_function(X)]).ravel()
+    np.testing.assert_allclose(table["survival"], expected)
+    np.testing.assert_allclose(table["lower"], expected**2)
+    np.testing.assert_allclose(table["upper"], expected**0.5)
+    without = recalibrate(known(), X, y, horizon=4)
+    assert not hasattr(without, "predict_survival_table")
+    assert predict_survival_table(without, X, [2, 4]).columns.tolist() == ["survival"]
+
+
 def test_it_is_an_estimator():
     X, y = hospital(100)
-    model = recalibrate(known(), X, y, method="slope", horizon=5)
+    model = recalibrate(known(), X, y, method="slope", horizon=5, min_events=1)
     assert model.feature_names_in_.tolist() == ["a__x", "b__x"]
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(

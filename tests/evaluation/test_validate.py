@@ -234,7 +234,9 @@ def test_too_few_patients_are_those_of_X():
     X, y = hospital(4)
     y["event"] = [True, False, False, False]
     y["time"] = [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="The 4 patients of X cannot be judged: 1 with an event, and scores need") as error:
+    with pytest.raises(
+        ValueError, match="The 4 patients of X cannot be judged: 1 with an event, and scores need"
+    ) as error:
         validate(known(), X, y, 1, **FEW)
     assert "training" not in str(error.value)
 
