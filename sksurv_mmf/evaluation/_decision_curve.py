@@ -231,7 +231,7 @@ class DecisionCurveDisplay:
         if horizon > end:
             raise ValueError(
                 f"horizon={format_time(horizon)} is beyond the survival functions, which end at {format_time(end)}. "
-                "Choose a time before; is y in the unit of time that the model was trained in?"
+                "Choose a time before, in the unit of time that the model was trained in."
             )
         check_curves(curves, [horizon], getattr(X, "index", None))
         probability = 1 - np.clip(curve_values(curves, horizon)[:, 0], 0, 1)
