@@ -143,12 +143,7 @@ def read_outcome(
     outcome = pd.DataFrame({"event": read["event"].astype(bool), "time": read["time"].astype(float)})
     left_out = table[table["status"] != READ]
     n_lost = int((left_out["event"] == True).sum())  # noqa: E712 - of those of whom it is known
-    if n_lost and not outcome["event"].any():
-        warn(
-            f"{os.fspath(path)!r}: none of the {len(outcome)} patients has the event, and {n_lost} who had it are left "
-            f"out ({_counts(left_out)}). Look for the times of events in another column, and name both by event= and "
-            "time=."
-        )
+    _warn_of_lost_events(path, outcome, left_out, n_lost)
     numbers = {
         "patients": len(outcome),
         "events": int(outcome["event"].sum()),
@@ -160,6 +155,15 @@ def read_outcome(
     notes = [*_describe(layout, columns, columns[at]), *notes, *said]
     title = f"{'outcome' if event is not None else endpoint} of {os.fspath(path)}"
     return outcome, ReadReport(title, numbers, notes, table["status"].reset_index())
+
+
+def _warn_of_lost_events(path, outcome, left_out, n_lost):
+    if n_lost and not outcome["event"].any():
+        warn(
+            f"{os.fspath(path)!r}: none of the {len(outcome)} patients has the event, and {n_lost} who had it are left "
+            f"out ({_counts(left_out)}). Look for the times of events in another column, and name both by event= and "
+            "time=."
+        )
 
 
 def _find_layout(columns, endpoint, path):
