@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from ..files._writing import check_target, make_folder, writing, writing_into
 from ..utils._validation import shorten
-from ._cells import heads_and_rows
+from ._cells import DASH, heads_and_rows
 from ._parts import Figure, Section, Table, Text
 
 MIME = {"png": "image/png", "svg": "image/svg+xml"}
@@ -126,7 +126,9 @@ def _views(parts, number="", counters=None):
             yield {"kind": part.kind, "text": part.text, "paragraphs": paragraphs}
         elif isinstance(part, Table):
             heads, columns, rows = heads_and_rows(part)
+            has_dash = any(text == DASH for _, cells in rows for text, _ in cells)
             shown = {"heads": heads, "columns": columns, "rows": rows, "caption": part.caption}
+            shown["note"] = f"{DASH} {part.dash}" if has_dash else ""
             yield {"kind": "table", "number": next(counters["table"])} | shown
         elif isinstance(part, Figure):
             content = _draw(part)

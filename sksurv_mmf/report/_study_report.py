@@ -15,18 +15,19 @@ from ..predictions._ask import check_frame
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten, subject
 from ._attention import attention_section
-from ._folds import folds_section
+from ._folds import folds_section, scores_by_fold
 from ._methods import methods_section
 from ._models import models_section
 from ._out_of_fold import calibration_section, decisions_section, risk_groups_section
 from ._outcome import outcome_section
 from ._patients import baseline_section, flow_section, modalities_section
-from ._study import Study, modalities_of, who_has_what
+from ._study import Study, count, modalities_of, who_has_what
 from ._tripod import tripod_section
 
 
 def _results(study):
-    return Section("Results", study.comparison.sections(time_unit=study.time_unit))
+    sections = study.comparison.sections(time_unit=study.time_unit)
+    return Section("Results", [*sections, Section("Scores of each fold", [scores_by_fold(study)])])
 
 
 def _external_validation(study):
@@ -117,8 +118,9 @@ def study_report(
     clinical : DataFrame, default=None
         Clinical variables by patient for the table of patients. None takes the tables of X that have no more than 20
         columns.
-    by : Series, default=None
-        Group of each patient in that table, such as the hospital. None is whether the event was observed.
+    by : Series or callable, default=None
+        Group of each patient in that table, such as the hospital; or a function that makes it of the index of the
+        patients, such as `tissue_source_site`. None is whether the event was observed.
     horizons : float or list of float, default=None
         Times of interest, in the unit of y, for calibration, decisions and survival in groups. None takes those of the
         comparison.
@@ -232,8 +234,9 @@ def _all_sections(study, more):
 def _summary(study):
     comparison, n_events = study.comparison, study.outcome.n_events
     return (
-        f"{len(study.X)} patients with {n_events} events; {len(comparison.models)} models on {len(comparison.folds)} "
-        "folds. Numbers are of patients whom the model that predicted them had not seen, unless it is said otherwise."
+        f"{count(len(study.X), 'patient')} with {count(n_events, 'event')}; {count(len(comparison.models), 'model')} "
+        f"on {count(len(comparison.folds), 'fold')}. Numbers are of patients whom the model "
+        "that predicted them had not seen, unless it is said otherwise."
     )
 
 

@@ -85,7 +85,7 @@ def test_a_report_says_what_was_done(write, comparison):
     assert "90 patients, of whom" in text
     assert "rna (1 column, known of 81 (90.0%))" in text
     assert "9 (10.0%) lack at least one modality" in text
-    assert "divided 3 times" in text
+    assert "Patients were divided into 3 folds" in text
     assert "tested once" in text
     assert "SurvivalKFold(n_splits=3" in text
     assert "The 9 groups of patients were on one side of each fold" in text
