@@ -22,7 +22,7 @@ _IN_THE_WAY = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
 
 
 @contextmanager
-def writing(path, *, overwrite=False):
+def writing(path, *, overwrite=None):
     """Yield a path at which the block makes a file or folder, which takes the name `path` when the block ends.
 
     An error or an interrupt leaves nothing. A killed process leaves a hidden folder ``.<name>.<random>.partial``
@@ -32,8 +32,9 @@ def writing(path, *, overwrite=False):
     ----------
     path : str or path-like
         The target. If it is a symbolic link to a file or to nothing, the link is replaced, and the file left alone.
-    overwrite : bool, default=False
-        Whether to replace a file. Otherwise what another process has put there in the meantime stays.
+    overwrite : bool, default=None
+        Whether to replace a file. Otherwise what another process has put there in the meantime stays. None is False
+        where users have no such choice, so that no error tells them of it.
 
     Yields
     ------
@@ -109,7 +110,8 @@ def check_target(path, overwrite):
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise FileExistsError(f"{str(path)!r} exists already; choose another path or remove it first.")
+        way_out = "or remove it first" if overwrite is None else "or pass overwrite=True to replace it"
+        raise FileExistsError(f"{str(path)!r} exists already; choose another path {way_out}.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder. Name a file in it, or another path.")
     # Replacing the link /dev/stdout would take it from everybody.

@@ -11,10 +11,12 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from ..files._writing import check_target, make_folder, writing, writing_into
-from ._cells import heads_and_rows
+from ..utils._validation import shorten
+from ._cells import DASH, heads_and_rows
 from ._parts import Figure, Section, Table, Text
 
 MIME = {"png": "image/png", "svg": "image/svg+xml"}
+FIGURE = re.compile(r"figure_\d+\.(png|svg)")
 DPI = 180
 PIXELS_PER_INCH = 96  # of CSS, so that letters of a figure have the size that they were given
 
@@ -77,7 +79,7 @@ def write_page(path, title, sections, *, figures=None, overwrite=False):
     Raises
     ------
     FileExistsError
-        If a file is there that must not be replaced.
+        If a file is there that must not be replaced, or the folder has figures of an earlier page.
     FileNotFoundError
         If the folder of `path` does not exist.
     TypeError
@@ -93,6 +95,7 @@ def write_page(path, title, sections, *, figures=None, overwrite=False):
     """
     path = Path(path)
     check_target(path, overwrite)
+    check_figures(figures, overwrite)
     views = list(_views(sections))
     text = _fill(title, views)
     if figures is not None:
@@ -123,7 +126,9 @@ def _views(parts, number="", counters=None):
             yield {"kind": part.kind, "text": part.text, "paragraphs": paragraphs}
         elif isinstance(part, Table):
             heads, columns, rows = heads_and_rows(part)
+            has_dash = any(text == DASH for _, cells in rows for text, _ in cells)
             shown = {"heads": heads, "columns": columns, "rows": rows, "caption": part.caption}
+            shown["note"] = f"{DASH} {part.dash}" if has_dash else ""
             yield {"kind": "table", "number": next(counters["table"])} | shown
         elif isinstance(part, Figure):
             content = _draw(part)
@@ -152,6 +157,18 @@ def _draw(part):
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(part.figure)
     return buffer.getvalue()
+
+
+def check_figures(folder, overwrite):
+    """Refuse a folder with figures of an earlier page, before the work of making the new ones."""
+    if folder is None or overwrite:
+        return
+    earlier = sorted(one.name for one in Path(folder).glob("figure_*") if FIGURE.fullmatch(one.name))
+    if earlier:
+        raise FileExistsError(
+            f"The folder {str(folder)!r} has {shorten(earlier)} already. Choose another folder for figures, or pass "
+            "overwrite=True to replace files of the same names."
+        )
 
 
 def _write_figures(folder, views, overwrite):

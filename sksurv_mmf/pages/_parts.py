@@ -56,6 +56,8 @@ class Table:
     digits : int or dict, default=3
         How many digits behind the point numbers have that are no integers, of all columns, or by column, with 3 for
         those not named.
+    dash : str, default="does not exist, is not known, or does not apply"
+        What a dash stands for in this table. It is said below the table if a cell is a dash.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Table:
     frame: pd.DataFrame
     caption: str
     digits: int | dict = 3
+    dash: str = "does not exist, is not known, or does not apply"
 
     def __post_init__(self):
         if not isinstance(self.frame, pd.DataFrame):

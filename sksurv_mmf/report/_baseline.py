@@ -21,8 +21,9 @@ def baseline_table(variables, by=None):
     variables : DataFrame of shape (n_patients, n_variables)
         Clinical variables by patient. Make grades and stages that are numbers categories, with
         ``variables.astype({"grade": "category"})``, to have them counted.
-    by : Series of shape (n_patients,), default=None
-        Group of each patient, such as the hospital, with the index of `variables`. Those without one are in "All" only.
+    by : Series of shape (n_patients,) or callable, default=None
+        Group of each patient, such as the hospital, with the index of `variables`; or a function that makes it of that
+        index, such as `tissue_source_site`. Those without one are in "All" only.
 
     Returns
     -------
@@ -68,8 +69,13 @@ def baseline_table(variables, by=None):
 
 
 def _check_groups(by, patients):
+    if callable(by):
+        made = by(patients)
+        by = made if isinstance(made, pd.Series) else pd.Series(made, patients)
     if not isinstance(by, pd.Series):
-        raise ValueError(f"by must be a Series with the index of the patients, got {type(by).__name__}.")
+        raise ValueError(
+            f"by must be a Series with the index of the patients, or a function of it, got {type(by).__name__}."
+        )
     lacking = patients.difference(by.index)
     if len(lacking) or by.index.has_duplicates:
         said = f"lacks {shorten(lacking)}" if len(lacking) else "names patients twice"

@@ -2,7 +2,7 @@
 
 from ..pages._parts import Section, Text
 from ._folds import describe_folds
-from ._study import is_bags, percent
+from ._study import count, describe_columns, percent
 
 SCORES = {
     "harrell": "Harrell's C-index, in which equal risks count one half",
@@ -34,17 +34,20 @@ def methods_section(study):
 def _describe_patients(study):
     n, modalities = len(study.X), []
     for name, columns in study.modalities.items():
-        what = (
-            "bags of image tiles" if is_bags(study.X, columns) else f"{len(columns)} column{'s'[: len(columns) != 1]}"
-        )
+        what = describe_columns(study.X, columns)
         modalities.append(f"{name} ({what}, known of {percent(int(study.present[name].sum()), n)})")
+    modality = "Modalities are" if len(modalities) > 1 else "The modality is"
     said = (
-        f"The comparison has {n} patients, of whom {percent(study.outcome.n_events, n)} had the event. Modalities "
-        f"are {_join(modalities)}."
+        f"The comparison has {count(n, 'patient')}, of whom {percent(study.outcome.n_events, n)} had the event. "
+        f"{modality} {_join(modalities)}."
     )
     incomplete = int((~study.present.all(axis=1)).sum())
     if len(study.modalities) > 1:
-        said += f" {percent(incomplete, n)} lack at least one modality." if incomplete else " Nobody lacks one."
+        said += (
+            f" {percent(incomplete, n)} {'lacks' if incomplete == 1 else 'lack'} at least one modality."
+            if incomplete
+            else " Nobody lacks one."
+        )
     if study.cohort is not None:
         said += (
             " Tables were read from files and matched by patient; what was chosen and left out is under Cohort flow."
@@ -54,10 +57,11 @@ def _describe_patients(study):
 
 def _describe_models(study):
     comparison = study.comparison
-    models = f"{_count(comparison.models, 'model')} ({_join(comparison.models)})"
+    were = "was" if len(comparison.models) == 1 else "were"
+    models = f"{count(len(comparison.models), 'model')} ({_join(comparison.models)})"
     return (
         f"{describe_folds(study)}\n\n"
-        f"In each fold, {models} were fitted anew to the training patients, with all steps: whatever a model does to "
+        f"In each fold, {models} {were} fitted anew to the training patients, with all steps: whatever a model does to "
         "scale, impute, select or tune was learnt from training patients alone. What was done to the data before they "
         "were passed to the comparison is not known to this report."
     )
@@ -80,10 +84,6 @@ def _describe_scores(study):
         "t-test (Nadeau and Bengio 2003); the bootstrap resamples test patients and keeps the fitted models; p-values "
         "are corrected for the number of comparisons by Holm's method."
     )
-
-
-def _count(things, noun):
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _join(names):

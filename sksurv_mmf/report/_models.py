@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 
 from ..pages._parts import Section, Table, Text
+from ._study import without_addresses
 
 PACKAGES = ("sksurv_mmf", "scikit-survival", "scikit-learn", "torch", "skorch", "numpy", "pandas")
 
@@ -24,7 +25,7 @@ def models_section(study):
     else:
         parts.append(Text("Models as code. Parameters that are not named have their defaults."))
         codes = comparison.design.models.items()
-        parts += [Section(name, [Text(code, "code")]) for name, code in codes]
+        parts += [Section(name, [Text(without_addresses(code), "code")]) for name, code in codes]
     versions = pd.DataFrame({"version": software()}).rename_axis("software")
     return Section("Models", [*parts, Section("Software", [Table(versions, "Software.")])])
 

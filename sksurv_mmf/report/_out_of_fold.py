@@ -112,11 +112,15 @@ def _draw_calibration(study, probability, horizon, ax):
     y = _outcome_of(study, probability.index)
     n_groups = min(5, max(2, len(y) // 20))
     try:
-        CalibrationDisplay.from_predictions(
+        display = CalibrationDisplay.from_predictions(
             y, 1 - probability.to_numpy(), time=horizon, n_groups=n_groups, time_unit=study.time_unit, ax=ax
         )
     except ValueError as error:  # a group that nobody follows so far
         ax.text(0.5, 0.5, say(error), transform=ax.transAxes, ha="center", va="center", wrap=True, fontsize="small")
+        return
+    # Groups differ by chance, which a line from one to the next would hide. The legend is off the points, below.
+    display.points_[0].set_linestyle("none")
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
 
 
 def decisions_section(study):

@@ -6,7 +6,7 @@ from ..pages._parts import Figure, Section, Table, Text
 from ..portals._cohort import CohortReport
 from ..utils._modality_names import feature_of
 from ._baseline import baseline_table
-from ._study import is_bags, percent, quartiles
+from ._study import describe_columns, is_bags, percent, quartiles
 
 MOST_COLUMNS = 20
 
@@ -67,7 +67,7 @@ def _variables(study):
     X, chosen, skipped = study.X, {}, []
     for name, columns in study.modalities.items():
         if is_bags(X, columns) or len(columns) > MOST_COLUMNS:
-            skipped.append(f"{name} ({'bags of tiles' if is_bags(X, columns) else f'{len(columns)} columns'})")
+            skipped.append(f"{name} ({describe_columns(X, columns)})")
         else:
             chosen |= {feature_of(column, name): X[column] for column in columns}
     return pd.DataFrame(chosen, X.index), skipped

@@ -1,5 +1,6 @@
 """What a report is made of."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,29 @@ def who_has_what(X, modalities):
 def is_bags(X, columns):
     """Whether a modality is a column of bags."""
     return len(columns) == 1 and isinstance(X[columns[0]].dtype, BagDtype)
+
+
+def count(n, noun):
+    """Write a number of things."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def describe_columns(X, columns):
+    """What a modality is made of."""
+    if is_bags(X, columns):
+        return f"one column of bags, {count(X[columns[0]].array.n_features, 'feature')} per tile"
+    return count(len(columns), "column")
+
+
+def without_addresses(code):
+    """Code in which functions have their names alone, and objects their classes, as they have in every process.
+
+    An object that shows an address does not show its parameters, hence the dots.
+    """
+    address = r" at 0x[0-9a-fA-F]+"
+    code = re.sub(rf"<function ([^ ]+){address}>", r"\1", code)
+    code = re.sub(rf"<(?:[\w<>]+\.)*(\w+) object{address}>", r"\1(...)", code)
+    return re.sub(address, "", code)
 
 
 def percent(n, of):

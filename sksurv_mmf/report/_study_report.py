@@ -8,31 +8,36 @@ import pandas as pd
 from ..files._writing import check_target
 from ..model_selection._comparison import ModelComparison
 from ..outcome._outcome import Outcome
-from ..pages._page import write_page
+from ..pages._page import check_figures, write_page
 from ..pages._parts import Section, Table, Text
 from ..portals._cohort import CohortReport
 from ..predictions._ask import check_frame
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten, subject
 from ._attention import attention_section
-from ._folds import folds_section
+from ._folds import folds_section, scores_by_fold
 from ._methods import methods_section
 from ._models import models_section
 from ._out_of_fold import calibration_section, decisions_section, risk_groups_section
 from ._outcome import outcome_section
 from ._patients import baseline_section, flow_section, modalities_section
-from ._study import Study, modalities_of, who_has_what
+from ._study import Study, count, modalities_of, who_has_what
 from ._tripod import tripod_section
 
 
 def _results(study):
-    return Section("Results", study.comparison.sections(time_unit=study.time_unit))
+    sections = study.comparison.sections(time_unit=study.time_unit)
+    return Section("Results", [*sections, Section("Scores of each fold", [scores_by_fold(study)])])
 
 
 def _external_validation(study):
     if study.validation is None:
         return "Pass validation=, as validate returns it."
-    return Section("External validation", study.validation.sections())
+    unseen = (
+        "These patients were passed to validate. Whether they are others than those of the comparison is not known to "
+        "this report; that no model has seen them is for the authors to state."
+    )
+    return Section("External validation", [Text(unseen, "authors"), *study.validation.sections()])
 
 
 def _added_value(study):
@@ -113,8 +118,9 @@ def study_report(
     clinical : DataFrame, default=None
         Clinical variables by patient for the table of patients. None takes the tables of X that have no more than 20
         columns.
-    by : Series, default=None
-        Group of each patient in that table, such as the hospital. None is whether the event was observed.
+    by : Series or callable, default=None
+        Group of each patient in that table, such as the hospital; or a function that makes it of the index of the
+        patients, such as `tissue_source_site`. None is whether the event was observed.
     horizons : float or list of float, default=None
         Times of interest, in the unit of y, for calibration, decisions and survival in groups. None takes those of the
         comparison.
@@ -125,7 +131,8 @@ def study_report(
     model : estimator, default=None
         Fitted model whose weights of modalities are shown.
     validation : Validation, default=None
-        What `validate` returns; or anything with a method ``sections()``.
+        What `validate` returns; or anything with a method ``sections()``. Which patients it had is not known to the
+        report: that no model has seen them is left to the authors.
     added_value : object, default=None
         What a model adds to a reference: anything with a method ``sections()``, which returns parts of a page.
     more : sequence of Section, default=()
@@ -145,9 +152,10 @@ def study_report(
     Raises
     ------
     FileExistsError
-        If a file is there that must not be replaced.
+        If a file is there that must not be replaced, or the folder has figures of an earlier report.
     ValueError
-        If X has other patients than the comparison, if a horizon is no time, or if `show` names no models of it.
+        If X has other patients than the comparison, if a horizon is no time, if `show` names no models of it, or if
+        `validation` has another unit of time.
     TypeError
         If `validation` or `added_value` have no ``sections()``.
 
@@ -184,10 +192,12 @@ def study_report(
     study.html True
     """
     check_target(path, overwrite)
+    check_figures(figures, overwrite)
     X = _check_patients(X, comparison)
     for name, value in {"validation": validation, "added_value": added_value}.items():
         if value is not None and not hasattr(value, "sections"):
             raise TypeError(f"{name} must have a method sections(), as Validation has, got {type(value).__name__}.")
+    _check_units(time_unit, getattr(validation, "time_unit", None))
     modalities = modalities_of(X)
     study = Study(
         comparison=comparison,
@@ -224,8 +234,9 @@ def _all_sections(study, more):
 def _summary(study):
     comparison, n_events = study.comparison, study.outcome.n_events
     return (
-        f"{len(study.X)} patients with {n_events} events; {len(comparison.models)} models on {len(comparison.folds)} "
-        "folds. Numbers are of patients whom the model that predicted them had not seen, unless it is said otherwise."
+        f"{count(len(study.X), 'patient')} with {count(n_events, 'event')}; {count(len(comparison.models), 'model')} "
+        f"on {count(len(comparison.folds), 'fold')}. Numbers are of patients whom the model "
+        "that predicted them had not seen, unless it is said otherwise."
     )
 
 
@@ -246,6 +257,14 @@ def _check_clinical(clinical, X):
         said = f"{subject(lacking, 'Patient', 'is', 'are')} not in" if len(lacking) else "Patients are twice in"
         raise ValueError(f"{said} clinical. Pass one row for each patient of X, with NA for what is not known.")
     return clinical.loc[X.index]
+
+
+def _check_units(time_unit, of_validation):
+    if None not in (time_unit, of_validation) and time_unit != of_validation:
+        raise ValueError(
+            f"time_unit is {time_unit!r}, but validation was made with time_unit={of_validation!r}. One page has one "
+            "unit: make the validation anew, with times in that of the comparison, or leave it out."
+        )
 
 
 def _check_horizons(horizons, comparison):

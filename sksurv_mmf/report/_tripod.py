@@ -8,6 +8,7 @@ statement decide.
 import pandas as pd
 
 from ..pages._parts import Section, Table, Text
+from ._study import count, describe_columns
 
 # Number, topic, what is to be reported, and the sections that answer it, if they are there.
 ITEMS = [
@@ -165,13 +166,14 @@ def _facts(study):
         groups = f"{design.groups.nunique()} groups stayed on one side of each fold."
     return {
         "8a": f"Horizons: {', '.join(study.at(one) for one in study.horizons) or 'none'}.",
-        "9b": "; ".join(f"{name}: {len(columns)} columns" for name, columns in study.modalities.items()) + ".",
-        "10": f"{n} patients, {events} events.",
-        "12a": f"{len(comparison.folds)} divisions into training and test patients.",
+        "9b": "; ".join(f"{name}: {describe_columns(study.X, columns)}" for name, columns in study.modalities.items())
+        + ".",
+        "10": f"{count(n, 'patient')}, {count(events, 'event')}.",
+        "12a": f"{count(len(comparison.folds), 'division')} into training and test patients.",
         "12c": f"{', '.join(comparison.models)}.",
         "12d": groups,
         "12e": f"{', '.join(comparison._definitions)}.",
-        "20a": f"{n} patients, {events} with the event.",
-        "21": f"{len(comparison.folds)} folds; in each its own patients and events.",
+        "20a": f"{count(n, 'patient')}, {events} with the event.",
+        "21": f"{count(len(comparison.folds), 'fold')}; in each its own patients and events.",
         "23a": "Means over folds with 95% intervals, and pairwise differences.",
     }

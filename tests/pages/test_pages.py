@@ -202,7 +202,7 @@ class TestWriting:
     def test_figures_of_others_stay(self, tmp_path):
         (tmp_path / "figure_1.png").write_text("mine")
         parts = [Figure(picture(), "A.", "a")]
-        with pytest.raises(FileExistsError, match=r"figure_1\.png"):
+        with pytest.raises(FileExistsError, match=r"has 'figure_1\.png' already\. .* pass overwrite=True"):
             write_page(tmp_path / "study.html", "Study", parts, figures=tmp_path)
         assert [one.name for one in tmp_path.iterdir()] == ["figure_1.png"]
         assert (tmp_path / "figure_1.png").read_text() == "mine"

@@ -14,6 +14,7 @@ from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.model_selection import RepeatedSurvivalKFold, compare_models
 from sksurv_mmf.pages import Section, Text
 from sksurv_mmf.portals import CohortReport, ReadReport
+from sksurv_mmf.report import _study_report as study_module
 from sksurv_mmf.report import baseline_table, study_report
 from sksurv_mmf.report._out_of_fold import pooled_event_probability, pooled_rank
 from sksurv_mmf.report._outcome import median_time
@@ -84,7 +85,7 @@ def test_a_report_says_what_was_done(write, comparison):
     assert "90 patients, of whom" in text
     assert "rna (1 column, known of 81 (90.0%))" in text
     assert "9 (10.0%) lack at least one modality" in text
-    assert "divided 3 times" in text
+    assert "Patients were divided into 3 folds" in text
     assert "tested once" in text
     assert "SurvivalKFold(n_splits=3" in text
     assert "The 9 groups of patients were on one side of each fold" in text
@@ -240,6 +241,22 @@ class TestBaseline:
             baseline_table(self.PATIENTS, pd.Series({"A": 1, "B": 1, "C": 2}))
 
 
+class InMonths:
+    """Like a validation."""
+
+    time_unit = "months"
+
+    def sections(self):
+        return [Section("Patients of hospital 2", [Text("Forty.")])]
+
+
+@pytest.mark.parametrize("unit", [None, "months"])
+def test_a_validation_in_the_same_unit_is_taken(write, unit):
+    page = write(validation=InMonths(), time_unit=unit)
+    assert "Forty." in page
+    assert "that no model has seen them is for the authors to state" in page
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -248,6 +265,7 @@ class TestBaseline:
         ({"validation": "good"}, TypeError, r"validation must have a method sections\(\), as Validation has, got str"),
         ({"clinical": pd.DataFrame({"age": [1]}, ["P000"])}, ValueError, "are not in clinical"),
         ({"n_groups": 1}, ValueError, "n_groups"),
+        ({"validation": InMonths(), "time_unit": "days"}, ValueError, "validation was made with time_unit='months'"),
     ],
 )
 def test_wrong_arguments_are_refused(write, tmp_path, options, error, message):
@@ -274,6 +292,14 @@ def test_patients_are_matched_by_name(data, comparison, tmp_path):
 
 def test_a_report_is_replaced_only_if_told_so(write):
     write()
-    with pytest.raises(FileExistsError, match="choose another path"):
+    with pytest.raises(FileExistsError, match="choose another path or pass overwrite=True to replace it"):
         write()
     write(overwrite=True)
+
+
+def test_figures_of_an_earlier_report_are_seen_before_anything_is_made(write, tmp_path, monkeypatch):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "figure_9.png").write_text("mine")
+    monkeypatch.setattr(study_module, "_all_sections", lambda *_: pytest.fail("sections were made"))
+    with pytest.raises(FileExistsError, match=r"has 'figure_9\.png' already\. Choose .*, or pass overwrite=True"):
+        write(figures=tmp_path / "figures")
