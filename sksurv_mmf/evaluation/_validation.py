@@ -164,7 +164,7 @@ class Validation:
         """
         level = f"{100 * self.confidence_level:g}"
         patients = (
-            f"{self.n_patients} patients with {self.n_events} events, whom no model has seen. Intervals are {level} % "
+            f"{self.n_patients} patients with {self.n_events} events. Intervals are {level} % "
             f"percentile intervals of {self.n_bootstrap} resamples of these patients. Weights against censoring are "
             "those of these patients, as is the Kaplan-Meier curve that scaled Brier scores refer to."
         )

@@ -43,7 +43,7 @@ def _external_validation(study):
 def _added_value(study):
     if study.added_value is None:
         return "Pass added_value=, what a model adds to a reference."
-    return Section("Added value", study.added_value.sections())
+    return Section("Added value", study.added_value.sections(time_unit=study.time_unit))
 
 
 SECTIONS = {
@@ -134,7 +134,8 @@ def study_report(
         What `validate` returns; or anything with a method ``sections()``. Which patients it had is not known to the
         report: that no model has seen them is left to the authors.
     added_value : object, default=None
-        What a model adds to a reference: anything with a method ``sections()``, which returns parts of a page.
+        What a model adds to a reference: anything with a method ``sections(time_unit=None)``, which returns parts of a
+        page.
     more : sequence of Section, default=()
         Sections of your own behind the others, such as maps of attention.
     time_unit : str, default=None

@@ -18,6 +18,7 @@ from sksurv_mmf.report import _study_report as study_module
 from sksurv_mmf.report import baseline_table, study_report
 from sksurv_mmf.report._out_of_fold import pooled_event_probability, pooled_rank
 from sksurv_mmf.report._outcome import median_time
+from sksurv_mmf.report._study import without_addresses
 from sksurv_mmf.report._tripod import ALSO_BY_AUTHORS, ITEMS
 
 
@@ -103,6 +104,30 @@ def test_nothing_is_claimed_that_the_comparison_does_not_know(tmp_path, data, co
     assert "kept together" not in text
 
 
+def test_scores_of_each_fold_are_there(write, comparison):
+    texts = Words(write()).texts
+    own = comparison.scores.query("model == 'cox' and score == 'harrell'")["value"]
+    assert len(own) == 3
+    assert all(f"{value:.3f}" in texts for value in own)
+
+
+def test_groups_of_patients_may_be_a_function_of_their_names(data):
+    X, _ = data
+
+    def last(names):
+        return [name[-1] for name in names]
+
+    by_function, by_list = (baseline_table(X, by) for by in (last, pd.Series(last(X.index), X.index)))
+    pd.testing.assert_frame_equal(by_function, by_list)
+
+
+def test_code_has_no_addresses():
+    code = f"f({len}, {(lambda x: x)}, {object()}, {test_code_has_no_addresses})"
+    assert "0x" in code
+    assert "0x" not in without_addresses(code)
+    assert "test_code_has_no_addresses" in without_addresses(code)
+
+
 def test_names_of_models_are_no_markup(write):
     assert "<b>ridge" not in write()
 
@@ -119,7 +144,7 @@ def test_what_was_not_passed_is_absent_and_listed(write):
 
 def test_what_was_passed_is_there(write):
     class Judged:
-        def sections(self):
+        def sections(self, time_unit=None):
             return [Section("Patients of hospital 2", [Text("Forty.")])]
 
     index = pd.MultiIndex.from_tuples([(True, True), (False, True)], names=["rna", "outcome"])
