@@ -120,7 +120,7 @@ def _draw_calibration(study, probability, horizon, ax):
         return
     # Groups differ by chance, which a line from one to the next would hide. The legend is off the points, below.
     display.points_[0].set_linestyle("none")
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.22), borderaxespad=0)
 
 
 def decisions_section(study):
