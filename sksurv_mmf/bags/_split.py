@@ -1,5 +1,6 @@
 """One column of bags for each kind of instance, such as a tissue compartment."""
 
+import numpy as np
 import pandas as pd
 
 from ..utils._validation import shorten
@@ -77,4 +78,8 @@ def _part(bag, names, kind):
     if bag is pd.NA or not (chosen := (names == kind).to_numpy()).any():
         return pd.NA
     coords = None if bag.coords is None else bag.coords[chosen]
-    return Bag(bag.features[chosen], coords, bag.source, coord_unit=bag.coord_unit, tiling=bag.tiling)
+    slides = None
+    if bag.slides is not None:
+        of = np.repeat(list(bag.slides), list(bag.slides.values()))[chosen]
+        slides = {slide: int((of == slide).sum()) for slide in bag.slides if (of == slide).any()}
+    return Bag(bag.features[chosen], coords, bag.source, slides, bag.coord_unit, bag.tiling)

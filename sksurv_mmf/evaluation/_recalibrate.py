@@ -20,6 +20,7 @@ from ..utils._modality_names import columns_by_modality
 from ..utils._sklearn import Interval, StrOptions, num_samples
 from ..utils._validation import format_time, shorten
 from ..utils._warnings import warn
+from ._own_columns import own_columns
 
 LEAST = 1e-6  # survival probability of those who count among the expected events
 OTHERS, EVERYBODY = "all others", "all"
@@ -224,7 +225,7 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
         """Which modalities each patient has, in words; of all patients the same if that does not matter."""
         if not self.by_modalities:
             return np.full(num_samples(X), EVERYBODY)
-        return modality_combinations(X)
+        return modality_combinations(X, self.model)
 
     def _correct(self, patients, combination):
         common = _correction(patients, self.method)
@@ -357,14 +358,15 @@ class RecalibratedModel(SurvivalModel, BaseEstimator):
         return np.exp(own["intercept"].to_numpy() + (own["slope"].to_numpy() - 1) * score)
 
 
-def modality_combinations(X):
-    """Names of the modalities that each patient has, joined by " + ", shape (n_patients,)."""
+def modality_combinations(X, model):
+    """Names of the modalities that a model reads and each patient has, joined by " + ", shape (n_patients,)."""
     modalities = columns_by_modality(check_frame(X).columns)
     if not modalities:
         raise ValueError(
             "by_modalities=True needs columns named '<modality>__<feature>', but X has "
             f"{shorten(X.columns, 3)}. Build X with join_modalities."
         )
+    modalities = columns_by_modality(own_columns(model, X).columns)
     present = {name: X[columns].notna().any(axis=1).to_numpy() for name, columns in sorted(modalities.items())}
     rows = zip(*present.values())
     return np.array([" + ".join(name for name, has in zip(present, row) if has) or "none" for row in rows])

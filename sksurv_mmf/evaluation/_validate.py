@@ -15,7 +15,7 @@ from ..predictions._ask import CURVES, check_model, has, predict_curves, predict
 from ..predictions._checks import as_real_numbers, check_curves, common_domain
 from ..predictions._fold_outcome import AT_RISK, FoldOutcome, ScoreDoesNotExist
 from ..statistics._kaplan_meier import event_probability
-from ..statistics._net_benefit import net_benefits
+from ..statistics._net_benefit import net_benefits, reaches
 from ..utils._identifiers import is_row_number
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, format_time, subject
@@ -393,5 +393,5 @@ def _decisions(outcome, predictions, horizons, thresholds, resamples):
 
         columns = {"model": key, "horizon": horizon, "threshold": thresholds}
         columns |= dict(zip(["net_benefit", "lower", "upper"], resamples.summarise(benefit_of)))
-        tables.append(pd.DataFrame(columns | {"treated": [(risk >= one).mean() for one in thresholds]}))
+        tables.append(pd.DataFrame(columns | {"treated": [reaches(risk, one).mean() for one in thresholds]}))
     return pd.concat(tables, ignore_index=True)

@@ -2,7 +2,6 @@
 
 from ..inspection._modality_attention import ModalityAttentionDisplay
 from ..pages._parts import Figure, Section, Table, Text
-from ..predictions._ask import unwrap
 from ..utils._validation import say
 
 
@@ -15,9 +14,7 @@ def attention_section(study):
     except (AttributeError, ValueError) as error:
         return f"The model that was passed does not weigh modalities: {say(error)}."
     display.figure_.set_size_inches(5.5, 3.2)
-    _, X = unwrap(study.model, study.X, "modality_attention")
-    weights = display.attention.loc[X.index]
-    table = weights.describe().T[["mean", "25%", "50%", "75%"]].rename_axis("modality")
+    table = display.attention.describe().T[["mean", "25%", "50%", "75%"]].rename_axis("modality")
     text = (
         "Weights by which the fitted model fuses the modalities, of the patients of this study. If it was trained on "
         "them, the weights describe the model and are no result for new patients. A weight does not tell whether a "

@@ -55,17 +55,18 @@ def baseline_table(variables, by=None):
              II                1 (25.0%)     1 (50.0%)      0 (0.0%)
     """
     variables = as_frame(variables)
-    groups = {"All": np.ones(len(variables), dtype=bool)}
+    groups = [("All", np.ones(len(variables), dtype=bool))]
     if by is not None:
         by = _check_groups(by, variables.index)
-        groups |= {str(name): (by == name).to_numpy() for name in sorted(by.dropna().unique(), key=str)}
-    rows = {}
+        names = sorted(by.dropna().unique(), key=str)
+        groups += [(str(name), (by == name).fillna(False).to_numpy(dtype=bool)) for name in names]
+    labels, rows = [], []
     for name, values in variables.items():
         for label, describe in _rows(values):
-            rows[str(name), label] = [describe(values[inside]) for inside in groups.values()]
-    columns = [f"{name} (n = {inside.sum()})" for name, inside in groups.items()]
-    index = pd.MultiIndex.from_tuples(list(rows), names=["variable", "value"])
-    return pd.DataFrame(list(rows.values()), index, columns)
+            labels.append((str(name), label))
+            rows.append([describe(values[inside]) for _, inside in groups])
+    columns = [f"{name} (n = {inside.sum()})" for name, inside in groups]
+    return pd.DataFrame(rows, pd.MultiIndex.from_tuples(labels, names=["variable", "value"]), columns)
 
 
 def _check_groups(by, patients):

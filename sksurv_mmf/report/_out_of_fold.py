@@ -137,8 +137,13 @@ def decisions_section(study):
     ]
     for horizon in study.horizons:
         found, lacking = _probabilities(study, horizon)
-        if found:
-            index = pd.concat(found, axis=1).dropna().index  # patients whom every model has predicted
+        most = max((one.notna().sum() for one in found.values()), default=0)
+        # Of models that failed in folds, the rest would be compared with others on a part of the patients.
+        lacking += [name for name, one in found.items() if one.notna().sum() < most]
+        found = {name: one for name, one in found.items() if one.notna().sum() == most}
+        # Patients whom every model has predicted.
+        index = pd.concat(found, axis=1).dropna().index if found else []
+        if len(index):
             probabilities = {name: one.loc[index].to_numpy() for name, one in found.items()}
             figure, (ax,) = _panels(1, (6.2, 4.2))
             DecisionCurveDisplay.from_predictions(
@@ -159,7 +164,11 @@ def _probabilities(study, horizon):
 def _say_lacking(lacking, horizon, study):
     if not lacking:
         return []
-    return [Text(f"Without survival functions that reach {study.at(horizon)}: {', '.join(lacking)}.", "note")]
+    return [
+        Text(
+            f"Without survival functions of all patients that reach {study.at(horizon)}: {', '.join(lacking)}.", "note"
+        )
+    ]
 
 
 def _repeated(study):

@@ -69,8 +69,10 @@ def _variables(study):
         if is_bags(X, columns) or len(columns) > MOST_COLUMNS:
             skipped.append(f"{name} ({describe_columns(X, columns)})")
         else:
-            chosen |= {feature_of(column, name): X[column] for column in columns}
-    return pd.DataFrame(chosen, X.index), skipped
+            chosen |= {column: feature_of(column, name) for column in columns}
+    # A name that two modalities have tells them apart by theirs.
+    labels = [label if list(chosen.values()).count(label) == 1 else column for column, label in chosen.items()]
+    return X[list(chosen)].set_axis(labels, axis=1), skipped
 
 
 def modalities_section(study):

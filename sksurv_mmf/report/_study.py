@@ -111,7 +111,6 @@ def quartiles(values, digits=3):
     values = values[~np.isnan(values)]
     if not len(values):
         return "\N{EN DASH}"
-    low, middle, high = (
-        format(one, f".{digits}g" if abs(one) < 10**digits else ".0f") for one in np.quantile(values, [0.25, 0.5, 0.75])
-    )
+    found = np.quantile(values, [0.25, 0.5, 0.75])
+    low, middle, high = (format(one, f".{digits}g" if abs(one) < 10**digits - 0.5 else ".0f") for one in found)
     return f"{middle} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")

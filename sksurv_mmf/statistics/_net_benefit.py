@@ -5,6 +5,11 @@ import numpy as np
 from ._kaplan_meier import event_probability
 
 
+def reaches(probability, threshold):
+    """Whose probability reaches a threshold; 1 - 0.8 reaches 0.2, although it is a little less in floating point."""
+    return probability >= threshold - 1e-12
+
+
 def net_benefits(weight, event, time, probability, horizon, thresholds):
     """Net benefit at each threshold in many resamples at once.
 
@@ -30,7 +35,7 @@ def net_benefits(weight, event, time, probability, horizon, thresholds):
     benefit, share = (np.zeros((len(weight), len(thresholds))) for _ in range(2))
     last = None
     for i, threshold in enumerate(thresholds):
-        treated = probability >= threshold
+        treated = reaches(probability, threshold)
         if last is None or not np.array_equal(treated, last):
             last, inside = treated, weight[:, treated]
             n_treated = inside.sum(axis=1) / total

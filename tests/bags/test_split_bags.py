@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sksurv_mmf import join_modalities
-from sksurv_mmf.bags import split_bags
+from sksurv_mmf.bags import Bag, split_bags
 from sksurv_mmf.preprocessing import BagPooling
 
 
@@ -36,6 +36,15 @@ def test_pooling_sees_each_kind_by_itself(cohort):
     np.testing.assert_allclose(a[0], bags["Ann"].features[1])
     np.testing.assert_allclose(a[2], bags["Cleo"].features[[0, 2]].mean(axis=0))
     assert np.isnan(a[1]).all()
+
+
+def test_tiles_keep_their_slides():
+    bag = Bag(np.eye(4), np.arange(8).reshape(4, 2), slides={"s1": 3, "s2": 1})
+    names = pd.concat({"Ann": pd.Series(["a", "b", "b", "b"])})
+    split = split_bags(pd.Series([bag], index=["Ann"], dtype="bag"), names)
+    assert split.at["Ann", "a"].slides == {"s1": 1}
+    assert split.at["Ann", "b"].slides == {"s1": 2, "s2": 1}
+    np.testing.assert_array_equal(split.at["Ann", "b"].coords, bag.coords[1:])
 
 
 @pytest.mark.parametrize(

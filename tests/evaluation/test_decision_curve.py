@@ -159,3 +159,9 @@ def test_the_display_refuses_what_it_cannot_draw():
         DecisionCurveDisplay.from_estimator(known(), X, y, horizon=13)
     with pytest.raises(ValueError, match="dict of at least one model"):
         DecisionCurveDisplay.from_predictions(y, {}, horizon=4)
+
+
+def test_a_probability_reaches_the_threshold_that_it_is():
+    y = Surv.from_arrays([True] * 5 + [False] * 5, np.arange(1.0, 11.0))
+    table = net_benefit(y, 1 - np.full(10, 0.8), 5.5, [0.2])
+    assert table["treated"].item() == 1

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from sksurv_mmf.report import _study_report as study_module
 from sksurv_mmf.report import baseline_table, study_report
 from sksurv_mmf.report._out_of_fold import pooled_event_probability, pooled_rank
 from sksurv_mmf.report._outcome import median_time
-from sksurv_mmf.report._study import without_addresses
+from sksurv_mmf.report._patients import _variables
+from sksurv_mmf.report._study import quartiles, without_addresses
 from sksurv_mmf.report._tripod import ALSO_BY_AUTHORS, ITEMS
 
 
@@ -328,3 +330,21 @@ def test_figures_of_an_earlier_report_are_seen_before_anything_is_made(write, tm
     monkeypatch.setattr(study_module, "_all_sections", lambda *_: pytest.fail("sections were made"))
     with pytest.raises(FileExistsError, match=r"has 'figure_9\.png' already\. Choose .*, or pass overwrite=True"):
         write(figures=tmp_path / "figures")
+
+
+def test_a_group_called_all_and_missing_groups_hide_nobody():
+    ages = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0]}, list("ABCD"))
+    table = baseline_table(ages, pd.Series(["All", "b", None, "b"], list("ABCD"), dtype="string"))
+    assert list(table) == ["All (n = 4)", "All (n = 1)", "b (n = 2)"]
+    assert quartiles([999.6] * 3) == "1000 [1000, 1000]"
+
+
+def test_variables_of_one_name_stay_apart(data):
+    X, _ = data
+    X = X.filter(like="clinical").iloc[:, :1]
+    name = X.columns[0].partition("__")[2]
+    X = X.assign(**{f"ct__{name}": np.arange(len(X))})
+    study = SimpleNamespace(X=X, clinical=None, modalities={"clinical": [X.columns[0]], "ct": [X.columns[1]]})
+    variables, skipped = _variables(study)
+    assert list(variables) == list(X)
+    assert not skipped
