@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from ..pages._cells import write_estimate, write_interval
 from ..plotting._plotting import format_p
 from ._added_value_display import title_of
 
@@ -17,7 +18,7 @@ def tests_table(value):
         "Chi-squared": tests["chi2"],
         "Degrees of freedom": tests["df"],
         "p": _p_values(tests["p"]),
-        "Hazard ratio": _with_interval(tests, "hazard_ratio", "lower", "upper", ".2f"),
+        "Hazard ratio": _with_interval(tests, "hazard_ratio", "lower", "upper", 2),
     }
     return pd.DataFrame(columns).set_index("Test")
 
@@ -31,9 +32,9 @@ def differences_table(value, time_unit):
         value.model: table["of_model"],
         "Difference": table["difference"],
         "Folds": table["n_folds"],
-        "Interval over folds": _interval(table, "t_lower", "t_upper", ".3f"),
+        "Interval over folds": _interval(table, "t_lower", "t_upper"),
         "p over folds": _p_values(table["t_p"]),
-        "Bootstrap interval": _interval(table, "boot_lower", "boot_upper", ".3f"),
+        "Bootstrap interval": _interval(table, "boot_lower", "boot_upper"),
         "p by bootstrap": _p_values(table["boot_p"]),
         "Remark": _remarks(table["reason"]),
     }
@@ -49,8 +50,8 @@ def subgroups_table(value):
         "Level": table["level"],
         "Patients": table["n_patients"],
         "Events": table["n_events"],
-        "Hazard ratio": _with_interval(table, "hazard_ratio", "lower", "upper", ".2f"),
-        "Difference in C": _with_interval(table, "c_difference", "c_lower", "c_upper", ".3f"),
+        "Hazard ratio": _with_interval(table, "hazard_ratio", "lower", "upper", 2),
+        "Difference in C": _with_interval(table, "c_difference", "c_lower", "c_upper"),
         "p of interaction": _p_values(table["p_interaction"].where(is_first)),
         "Remark": _remarks(table["reason"]),
     }
@@ -62,18 +63,12 @@ def _p_values(values):
     return [None if np.isnan(p) else format_p(p).removeprefix("p ").removeprefix("= ") for p in values]
 
 
-def _interval(table, lower, upper, form):
-    rows = table[[lower, upper]].to_numpy(dtype=float)
-    return [None if np.isnan(row).any() else _text("{} to {}", row, form) for row in rows]
+def _interval(table, lower, upper):
+    return [write_interval(*row) for row in table[[lower, upper]].to_numpy(dtype=float)]
 
 
-def _with_interval(table, value, lower, upper, form):
-    rows = table[[value, lower, upper]].to_numpy(dtype=float)
-    return [None if np.isnan(row[0]) else _text("{} ({} to {})", row, form) for row in rows]
-
-
-def _text(words, numbers, form):
-    return words.format(*(format(number, form) for number in numbers)).replace("-", "\N{MINUS SIGN}")
+def _with_interval(table, value, lower, upper, digits=3):
+    return [write_estimate(*row, digits) for row in table[[value, lower, upper]].to_numpy(dtype=float)]
 
 
 def _remarks(reasons):

@@ -306,7 +306,7 @@ class DecisionCurveDisplay:
             if "lower" in one and name in names:
                 limits = one["threshold"], one["lower"], one["upper"]
                 ax.fill_between(*limits, color=style["color"], alpha=0.08, linewidth=0)
-        at = format_time(self.horizon) if self.time_unit is None else f"{format_time(self.horizon)} {self.time_unit}"
+        at = format_time(self.horizon, self.time_unit)
         ax.set(ylim=self._limits(), xlim=(0, self._last_threshold()), ylabel="Net benefit")
         ax.set_xlabel(f"Threshold probability by {at}")
         ax.legend(frameon=False, fontsize="small", loc="upper right")

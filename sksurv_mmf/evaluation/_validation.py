@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..pages._cells import write_estimate
 from ..pages._page import write_page
 from ..pages._parts import Figure, Section, Table, Text
 from ..utils._validation import format_time
@@ -115,7 +116,7 @@ class Validation:
         measure, at = self.calibration["measure"], self.calibration["horizon"]
         calibration = self.calibration.assign(title=[self._title(*one) for one in zip(measure, at)])
         rows = pd.concat([scores, calibration])
-        rows["text"] = [_interval(*one) for one in rows[["value", "lower", "upper"]].to_numpy()]
+        rows["text"] = [write_estimate(*one) for one in rows[["value", "lower", "upper"]].to_numpy()]
         table = rows.pivot(index="title", columns="model", values="text")
         table = table.reindex(index=rows["title"].unique(), columns=rows["model"].unique())
         return table.fillna("\N{EN DASH}").rename_axis(index=None, columns=None)
@@ -222,10 +223,4 @@ class Validation:
         str
             Such as "24 months".
         """
-        return format_time(horizon) if self.time_unit is None else f"{format_time(horizon)} {self.time_unit}"
-
-
-def _interval(value, lower, upper):
-    if np.isnan(value):
-        return "\N{EN DASH}"
-    return f"{value:.3f} ({lower:.3f} to {upper:.3f})".replace("-", "\N{MINUS SIGN}")
+        return format_time(horizon, self.time_unit)

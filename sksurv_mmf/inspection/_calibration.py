@@ -254,7 +254,7 @@ class CalibrationDisplay:
             capsize=2.5,
             label=f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients",
         )
-        at = format_time(self.time) if self.time_unit is None else f"{format_time(self.time)} {self.time_unit}"
+        at = format_time(self.time, self.time_unit)
         ax.set(
             xlim=(0, 1.02),
             ylim=(0, 1.02),

@@ -3,7 +3,7 @@
 import numpy as np
 from sksurv.util import check_y_survival
 
-from ..pages._cells import DASH, write_cell
+from ..pages._cells import write_cell, write_interval
 from ..pages._page import render, write_page
 from ..pages._parts import Figure, Section, Table, Text
 
@@ -120,11 +120,7 @@ def _pictures(comparison, score, title, time_unit):
 
 
 def _interval(table, lower, upper):
-    return [_range(*ends) for ends in zip(table[lower], table[upper])]
-
-
-def _range(lower, upper):
-    return DASH if np.isnan(upper) else f"{write_cell(lower, 3)} to {write_cell(upper, 3)}"
+    return [write_interval(*ends) for ends in zip(table[lower], table[upper])]
 
 
 def _p_value(value):

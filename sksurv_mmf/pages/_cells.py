@@ -2,6 +2,7 @@
 
 from numbers import Integral, Number
 
+import numpy as np
 import pandas as pd
 
 from ._parts import Text
@@ -51,6 +52,18 @@ def write_cell(value, digits):
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(value).replace("-", MINUS)
     return value.text if isinstance(value, Text) else str(value)
+
+
+def write_interval(lower, upper, digits=3):
+    """Write an interval; a dash where there is none."""
+    if np.isnan(lower) or np.isnan(upper):
+        return DASH
+    return f"{write_cell(lower, digits)} to {write_cell(upper, digits)}"
+
+
+def write_estimate(value, lower, upper, digits=3):
+    """Write a number with its interval; a dash where there is none."""
+    return DASH if np.isnan(value) else f"{write_cell(value, digits)} ({write_interval(lower, upper, digits)})"
 
 
 def _is_theirs(value):

@@ -8,7 +8,7 @@ import pandas as pd
 from ..evaluation._decision_curve import DecisionCurveDisplay
 from ..inspection._calibration import CalibrationDisplay, survival_at
 from ..inspection._risk_groups import RiskGroupDisplay
-from ..pages._cells import DASH
+from ..pages._cells import write_estimate
 from ..pages._parts import Figure, Section, Table, Text
 from ..plotting._plotting import import_pyplot, make_room
 from ..predictions._checks import common_domain, curve_values
@@ -78,9 +78,7 @@ def _groups(rank, n):
 def _group_row(study, model, group):
     row = {"model": model, "group": group.name, "patients": len(group.time), "events": int(group.event.sum())}
     for horizon in study.horizons:
-        value, lower, upper = survival_at(group.event, group.time, horizon)
-        text = DASH if np.isnan(value) else f"{value:.2f} ({lower:.2f} to {upper:.2f})"
-        row[f"no event by {study.at(horizon)}"] = text
+        row[f"no event by {study.at(horizon)}"] = write_estimate(*survival_at(group.event, group.time, horizon), 2)
     return row
 
 

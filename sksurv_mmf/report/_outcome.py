@@ -6,7 +6,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from ..inspection._calibration import survival_at
 from ..inspection._risk_groups import RiskGroup, RiskGroupDisplay
-from ..pages._cells import DASH
+from ..pages._cells import write_estimate
 from ..pages._parts import Figure, Section, Table
 from ..plotting._plotting import BLUE
 from ._study import percent
@@ -35,9 +35,7 @@ def outcome_section(study):
         "median time to the event (Kaplan-Meier)": _write(study, survival),
     }
     for horizon in study.horizons:
-        value, lower, upper = survival_at(event, time, horizon)
-        text = DASH if np.isnan(value) else f"{value:.3f} ({lower:.3f} to {upper:.3f})"
-        rows[f"no event by {study.at(horizon)} (95% interval)"] = text
+        rows[f"no event by {study.at(horizon)} (95% interval)"] = write_estimate(*survival_at(event, time, horizon))
     table = pd.DataFrame({"value": rows})
     group = RiskGroup.estimate("All patients", event, time, 0.95)
     display = RiskGroupDisplay([group], np.nan, time_unit=study.time_unit).plot(color=[BLUE])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..bags._array import BagDtype
 from ..outcome._outcome import Outcome
+from ..pages._cells import DASH
 from ..utils._modality_names import columns_by_modality
 from ..utils._validation import format_time
 
@@ -52,14 +53,9 @@ class Study:
     validation: Any
     added_value: Any
 
-    @property
-    def unit(self):
-        """The unit of time behind a number."""
-        return "" if self.time_unit is None else f" {self.time_unit}"
-
     def at(self, time):
         """A time with its unit."""
-        return f"{format_time(time)}{self.unit}"
+        return format_time(time, self.time_unit)
 
 
 def modalities_of(X):
@@ -110,7 +106,7 @@ def quartiles(values, digits=3):
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     if not len(values):
-        return "\N{EN DASH}"
+        return DASH
     found = np.quantile(values, [0.25, 0.5, 0.75])
     low, middle, high = (format(one, f".{digits}g" if abs(one) < 10**digits - 0.5 else ".0f") for one in found)
     return f"{middle} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")

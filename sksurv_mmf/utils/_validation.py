@@ -45,10 +45,11 @@ def shorten(names, most=5):
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def format_time(time):
-    """Write a time in a few digits, or in all of them where a few would name another time."""
+def format_time(time, unit=None):
+    """Write a time in a few digits, or in all of them where a few would name another time, and its unit if there is."""
     short = f"{time:g}"
-    return short if float(short) == time else repr(float(time))
+    number = short if float(short) == time else repr(float(time))
+    return number if unit is None else f"{number} {unit}"
 
 
 def subject(names, noun, singular, plural):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from sksurv_mmf.pages import Figure, Section, Table, Text, render, write_page
+from sksurv_mmf.pages._cells import write_estimate, write_interval
 
 EVIL = "<script>alert('&\"')</script>"
 
@@ -217,3 +218,8 @@ class TestWriting:
 
 def test_the_template_is_a_file_of_the_package():
     assert resources.files("sksurv_mmf.pages").joinpath("page.html").is_file()
+
+
+def test_an_estimate_is_written_with_its_interval_or_as_a_dash():
+    assert write_estimate(-0.5, -1.25, 0.25, 2) == "\N{MINUS SIGN}0.50 (\N{MINUS SIGN}1.25 to 0.25)"
+    assert write_estimate(np.nan, 0.0, 1.0) == write_interval(np.nan, 1.0) == "\N{EN DASH}"
