@@ -14,7 +14,8 @@ from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE
 from ..utils._optional import import_optional
 from ..utils._sklearn import Interval, StrOptions, validate_params
-from ._tile_attention import attention_colors, relative_attention, tiles_on_slide
+from ._tile_attention import tiles_on_slide
+from ._tile_drawing import attention_colors, relative_attention
 
 
 @validate_params(

@@ -1,5 +1,6 @@
 """Which features of a modality drive the risk, and whether the folds agree."""
 
+from collections.abc import Mapping
 from functools import partial
 from numbers import Integral
 
@@ -8,9 +9,11 @@ import pandas as pd
 
 from ..model_selection._folds import CV_OR_PREFIT, look_at_folds, split
 from ..outcome._align import align_outcome
-from ..plotting._plotting import BLUE, VERMILLION, despine, legend_above, make_axes, make_room
+from ..plotting._labels import label_legend, name_rows
+from ..plotting._modality_colors import modality_colors
+from ..plotting._plotting import GREY, despine, legend_above, make_axes, make_room
 from ..predictions._ask import check_frame
-from ..utils._modality_names import without_modality
+from ..utils._modality_names import modality_of, without_modality
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH
 from ._integrated_gradients import attribute
@@ -188,8 +191,10 @@ class FeatureImportance:
         every = pd.concat([attributions for _, attributions in folds], keys=numbers, names=["fold", "patient"])
         self.attributions = every.fillna(0)[self.table.index]
 
-    def plot(self, ax=None, *, n_features=15):
+    def plot(self, ax=None, *, n_features=15, color=None):
         """Draw the most important features, with each fold as a dot.
+
+        Bars are filled where more of a feature means a higher risk, and open where it means a lower one.
 
         Parameters
         ----------
@@ -197,30 +202,46 @@ class FeatureImportance:
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
         n_features : int, default=15
             Number of features to draw.
+        color : matplotlib color or dict of matplotlib colors, default=None
+            Colour of the bars, or a dict by modality. None takes that of the modality, as
+            :func:`~sksurv_mmf.plotting.modality_colors` has it, or grey where features are named without one.
 
         Returns
         -------
         importance : FeatureImportance
             Itself.
         """
-        shown = self.table.head(n_features)
-        self.ax_ = ax = make_axes(ax, (3.5, 0.9 + 0.19 * len(shown)))
+        shown, n_folds = self.table.head(n_features), self.per_fold.shape[1]
+        self.ax_ = ax = make_axes(ax, (3.5, 1.4 + 0.19 * len(shown)))
         self.figure_ = ax.figure
         rows = np.arange(len(shown))
-        for raises, color, label in ((True, VERMILLION, "raises risk"), (False, BLUE, "lowers risk")):
-            chosen = (shown["direction"] >= 0).to_numpy() == raises
-            ax.barh(rows[chosen], shown["importance"][chosen], color=color, alpha=0.7, height=0.65, label=label)
-        dots = self.per_fold.loc[shown.index]
-        for fold in dots if dots.shape[1] > 1 else []:
-            ax.plot(dots[fold], rows, "o", color="black", markersize=2.2, markeredgewidth=0, alpha=0.6)
+        modalities = [modality_of(name) for name in shown.index]
+        if color is None or isinstance(color, Mapping):
+            color = {None: GREY, **(color or {})}
+        colors = modality_colors(modalities, color)
+        edges = [colors[name] for name in modalities]
+        raises = (shown["direction"] >= 0).to_numpy()
+        faces = [edge if is_raising else "white" for edge, is_raising in zip(edges, raises)]
+        ax.barh(rows, shown["importance"], color=faces, edgecolor=edges, height=0.65)
+        for fold in self.per_fold if n_folds > 1 else []:
+            ax.plot(self.per_fold.loc[shown.index, fold], rows, "o", color="black", markersize=2.6, markeredgewidth=0)
         names = [without_modality(str(name)) for name in shown.index]
-        in_top = (shown["top_k"] * dots.shape[1]).round().astype(int)
-        ax.set(ylim=(len(shown) - 0.4, -0.6), yticks=rows, xlabel="Share of all attributions", xlim=(0, None))
-        ax.set_yticklabels([f"{name}  {count}/{dots.shape[1]}" for name, count in zip(names, in_top)], fontsize="small")
+        in_top, dots, title = None, "", None
+        if n_folds > 1:
+            in_top = [f"  {count}/{n_folds}" for count in (shown["top_k"] * n_folds).round().astype(int)]
+            dots, title = "; dots: folds", f"in k/{n_folds} folds among the first {self.top_k}"
+        n_letters = name_rows(ax, names, f"Share of total importance (integrated gradients{dots})", in_top)
+        ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, None))
         ax.tick_params(axis="y", length=0)
         despine(ax)
-        title = f"k/{dots.shape[1]}: among the first {self.top_k} in k folds"
-        look = {"title": title, "title_fontsize": "small", "alignment": "left"}
-        legend_above(ax, ncols=2, handlelength=1, columnspacing=1, **look)
+        _draw_legend(ax, edges[0], n_letters, title)
         make_room(ax)
         return self
+
+
+def _draw_legend(ax, color, n_letters, title):
+    from matplotlib.patches import Patch
+
+    labels = ["raises risk", "lowers risk"]
+    handles = [Patch(facecolor=face, edgecolor=color) for face in (color, "white")]
+    legend_above(ax, handles=handles, labels=labels, **label_legend(n_letters, labels, title))

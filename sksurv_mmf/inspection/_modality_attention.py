@@ -3,19 +3,26 @@
 import numpy as np
 import pandas as pd
 
-from ..plotting._plotting import PALETTE, check_colors, import_pyplot, legend_above, make_axes, make_room
+from ..plotting._labels import label_below, label_legend, n_small_letters, shorten_apart
+from ..plotting._modality_colors import modality_colors
+from ..plotting._plotting import import_pyplot, legend_above, make_axes, make_room
 from ..predictions._ask import check_model, predict_risk, unwrap
 from ..predictions._checks import as_real_numbers
 from ..utils._old_names import renamed_parameters
+
+# Above the bars, in units of weights: free space, and the height of the row of a modality that some patients lack.
+GAP, ROW = 0.05, 0.09
+MISSING_LABEL = 5  # letters by which the label of these rows is wider than the numbers of the axis
 
 
 class ModalityAttentionDisplay:
     """Weight of each modality from the patient with the lowest risk to the one with the highest.
 
     Each bar is divided by the weights of the modalities: one bar per patient, or the mean of neighbouring patients if
-    there are many. Shows which modality predictions rest on and whether that changes with risk. The bar of a single
-    patient lacks the colour of a modality that the patient lacks. The legend gives mean weights over the patients who
-    have all modalities. Create it with :meth:`from_estimator` or :meth:`from_predictions`.
+    there are many; the label of the axis tells of how many. Shows which modality predictions rest on and whether that
+    changes with risk. Where a patient lacks a modality, which then weighs nothing and leaves its weight to the others,
+    a mark in its colour stands above the bars. The legend gives mean weights over the patients who have all modalities.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -126,38 +133,69 @@ class ModalityAttentionDisplay:
         max_bars : int, default=60
             Most bars to draw; thinner ones cannot be told apart in a journal column. With more patients, each bar is
             the mean of as many neighbours as needed.
-        color : list of matplotlib colors, default=None
-            Colour of each modality. None uses the palette of Okabe and Ito.
+        color : list or dict of matplotlib colors, default=None
+            Colour of each modality, or of some by name. None takes those of
+            :func:`~sksurv_mmf.plotting.modality_colors`, which are the same in every figure.
 
         Returns
         -------
         display : ModalityAttentionDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 2.5))
+        names, n_patients = list(self.attention.columns), len(self.attention)
+        colors = modality_colors(names, color)
+        lacks = self.attention == 0
+        rows = [name for name in names if lacks[name].any()]
+        self.ax_ = ax = make_axes(ax, (3.5, 2.5 + 0.15 * (len(rows) + len(names) // 2)))
         self.figure_ = ax.figure
-        n_patients, n_modalities = self.attention.shape
-        colors = check_colors(PALETTE if color is None else color, n_modalities)
+        n_letters = n_small_letters(ax) - (MISSING_LABEL if rows else 0)
+        labels, title = self._labels(lacks.any(axis=1), int(0.45 * n_letters))
         edges = np.linspace(0, n_patients, min(n_patients, max_bars) + 1).round().astype(int)
-        totals = np.add.reduceat(self.attention.to_numpy(dtype=float), edges[:-1])
-        tops = np.cumsum(totals / np.diff(edges)[:, None], axis=1)
-        bottoms = np.column_stack([np.zeros(len(tops)), tops[:, :-1]])
-        self.bars_ = [
-            ax.stairs(tops[:, m], edges, baseline=bottoms[:, m], fill=True, color=color, label=label, linewidth=0)
-            for m, (label, color) in enumerate(zip(self._labels(), colors))
-        ]
-        by = "by weight of " + str(self.attention.columns[0]) if self.risk is None else "from low to high risk"
-        ax.set(xlim=(0, n_patients), ylim=(0, 1), xlabel=f"Patient, {by}", ylabel="Weight of modality")
-        legend_above(ax, ncols=2, handlelength=1, columnspacing=1)
+        self.bars_ = self._draw_bars(ax, edges, colors.values(), labels)
+        for row, name in enumerate(rows):
+            _mark(ax, np.flatnonzero(lacks[name]), 1 + GAP + ROW * row, colors[name])
+        by = f"by weight of {names[0]}" if self.risk is None else "from low to high risk"
+        ax.set(xlim=(0, n_patients), ylim=(0, 1), ylabel="Weight of modality")
+        label_below(ax, f"Patient, {by}{_said_of_means(np.diff(edges))}", n_letters)
+        if rows:
+            top = 1 + GAP + ROW * len(rows)
+            ax.set_ylim(0, top)
+            ax.set_yticks([0, 0.5, 1, (1 + GAP + top) / 2], ["0.0", "0.5", "1.0", "missing"])
+        legend_above(ax, **label_legend(n_letters, labels, title))
         make_room(ax)
         return self
 
-    def _labels(self):
+    def _draw_bars(self, ax, edges, colors, labels):
+        """One stack of steps per modality, each the mean of the patients between two edges."""
+        totals = np.add.reduceat(self.attention.to_numpy(dtype=float), edges[:-1])
+        tops = np.cumsum(totals / np.diff(edges)[:, None], axis=1)
+        bottoms = np.column_stack([np.zeros(len(tops)), tops[:, :-1]])
+        return [
+            ax.stairs(tops[:, m], edges, baseline=bottoms[:, m], fill=True, color=color, label=label, linewidth=0)
+            for m, (label, color) in enumerate(zip(labels, colors))
+        ]
+
+    def _labels(self, lacks_any, n_letters):
         """Name of each modality and its mean weight in the patients who have all; a lone modality always weighs 1."""
-        complete = self.attention[(self.attention > 0).all(axis=1)]
+        names, complete = shorten_apart(self.attention.columns, n_letters), self.attention[~lacks_any]
         if complete.empty:
-            return list(self.attention.columns)
-        return [f"{name} (mean {mean:.2f})" for name, mean in complete.mean().items()]
+            return names, None
+        whose = f" ({len(complete)} patients with all)" if lacks_any.any() else ""
+        return [f"{name} {mean:.2f}" for name, mean in zip(names, complete.mean())], f"Mean weight{whose}"
+
+
+def _mark(ax, patients, bottom, color):
+    """Mark patients in a row above the bars; the edge keeps a mark visible that is thinner than a line."""
+    ax.broken_barh(
+        [(patient, 1) for patient in patients], (bottom, 0.8 * ROW), facecolor=color, edgecolor=color, linewidth=0.4
+    )
+
+
+def _said_of_means(sizes):
+    """What the label of the axis adds where a bar stands for several patients."""
+    if sizes.max() == 1:
+        return ""
+    return f" (each bar: mean of {' or '.join(map(str, np.unique(sizes)))} patients)"
 
 
 def _check_weights(attention):

@@ -13,7 +13,10 @@ from ..cohort._join import make_nullable
 from ..model_selection._folds import CV_OR_PREFIT, look_at_folds, split
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
-from ..plotting._plotting import BLUE, GREY, despine, make_axes, make_room
+from ..plotting._intervals import draw_interval
+from ..plotting._labels import name_rows
+from ..plotting._modality_colors import modality_colors
+from ..plotting._plotting import GREY, despine, make_axes, make_room
 from ..predictions._ask import check_frame, predict_risk
 from ..statistics._pair_sums import event_rank, weighted_concordance
 from ..statistics._paired_tests import mean_interval, paired_bootstrap, percentile_interval
@@ -324,41 +327,35 @@ class ModalityImportance:
 
     confidence = renamed_attribute("confidence", "confidence_level")
 
-    def plot(self, ax=None, *, color=BLUE):
+    def plot(self, ax=None, *, color=None):
         """Draw the mean drop with its interval, and each fold as a dot.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
-        color : matplotlib color, default="#0072B2"
-            Colour of means and intervals.
+        color : matplotlib color, list or dict of matplotlib colors, default=None
+            One colour for all modalities, one for each in the order of `table`, or a dict by name. None takes those of
+            :func:`~sksurv_mmf.plotting.modality_colors`, which are the same in every figure.
 
         Returns
         -------
         importance : ModalityImportance
             Itself.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 1.0 + 0.35 * len(self.table)))
+        names, n_folds = list(self.table.index), self.folds["fold"].nunique()
+        colors = modality_colors(names, color)
+        self.ax_ = ax = make_axes(ax, (3.5, 1.1 + 0.35 * len(names)))
         self.figure_ = ax.figure
-        rows = np.arange(len(self.table))
         ax.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
-        for row, name in zip(rows, self.table.index):
+        for row, (name, drop, lower, upper) in enumerate(self.table[["drop", "lower", "upper"]].itertuples()):
             drops = self.folds.loc[self.folds["modality"] == name, "drop"]
-            if len(drops) > 1:
-                below = np.full(len(drops), row + 0.2)
-                ax.plot(drops, below, "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
-        drop, lower, upper = (self.table[key] for key in ("drop", "lower", "upper"))
-        ax.errorbar(drop, rows, xerr=[drop - lower, upper - drop], fmt="D", color=color, markersize=4.5, capsize=2.5)
-        dots = "" if len(self.table) == len(self.folds) else "; dots are folds"
+            draw_interval(ax, row, drop, (lower, upper), drops, colors[name])
         done = {"permute": "shuffled", "remove": "removed"}[self.method]
-        ax.set(
-            ylim=(len(self.table) - 0.5, -0.5),
-            yticks=rows,
-            yticklabels=self.table.index,
-            xlabel=f"Drop in C-index, modality {done}\n(mean with {self.confidence_level:.0%} CI{dots})",
-        )
-        ax.locator_params(axis="x", nbins=6)
+        ci = f"{self.confidence_level:.0%} CI"
+        explained = f"mean, {ci}; dots: folds" if n_folds > 1 else f"{ci} over patients"
+        name_rows(ax, names, f"Drop in C-index, modality {done} ({explained})")
+        ax.set_ylim(len(names) - 0.5, -0.5)
         despine(ax)
         make_room(ax)
         return self

@@ -1,63 +1,51 @@
 """Where in a patient's slides the attention lies."""
 
 import os
-import textwrap
 from numbers import Real
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
 from ..bags._checks import COORD_UNITS
-from ..plotting._plotting import GREY, VERMILLION, despine, import_pyplot, make_axes
+from ..plotting._labels import n_small_letters, shorten_middle
+from ..plotting._plotting import import_pyplot, make_axes, make_room
+from ..plotting._scale_bar import MICRO
 from ..predictions._ask import check_frame, check_hashable, check_model, unwrap
 from ..predictions._checks import as_real_numbers
 from ..slides._slide import Slide
 from ..slides._tiling import KNOWN_SCALE, level0_side
 from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
+from ._tile_drawing import (
+    WIDE,
+    attention_colors,
+    draw_bars,
+    draw_color_bar,
+    draw_map,
+    draw_scale,
+    draw_thumbnail,
+    fading,
+    infer_tile_size,
+    outline,
+    relative_attention,
+)
 
 # Tiles of which nothing is known, neither from files nor from the user: those of `extract_features` by default.
 DEFAULT_SIZE, DEFAULT_MPP = 512, 0.5
 # Tools that go by magnification have tiles that are off by this, because pixels at 40x are of 0.24 to 0.26 um.
 _SAME_SIDE = 0.1
-
-
-def infer_tile_size(coords):
-    """Side of the squares that tiles at `coords` (n_tiles, 2) fill: the usual distance to the nearest other tile."""
-    # Two tiles at one place, as of two slides, would have the distance zero.
-    coords = np.unique(coords, axis=0)
-    if len(coords) < 2:
-        return 1.0
-    # The larger of the two differences, so that a grid gives its spacing and squares of this side do not overlap.
-    distance, _ = cKDTree(coords).query(coords, k=2, p=np.inf)
-    # Tiles that stand alone are far from others, which would move a mean.
-    return float(np.median(distance[:, 1]))
-
-
-def relative_attention(weights):
-    """Weights in units of the average tile's."""
-    # In a table from elsewhere all weights may be zero.
-    return weights / max(weights.mean(), np.finfo(float).tiny)
-
-
-def attention_colors(relative, cmap, norm):
-    """Colours of weights: a matplotlib ScalarMappable, linear from zero unless `norm` says otherwise."""
-    from matplotlib.cm import ScalarMappable
-
-    colors = ScalarMappable(norm, cmap)
-    colors.set_array(relative)
-    if norm is None:
-        colors.set_clim(0, max(relative.max(), 1))
-    return colors
+# How many micrometres a unit is.
+UM = {"um": 1.0, f"{MICRO}m": 1.0, "mm": 1000.0}
+SHORTEST_TITLE = 12  # letters of a line, however narrow the axes
 
 
 class TileAttentionDisplay:
     """Attention of the tiles of one patient, as a map.
 
     Every tile is a square at its place in the slide, coloured by its weight in units of the average tile's: 1 is what a
-    mean over tiles would give it. Tiles without coordinates are shown as bars from the highest to the lowest weight.
-    Create it with :meth:`from_estimator` or :meth:`from_predictions`, or with :meth:`from_slide` on top of the slide.
+    mean over tiles would give it. Where it is known how large a piece of tissue is, the map has a scale bar instead of
+    axes. Tiles without coordinates are shown as bars from the highest to the lowest weight. Create it with
+    :meth:`from_estimator` or :meth:`from_predictions`, or with :meth:`from_slide` on top of the slide.
 
     Parameters
     ----------
@@ -76,7 +64,9 @@ class TileAttentionDisplay:
     thumbnail_scale : float, default=None
         Side of a pixel of `thumbnail` in the unit of the coordinates.
     slide_name : str, default=None
-        Name of the slide for the title.
+        Name of the slide for the title, which shortens a long one in the middle.
+    um_per_unit : float, default=None
+        How many micrometres a unit of the coordinates is, for the scale bar. None says that it is not known.
 
     Attributes
     ----------
@@ -120,6 +110,7 @@ class TileAttentionDisplay:
         thumbnail=None,
         thumbnail_scale=None,
         slide_name=None,
+        um_per_unit=None,
     ):
         self.attention = attention
         self.coords = coords
@@ -129,10 +120,21 @@ class TileAttentionDisplay:
         self.thumbnail = thumbnail
         self.thumbnail_scale = thumbnail_scale
         self.slide_name = slide_name
+        self.um_per_unit = um_per_unit
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, patient=None, modality=None, slide_name=None, highlight=None, coord_unit=None, ax=None
+        cls,
+        estimator,
+        X,
+        *,
+        patient=None,
+        modality=None,
+        slide_name=None,
+        highlight=None,
+        highlight_label="marked",
+        coord_unit=None,
+        ax=None,
     ):
         """Compute the weights of one patient's tiles and draw them.
 
@@ -150,8 +152,12 @@ class TileAttentionDisplay:
             The slide to draw, as in `Bag.slides`. Needed for a map if the patient has several.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
+        highlight_label : str, default="marked"
+            What the marked tiles are, for the legend.
         coord_unit : str, default=None
-            Unit of the coordinates for the axis labels. None takes that of the column "coord_unit", or "px".
+            Unit of the coordinates. None takes that of the column "coord_unit", or "px". With "um" the map has a scale
+            bar; with "px" it has one if the columns "tile_side", "tile_size" and "mpp" tell the size of a pixel, and
+            numbered axes otherwise.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -172,13 +178,28 @@ class TileAttentionDisplay:
         if patient is not None and patient not in X.index:
             raise ValueError(f"patient={patient!r} is not in the index of X, which has {shorten(X.index)}.")
         model, X = unwrap(estimator, X if patient is None else X.loc[[patient]], "tile_attention")
-        table = model.tile_attention(X, modality)
+        marks = {"highlight": highlight, "highlight_label": highlight_label}
         return cls.from_predictions(
-            table, patient=patient, slide_name=slide_name, highlight=highlight, coord_unit=coord_unit, ax=ax
+            model.tile_attention(X, modality),
+            patient=patient,
+            slide_name=slide_name,
+            coord_unit=coord_unit,
+            ax=ax,
+            **marks,
         )
 
     @classmethod
-    def from_predictions(cls, attention, *, patient=None, slide_name=None, highlight=None, coord_unit=None, ax=None):
+    def from_predictions(
+        cls,
+        attention,
+        *,
+        patient=None,
+        slide_name=None,
+        highlight=None,
+        highlight_label="marked",
+        coord_unit=None,
+        ax=None,
+    ):
         """Draw given weights.
 
         Parameters
@@ -193,8 +214,12 @@ class TileAttentionDisplay:
             patient has several, because their coordinates overlap.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
+        highlight_label : str, default="marked"
+            What the marked tiles are, for the legend.
         coord_unit : str, default=None
-            Unit of the coordinates for the axis labels. None takes that of the column "coord_unit", or "px".
+            Unit of the coordinates. None takes that of the column "coord_unit", or "px". With "um" the map has a scale
+            bar; with "px" it has one if the columns "tile_side", "tile_size" and "mpp" tell the size of a pixel, and
+            numbered axes otherwise.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -212,6 +237,7 @@ class TileAttentionDisplay:
         import_pyplot()
         patient, tiles = one_patient(attention, patient)
         tiles = one_slide(tiles, slide_name, patient)
+        unit = coord_unit or _unit_of(tiles)
         display = cls(
             tiles["attention"].to_numpy(dtype=float),
             tiles[["x", "y"]].to_numpy(dtype=float) if _has_coords(tiles) else None,
@@ -219,8 +245,9 @@ class TileAttentionDisplay:
             patient=patient,
             tile_size=_one_value(tiles, "tile_side"),
             slide_name=slide_name,
+            um_per_unit=_um_per_pixel(tiles) if unit == "px" else UM.get(unit),
         )
-        return display.plot(ax=ax, coord_unit=coord_unit or _unit_of(tiles))
+        return display.plot(ax=ax, coord_unit=unit, highlight_label=highlight_label)
 
     @classmethod
     @validate_params({"slide": [str, os.PathLike]} | KNOWN_SCALE, prefer_skip_nested_validation=True)
@@ -232,6 +259,7 @@ class TileAttentionDisplay:
         patient=None,
         slide_name=None,
         highlight=None,
+        highlight_label="marked",
         tile_size=None,
         mpp=None,
         slide_mpp=None,
@@ -254,6 +282,8 @@ class TileAttentionDisplay:
             How the column "slide" calls the slide. None takes the name of the file, without folder and suffix.
         highlight : array-like of bool, shape (n_tiles,), default=None
             Which of the tiles that are drawn to mark, for example those that a pathologist annotated.
+        highlight_label : str, default="marked"
+            What the marked tiles are, for the legend.
         tile_size : int, default=None
             Side of a tile in pixels at the resolution `mpp`, as passed to `sksurv_mmf.slides.extract_features`. None
             takes what the columns "tile_side", "tile_size" and "mpp" say, which come from the feature files, and 512 if
@@ -286,6 +316,7 @@ class TileAttentionDisplay:
             highlight = _check_highlight(highlight, tiles, patient)
             thumbnail, scale = opened.overview(max(opened.dimensions) / max_size)
             slide_name = slide_name or opened.name
+            um_per_unit = _um_per_level0_pixel(opened, tiles)
         display = cls(
             tiles["attention"].to_numpy(dtype=float),
             coords,
@@ -295,10 +326,21 @@ class TileAttentionDisplay:
             thumbnail=thumbnail,
             thumbnail_scale=scale,
             slide_name=slide_name,
+            um_per_unit=um_per_unit,
         )
-        return display.plot(ax=ax)
+        return display.plot(ax=ax, highlight_label=highlight_label)
 
-    def plot(self, ax=None, *, tile_size=None, coord_unit="px", cmap="viridis", norm=None, alpha=None):
+    def plot(
+        self,
+        ax=None,
+        *,
+        tile_size=None,
+        coord_unit="px",
+        cmap="viridis",
+        norm=None,
+        alpha=None,
+        highlight_label="marked",
+    ):
         """Draw the tiles.
 
         Parameters
@@ -308,36 +350,68 @@ class TileAttentionDisplay:
         tile_size : float, default=None
             Side of a tile in the unit of the coordinates. None takes that of the display, or infers it.
         coord_unit : str, default="px"
-            Unit of the coordinates for the axis labels.
+            Unit of the coordinates. "um" and "mm" give a scale bar; any other unit is written on the axes if the
+            display does not know the scale.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of the weights.
         norm : str or matplotlib Normalize, default=None
             Scale of the colours; "log" tells small weights apart. None is linear from zero.
         alpha : float, default=None
-            Opacity of the tiles. None is 0.55 on top of a slide and 1 otherwise.
+            Opacity of all tiles. None is 1, and on top of a slide an opacity that grows along the colours from 0.1 to
+            0.75, so that the tissue shows where attention is low; colours that have opacities of their own keep them.
+        highlight_label : str, default="marked"
+            What the marked tiles are, for the legend.
 
         Returns
         -------
         display : TileAttentionDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 3.0))
-        self.figure_ = ax.figure
         relative = relative_attention(self.attention)
+        self.ax_ = ax = make_axes(ax, (3.5, self._height()))
+        self.figure_ = ax.figure
         if self.coords is None:
-            self.tiles_ = _draw_bars(ax, relative, self.highlight)
+            self.tiles_ = draw_bars(ax, relative, self.highlight, highlight_label)
         else:
             tile_size = tile_size or self.tile_size or infer_tile_size(self.coords)
+            colors = attention_colors(relative, cmap, norm)
             if self.thumbnail is not None:
-                _draw_thumbnail(ax, self.thumbnail, self.thumbnail_scale)
-                alpha = 0.55 if alpha is None else alpha
-            self.tiles_ = _draw_map(ax, relative, self.coords, tile_size, cmap, norm, alpha)
+                draw_thumbnail(ax, self.thumbnail, self.thumbnail_scale)
+                colors.set_cmap(fading(colors.cmap) if alpha is None else colors.cmap)
+            self.tiles_ = draw_map(ax, colors, self.coords, tile_size, alpha)
             if self.highlight is not None:
-                _outline(ax, self.coords[self.highlight], tile_size)
-            ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
-        if self.patient is not None:
-            ax.set_title(_title(self.patient, self.slide_name), fontsize="medium")
+                outline(ax, self.coords[self.highlight], tile_size, highlight_label)
+            draw_scale(ax, self.um_per_unit or UM.get(coord_unit), coord_unit)
+            draw_color_bar(ax, self.tiles_)
+        self._write_title(ax)
+        make_room(ax)
         return self
+
+    def _height(self):
+        """Of a new figure, in inches, by the shape of the map and what stands around it."""
+        if self.coords is None:
+            return 3.0
+        if self.thumbnail is None:
+            height, width = np.ptp(self.coords, axis=0)[::-1] + (self.tile_size or infer_tile_size(self.coords))
+        else:
+            height, width = self.thumbnail.shape[:2]
+        around = 0.45 + 0.2 * len(self._title()) + 0.2 * (self.highlight is not None)
+        drawn = 3.3 * height / width + 0.4 if width > WIDE * height else 2.6 * height / width
+        return float(np.clip(around + drawn, 2.0, 5.5))
+
+    def _title(self):
+        """Lines of the title, whole."""
+        if self.patient is None:
+            return []
+        patient = f"Patient {self.patient}"
+        return [patient] if self.slide_name in (None, self.patient) else [patient, str(self.slide_name)]
+
+    def _write_title(self, ax):
+        # Letters of the title are wider than small ones.
+        room = max(int(0.7 * n_small_letters(ax)), SHORTEST_TITLE)
+        lines = [shorten_middle(line, room) for line in self._title()]
+        is_below_legend = self.coords is not None and ax.get_legend() is not None
+        ax.set_title("\n".join(lines), fontsize="medium", pad=20 if is_below_legend else 6)
 
 
 def one_patient(table, patient):
@@ -487,6 +561,21 @@ def _unit_of(tiles):
     return units[0] if len(units) == 1 else "px"
 
 
+def _um_per_pixel(tiles):
+    """How many um a pixel of the coordinates is, by the size of the tiles in um and in pixels; None if unknown."""
+    if not _has_coords(tiles):
+        return None
+    side, size, mpp = (_one_value(tiles, column) for column in ("tile_side", "tile_size", "mpp"))
+    return size * mpp / side if side and size and mpp else None
+
+
+def _um_per_level0_pixel(slide, tiles):
+    try:
+        return slide.mpp
+    except ValueError:  # tiles whose side is known in pixels can be drawn all the same
+        return _um_per_pixel(tiles)
+
+
 def _check_highlight(highlight, tiles, patient):
     if highlight is None:
         return None
@@ -497,69 +586,3 @@ def _check_highlight(highlight, tiles, patient):
     if highlight.shape != (len(tiles),):
         raise ValueError(f"highlight has shape {highlight.shape}, but patient {patient!r} has {len(tiles)} tiles.")
     return highlight
-
-
-def _title(patient, slide_name):
-    if slide_name in (None, patient):
-        return f"Patient {patient}"
-    # Beside the colour bar, in a column of a journal, there is room for a barcode but not for the rest of such a name.
-    return "\n".join([f"Patient {patient}", *textwrap.wrap(str(slide_name), 24, break_on_hyphens=False)])
-
-
-def _draw_thumbnail(ax, thumbnail, scale):
-    height, width = thumbnail.shape[:2]
-    ax.imshow(thumbnail, extent=(0, width * scale, height * scale, 0))
-
-
-def _squares(coords, tile_size):
-    corners = tile_size * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    return coords[:, None, :] + corners  # (n_tiles, 4, 2)
-
-
-def _draw_map(ax, relative, coords, tile_size, cmap, norm, alpha):
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import LogNorm
-    from matplotlib.ticker import FormatStrFormatter, LogLocator
-
-    colors = attention_colors(relative, cmap, norm)
-    # The edge in the colour of the face closes the hairlines between neighbours; edges of transparent tiles would show.
-    edge = {"edgecolor": "face", "lw": 0.2} if alpha is None else {"edgecolor": "none"}
-    tiles = PolyCollection(
-        _squares(coords, tile_size), array=relative, cmap=colors.cmap, norm=colors.norm, alpha=alpha, **edge
-    )
-    ax.add_collection(tiles)
-    ax.autoscale_view()
-    ax.set_aspect("equal")
-    # Slides count rows from the top, and a thumbnail below has turned the axis already.
-    if not ax.yaxis_inverted():
-        ax.invert_yaxis()
-    ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
-    ax.locator_params(axis="y", nbins=5)
-    bar = ax.figure.colorbar(tiles, ax=ax, label="Attention (1 = average tile)", shrink=0.85)
-    if isinstance(tiles.norm, LogNorm):
-        # By default only powers of ten have a number, and weights rarely span several.
-        bar.set_ticks(LogLocator(subs=(1, 2, 5)), minor=False)
-        bar.formatter = FormatStrFormatter("%g")
-        bar.minorticks_off()
-    return tiles
-
-
-def _outline(ax, coords, tile_size):
-    from matplotlib.collections import PolyCollection
-
-    ax.add_collection(PolyCollection(_squares(coords, tile_size), facecolor="none", edgecolor=VERMILLION, lw=1.2))
-
-
-def _draw_bars(ax, relative, highlight):
-    order = np.argsort(-relative, kind="stable")
-    colors = GREY if highlight is None else np.where(highlight[order], VERMILLION, GREY)
-    width = 0.8 if len(relative) <= 30 else 1.0  # gaps between many bars would only flicker
-    bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=width, color=colors)
-    ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    ax.set(
-        xlim=(0.5, len(relative) + 0.5),
-        xlabel="Tile, from highest to lowest attention",
-        ylabel="Attention (1 = average tile)",
-    )
-    despine(ax)
-    return bars

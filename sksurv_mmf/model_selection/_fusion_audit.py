@@ -1,5 +1,6 @@
 """What a fused model adds to its best single modality, and for whom."""
 
+import textwrap
 from numbers import Real
 
 import numpy as np
@@ -9,17 +10,10 @@ from sklearn.utils import check_random_state
 
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
-from ..plotting._plotting import (
-    BLUE,
-    GREY,
-    VERMILLION,
-    check_colors,
-    despine,
-    format_p,
-    legend_above,
-    make_axes,
-    make_room,
-)
+from ..plotting._intervals import draw_interval
+from ..plotting._labels import n_small_letters, shorten_middle
+from ..plotting._modality_colors import modality_colors
+from ..plotting._plotting import GREY, check_colors, despine, format_p, make_axes, make_room
 from ..statistics._pair_sums import event_rank, sums_of_each, weighted_concordance
 from ..statistics._paired_tests import (
     bootstrap_p_value,
@@ -31,6 +25,8 @@ from ..statistics._paired_tests import (
 from ..utils._old_names import renamed_attribute, renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import RESAMPLES, shorten
+
+STRIP = 22  # letters that are as long as the strip of gains with all that is written around it is high
 
 
 @renamed_parameters(confidence="confidence_level")
@@ -285,40 +281,67 @@ class FusionAudit:
     confidence = renamed_attribute("confidence", "confidence_level")
 
     @renamed_parameters(colors="color")
-    def plot(self, ax=None, *, color=(VERMILLION, BLUE)):
-        """Draw the rank of each patient under both models.
+    def plot(self, ax=None, *, color=("0.1", "0.6")):
+        """Draw the gain with its interval, and below it the rank of each patient under both models.
+
+        The gain has the colour that :func:`~sksurv_mmf.plotting.modality_colors` gives to the best single model, which
+        is that of its modality if it is called so; dots are the gains of single folds.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
-        color : tuple of two matplotlib colors, default=("#D55E00", "#0072B2")
-            Colours of patients with an event and of censored ones.
+        color : tuple of two matplotlib colors, default=("0.1", "0.6")
+            Colours of patients with an event and of censored ones; greys, because colours are those of modalities.
 
         Returns
         -------
         audit : FusionAudit
             Itself.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 4.1))
+        event_color, censored_color = check_colors(color, 2)
+        self.ax_ = ax = make_axes(ax, (3.5, 4.7))
         self.figure_ = ax.figure
+        n_letters = n_small_letters(ax)
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
-        table = self.reranked
-        for event, own, marker, label in zip((True, False), check_colors(color, 2), "o|", ("event", "censored")):
-            shown = table[table["event"] == event]
+        is_event = self.reranked["event"].astype(bool)
+        for chosen, own, marker, label in (
+            (is_event, event_color, "o", "event"),
+            (~is_event, censored_color, "|", "censored"),
+        ):
+            shown = self.reranked[chosen]
             ax.plot(shown["rank_single"], shown["rank_fused"], marker, color=own, markersize=4, alpha=0.7, label=label)
-        test = self.tests.loc["corrected t-test" if len(self.c_index) > 1 else "bootstrap"]
-        gain, lower, upper = (f"{test[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("gain", "lower", "upper"))
-        interval = f"{self.confidence_level:.0%} CI {lower} to {upper}"
-        title = f"Gain in C-index {gain}\n({interval}, {format_p(test['p_value'])})"
-        ax.set(
-            xlim=(0, 1.02),
-            ylim=(0, 1.02),
-            aspect="equal",
-            xlabel=f"Rank of risk, {self.single}",
-            ylabel=f"Rank of risk, {self.fused}",
-        )
+        single, fused = (shorten_middle(name, max(n_letters // 2, 10)) for name in (self.single, self.fused))
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        height = max(int(n_small_letters(ax, "height") - STRIP), 16)
+        for write, name, room in ((ax.set_xlabel, single, n_letters), (ax.set_ylabel, fused, height)):
+            write(textwrap.fill(f"Rank of risk, {name} (1:\N{NO-BREAK SPACE}highest)", room), fontsize="small")
         despine(ax)
-        legend_above(ax, title=title, alignment="left", title_fontsize="small", ncols=2)
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), frameon=False, fontsize="small", ncols=2, handlelength=1)
+        self._draw_gain(ax, single, n_letters)
         make_room(ax)
         return self
+
+    def _draw_gain(self, ax, single, n_letters):
+        """Draw a strip of gains above the axes and their legend, whose height is in points."""
+        from matplotlib.transforms import ScaledTranslation
+
+        up = ScaledTranslation(0, 42 / 72, ax.figure.dpi_scale_trans)
+        strip = ax.inset_axes([0, 1, 1, 0.12], transform=ax.transAxes + up)
+        singles = [name for name in self.c_index.columns if name != self.fused]
+        gains = self.c_index[self.fused] - self.c_index[self.single]
+        test = self.tests.loc["corrected t-test" if len(gains) > 1 else "bootstrap"]
+        strip.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
+        draw_interval(strip, 0, test["gain"], test[["lower", "upper"]], gains, modality_colors(singles)[self.single])
+        strip.set(ylim=(0.45, -0.3), yticks=[])
+        strip.locator_params(axis="x", nbins=max(n_letters // 11, 2))
+        strip.tick_params(axis="x", labelsize="small")
+        strip.spines[["left", "top", "right"]].set_visible(False)
+        strip.set_title(textwrap.fill(self._title(test, single), max(n_letters, 22)), fontsize="small", loc="left")
+
+    def _title(self, test, single):
+        gain, lower, upper = (f"{test[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("gain", "lower", "upper"))
+        source = "dots: folds" if len(self.c_index) > 1 else "over patients"
+        interval = f"{self.confidence_level:.0%} CI {lower} to {upper}"
+        p_value = format_p(test["p_value"]).replace(" ", "\N{NO-BREAK SPACE}")
+        return f"Gain in C-index over {single}: {gain} ({interval}, {p_value}; {source})"

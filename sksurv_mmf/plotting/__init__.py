@@ -1,1 +1,5 @@
 """What all pictures share."""
+
+from ._modality_colors import modality_colors
+
+__all__ = ["modality_colors"]

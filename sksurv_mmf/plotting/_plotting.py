@@ -92,7 +92,8 @@ def make_room(ax):
 
 def legend_above(ax, **kwargs):
     """Write the legend above the axes, where no curve runs."""
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), frameon=False, fontsize="small", **kwargs)
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0)}
+    ax.legend(frameon=False, fontsize="small", **{**place, **kwargs})
 
 
 def despine(ax):

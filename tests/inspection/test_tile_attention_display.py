@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgba
 from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.inspection import TileAttentionDisplay
-from sksurv_mmf.inspection._tile_attention import infer_tile_size
+from sksurv_mmf.inspection._tile_drawing import infer_tile_size
 from sksurv_mmf.plotting._plotting import VERMILLION
 
 COORDS = np.array([[0.0, 0.0], [512.0, 0.0], [0.0, 512.0], [1024.0, 1536.0]])

@@ -1,0 +1,147 @@
+"""Tiles as squares on a map, or as bars."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..plotting._plotting import GREY, VERMILLION, despine, legend_above
+from ..plotting._scale_bar import draw_scale_bar
+
+# Opacity over a slide, of tiles without attention and of those with the most: the tissue shows where attention is low.
+FAINT, STRONG = 0.1, 0.75
+# A map that is so many times wider than high has its bar of colours below, and so many points below it: under a scale
+# bar, or under the numbers and the label of an axis.
+WIDE, BELOW_BAR, BELOW_NUMBERS = 1.7, 20, 40
+
+
+def infer_tile_size(coords):
+    """Side of the squares that tiles at `coords` (n_tiles, 2) fill: the usual distance to the nearest other tile."""
+    # Two tiles at one place, as of two slides, would have the distance zero.
+    coords = np.unique(coords, axis=0)
+    if len(coords) < 2:
+        return 1.0
+    # The larger of the two differences, so that a grid gives its spacing and squares of this side do not overlap.
+    distance, _ = cKDTree(coords).query(coords, k=2, p=np.inf)
+    # Tiles that stand alone are far from others, which would move a mean.
+    return float(np.median(distance[:, 1]))
+
+
+def relative_attention(weights):
+    """Weights in units of the average tile's."""
+    # In a table from elsewhere all weights may be zero.
+    return weights / max(weights.mean(), np.finfo(float).tiny)
+
+
+def attention_colors(relative, cmap, norm):
+    """Colours of weights: a matplotlib ScalarMappable, linear from zero unless `norm` says otherwise."""
+    from matplotlib.cm import ScalarMappable
+
+    colors = ScalarMappable(norm, cmap)
+    colors.set_array(relative)
+    if norm is None:
+        colors.set_clim(0, max(relative.max(), 1))
+    return colors
+
+
+def draw_thumbnail(ax, thumbnail, scale):
+    """Draw the image of a slide, whose pixels are `scale` units of the coordinates wide."""
+    height, width = thumbnail.shape[:2]
+    ax.imshow(thumbnail, extent=(0, width * scale, height * scale, 0))
+
+
+def fading(cmap):
+    """A colour map whose opacity grows from little to much; one that has opacities of its own stays as it is."""
+    from matplotlib.colors import ListedColormap
+
+    colors = cmap(np.arange(cmap.N))
+    if (colors[:, 3] < 1).any():
+        return cmap
+    return ListedColormap(np.column_stack([colors[:, :3], np.linspace(FAINT, STRONG, cmap.N)]), name=cmap.name)
+
+
+def draw_map(ax, colors, coords, tile_size, alpha):
+    """Draw tiles as squares of their colours, in axes whose y grows downwards."""
+    from matplotlib.collections import PolyCollection
+
+    # The edge in the colour of the face closes the hairlines between neighbours; edges of transparent tiles would show.
+    is_opaque = alpha is None and colors.cmap(np.arange(colors.cmap.N))[:, 3].min() == 1
+    edge = {"edgecolor": "face", "lw": 0.2} if is_opaque else {"edgecolor": "none"}
+    look = {"array": colors.get_array(), "cmap": colors.cmap, "norm": colors.norm, "alpha": alpha}
+    tiles = PolyCollection(_squares(coords, tile_size), **look, **edge)
+    ax.add_collection(tiles)
+    ax.autoscale_view()
+    ax.set_aspect("equal")
+    # Slides count rows from the top, and a thumbnail below has turned the axis already.
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
+    return tiles
+
+
+def outline(ax, coords, tile_size, label):
+    """Draw the borders of marked tiles, and say in a legend above the map what they are."""
+    from matplotlib.collections import PolyCollection
+
+    look = {"facecolor": "none", "edgecolor": VERMILLION, "lw": 1.2, "label": label}
+    ax.add_collection(PolyCollection(_squares(coords, tile_size), **look))
+    if len(coords):
+        legend_above(ax, handlelength=1)
+
+
+def draw_scale(ax, um_per_unit, coord_unit):
+    """Replace the axes by a scale bar; without a known scale, the numbers of the axes are all that tells sizes."""
+    if um_per_unit is None:
+        ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
+        ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
+        ax.locator_params(axis="y", nbins=5)
+        return
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.spines[:].set_visible(False)
+    draw_scale_bar(ax, um_per_unit)
+
+
+def draw_color_bar(ax, tiles):
+    """Draw the bar of colours beside a map, as high as it is; below a map that is wide and low."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FormatStrFormatter, LogLocator
+    from matplotlib.transforms import ScaledTranslation
+
+    width, height = (abs(np.diff(limits)[0]) for limits in (ax.get_xlim(), ax.get_ylim()))
+    if width > WIDE * height:
+        below = BELOW_NUMBERS if ax.get_xlabel() else BELOW_BAR
+        down = ScaledTranslation(0, -below / 72, ax.figure.dpi_scale_trans)
+        place, orientation = ax.inset_axes([0, -0.07, 1, 0.07], transform=ax.transAxes + down), "horizontal"
+    else:
+        place, orientation = ax.inset_axes([1.03, 0, 0.05, min(1, width / height)]), "vertical"
+    bar = ax.figure.colorbar(tiles, cax=place, orientation=orientation)
+    bar.set_label("Attention (1 = average tile)", fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+    if isinstance(tiles.norm, LogNorm):
+        # By default only powers of ten have a number, and weights rarely span several.
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)), minor=False)
+        bar.formatter = FormatStrFormatter("%g")
+        bar.minorticks_off()
+
+
+def draw_bars(ax, relative, highlight, label):
+    """Draw the weights of tiles without places, from the highest to the lowest."""
+    from matplotlib.patches import Patch
+
+    order = np.argsort(-relative, kind="stable")
+    colors = GREY if highlight is None else np.where(highlight[order], VERMILLION, GREY)
+    width = 0.8 if len(relative) <= 30 else 1.0  # gaps between many bars would only flicker
+    bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=width, color=colors)
+    ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    ax.set(
+        xlim=(0.5, len(relative) + 0.5),
+        xlabel="Tile, from highest to lowest attention",
+        ylabel="Attention (1 = average tile)",
+    )
+    if highlight is not None and highlight.any():
+        handle = Patch(color=VERMILLION, label=label)
+        ax.legend(handles=[handle], loc="upper right", frameon=False, fontsize="small")
+    despine(ax)
+    return bars
+
+
+def _squares(coords, tile_size):
+    corners = tile_size * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    return coords[:, None, :] + corners  # (n_tiles, 4, 2)

@@ -1,0 +1,74 @@
+"""Text that fits, however long the names are and however narrow the axes."""
+
+import textwrap
+
+import numpy as np
+
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+# Part of the axes' width, as they are before names are written beside them, that these may take.
+PART_OF_NAMES = 0.45
+# In small letters: what is free to the left of axes before anything is written there, from one number of the x axis to
+# the next, and the narrowest label.
+MARGIN, TICK, NARROWEST = 6, 9, 27
+
+
+def shorten_middle(name, n_letters):
+    """A name of at most so many letters; of a longer one the middle is left out, because names differ at the ends."""
+    name = str(name)
+    if len(name) <= n_letters:
+        return name
+    n_last = (n_letters - 1) // 2
+    return name[: n_letters - 1 - n_last] + ELLIPSIS + name[len(name) - n_last :]
+
+
+def shorten_apart(names, n_letters):
+    """Names of at most so many letters, or of as many more as it takes that names which differ still do."""
+    names = [str(name) for name in names]
+    short = [shorten_middle(name, n_letters) for name in names]
+    return short if len(set(short)) == len(set(names)) else shorten_apart(names, n_letters + 1)
+
+
+def n_small_letters(ax, side="width"):
+    """About how many letters of small text are as long as the width or height of the axes."""
+    from matplotlib.font_manager import FontProperties
+
+    letter = 0.55 * FontProperties(size="small").get_size_in_points()
+    return int(getattr(ax.get_window_extent(), side) * 72 / ax.figure.dpi / letter)
+
+
+def label_below(ax, text, n_letters):
+    """Label the x axis in lines of so many small letters. Lines that are longer than the axes end where these end."""
+    place = "center" if n_letters >= NARROWEST else "right"
+    ax.set_xlabel(textwrap.fill(text, max(n_letters, NARROWEST)), loc=place, fontsize="small")
+
+
+def name_rows(ax, names, xlabel, ends=None):
+    """Name the rows of a figure, and write below it what the x axis shows.
+
+    Names that are too long for the axes are shortened; `ends` are what stands behind them.
+
+    Returns
+    -------
+    n_letters : int
+        About how many small letters are as wide as what is left of the axes.
+    """
+    ends = [""] * len(names) if ends is None else ends
+    width = n_small_letters(ax)
+    names = shorten_apart(names, max(int(PART_OF_NAMES * width) - max(map(len, ends)), 8))
+    labels = [name + end for name, end in zip(names, ends)]
+    longest = max(map(len, labels))
+    left = width - longest + MARGIN
+    ax.set_yticks(range(len(labels)), labels, fontsize="small")
+    label_below(ax, xlabel, left)
+    ax.locator_params(axis="x", nbins=int(np.clip(left / TICK, 2, 6)))
+    return left
+
+
+def label_legend(n_letters, labels, title=None):
+    """Keywords of a small legend that is about so many letters wide."""
+    column = max(map(len, labels)) + 5  # the coloured mark and the space between columns
+    look = {"ncols": int(np.clip(n_letters // column, 1, len(labels))), "handlelength": 1, "columnspacing": 1}
+    if title is None:
+        return look
+    title = textwrap.fill(title, max(n_letters, 16))
+    return {**look, "title": title, "title_fontsize": "small", "alignment": "left"}
