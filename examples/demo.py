@@ -38,7 +38,7 @@ from tqdm import tqdm
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort, load_tcga_nsclc, make_multimodal_survival
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
-from sksurv_mmf.inspection import ModalityAttentionDisplay, RiskGroupDisplay, TileAttentionDisplay
+from sksurv_mmf.inspection import ComparisonDisplay, ModalityAttentionDisplay, RiskGroupDisplay, TileAttentionDisplay
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
 from sksurv_mmf.presets import baselines, table2
@@ -257,7 +257,8 @@ def draw_tiles(cohort, fit):
 def draw_patients(cohort, fits):
     """Name and figure of everything that is shown of the patients of a cohort."""
     rank, weights = gather_test_predictions(cohort, fits)
-    groups = RiskGroupDisplay.from_predictions(cohort.y, rank, time_unit=cohort.time_unit, max_time=cohort.max_time)
+    style = {"time_unit": cohort.time_unit, "axis_unit": "years", "max_time": cohort.max_time}
+    groups = RiskGroupDisplay.from_predictions(cohort.y, rank, **style, risks_from="out of fold (ranks)")
     figures = {"risk_groups": groups.figure_}
     figures["modality_attention"] = ModalityAttentionDisplay.from_predictions(weights, rank).figure_
     if "wsi" in cohort.prepare:
@@ -266,19 +267,14 @@ def draw_patients(cohort, fits):
 
 
 def draw_comparison(results):
-    """Every fold as a dot, mean and SD as a bar, one panel per cohort."""
-    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 2.6), layout="constrained", squeeze=False)
+    """Every fold as a dot, the mean with its interval; cohorts side by side on one scale."""
+    n_models = max(c_index.shape[1] for c_index in results.values())
+    size = (4.2 * len(results), 1.4 + 0.26 * n_models)
+    figure, axes = plt.subplots(1, len(results), figsize=size, layout="constrained", sharex=True, squeeze=False)
     for ax, (title, c_index) in zip(axes[0], results.items()):
-        rows = np.arange(c_index.shape[1])[::-1]
-        ax.axvline(0.5, color="0.6", linewidth=0.8, linestyle=":")
-        for row, (name, values) in zip(rows, c_index.items()):
-            color = "#D55E00" if name == OURS else "#0072B2"
-            ax.plot(values, np.full(len(values), row), "o", color=color, alpha=0.35, markersize=3.5, markeredgewidth=0)
-            ax.errorbar(values.mean(), row, xerr=values.std(), fmt="D", color=color, markersize=4.5, capsize=2.5)
-        ax.set(title=title, yticks=rows, yticklabels=c_index.columns)
-        ax.title.set_fontsize("medium")
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("C-index (mean ± SD; dots are folds)", fontsize="medium")
+        scores = c_index.rename_axis(columns="model").reset_index().melt("fold")
+        ComparisonDisplay.from_predictions(scores, reference=OURS, test_ratio=1 / 4, label="C-index", chance=0.5, ax=ax)
+        ax.set_title(title, fontsize="medium", loc="left", pad=38)
     return figure
 
 

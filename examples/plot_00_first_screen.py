@@ -157,7 +157,7 @@ middle.set_title("Attention; outlined: tiles with signal", fontsize="medium", lo
 for ax in (left, middle):
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.spines[:].set_visible(False)
-RiskGroupDisplay.from_predictions(y, risk, time_unit="months", max_time=100, ax=right)
+RiskGroupDisplay.from_predictions(y, risk, time_unit="months", max_time=100, risks_from="test patients", ax=right)
 if sys.argv[1:]:
     figure.savefig(sys.argv[1])
     Image.open(sys.argv[1]).convert("RGB").quantize(128, kmeans=2, dither=Image.Dither.NONE).save(

@@ -90,7 +90,9 @@ for row in risk.argsort()[[len(risk) // 10, len(risk) // 2, -len(risk) // 10]]:
 axes[0].set(xlabel="Time (months)", ylabel="Predicted survival", ylim=(0, 1.02), xlim=(0, 120))
 axes[0].legend(frameon=False, fontsize="small")
 axes[0].spines[["top", "right"]].set_visible(False)
-display = RiskGroupDisplay.from_predictions(y_test, risk, time_unit="months", max_time=120, ax=axes[1])
+display = RiskGroupDisplay.from_predictions(
+    y_test, risk, time_unit="months", max_time=120, risks_from="test patients", ax=axes[1]
+)
 
 # %%
 # The files are no longer needed.

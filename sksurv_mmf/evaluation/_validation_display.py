@@ -28,7 +28,14 @@ def _draw_groups(ax, validation):
     if not validation.group_curves:
         _say(ax, f"No risk groups:\n{validation.cutoffs_source}")
         return
-    RiskGroupDisplay(validation.group_curves, validation.p_value, time_unit=validation.time_unit).plot(ax=ax)
+    display = RiskGroupDisplay(
+        validation.group_curves,
+        validation.p_value,
+        time_unit=validation.time_unit,
+        risks_from="new patients",
+        confidence_level=validation.confidence_level,
+    )
+    display.plot(ax=ax)
 
 
 def _draw_scores(ax, validation, colors):

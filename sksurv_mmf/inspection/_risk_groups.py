@@ -1,5 +1,6 @@
 """Kaplan-Meier curves of predicted risk groups."""
 
+import textwrap
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -10,8 +11,10 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
+from ..pages._cells import DASH, write_estimate
 from ..plotting._plotting import (
     BLUE,
+    GREY,
     ORANGE,
     VERMILLION,
     check_colors,
@@ -24,10 +27,14 @@ from ..plotting._plotting import (
 )
 from ..predictions._ask import check_model, predict_risk
 from ..predictions._checks import as_real_numbers
+from ..statistics._cox import fit_cox
 from ..utils._old_names import renamed_parameters, warn_of_old_name
+from ..utils._time_units import UNITS
 
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
 LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
+SMALL, X_SMALL = 4.3, 3.7  # points that a letter of these sizes is wide, on average
+BESIDE = 58  # points that ticks and label of the y axis take
 
 
 def assign_groups(risk, thresholds):
@@ -41,6 +48,31 @@ def log_rank_p_value(y, group):
         return float(compare_survival(y, group)[1])
     except np.linalg.LinAlgError:
         return np.nan
+
+
+def hazard_ratios(groups, confidence_level=0.95):
+    """Hazard ratio of each group to the first, of a Cox model of the groups alone (Efron's ties, Wald's limits).
+
+    Parameters
+    ----------
+    groups : list of RiskGroup
+        The groups.
+    confidence_level : float, default=0.95
+        Level of the limits.
+
+    Returns
+    -------
+    DataFrame
+        One row per group with columns "hazard_ratio", "lower" and "upper": 1 for the first group, NaN for all others
+        where the ratios have no estimate, as where a group has no events.
+    """
+    member = np.repeat(np.arange(len(groups)), [len(group.time) for group in groups])
+    event, time = (np.concatenate([getattr(group, what) for group in groups]) for what in ("event", "time"))
+    others = np.arange(1, len(groups))
+    fit = fit_cox((member[:, None] == others).astype(float), event, time, np.zeros(len(time), dtype=int))
+    rows = [(0.0, 0.0, 0.0), *((fit.coef[k], *fit.interval(k, confidence_level)) for k in others - 1)]
+    names = pd.Index([group.name for group in groups], name="group")
+    return np.exp(pd.DataFrame(rows, index=names, columns=["hazard_ratio", "lower", "upper"]))
 
 
 @dataclass(frozen=True)
@@ -105,6 +137,11 @@ class RiskGroupDisplay:
         p-value of the log-rank test; NaN if no event comes while patients of two groups are at risk.
     time_unit : str, default=None
         Unit of time for the axis label.
+    risks_from : str, default=None
+        Whose risks they are, in words that are written below the curves, such as "out of fold" or "test patients".
+        None writes that this is not stated.
+    confidence_level : float, default=0.95
+        Level of the bands and of the intervals of hazard ratios.
 
     Attributes
     ----------
@@ -112,6 +149,9 @@ class RiskGroupDisplay:
         Axes with the curves.
     figure_ : matplotlib Figure
         Figure that holds the axes.
+    hazard_ratios_ : DataFrame of shape (n_groups, 3)
+        "hazard_ratio" of each group to that of the lowest risk, with its limits "lower" and "upper", from a Cox model
+        of the groups; NaN where there is no estimate, because a group has no events.
     lines_ : list of matplotlib Line2D
         The curve of each group.
     at_risk_ : ndarray of shape (n_groups, n_ticks)
@@ -127,22 +167,35 @@ class RiskGroupDisplay:
     Cutting at quantiles of the very risks that are shown is fair for risks of unseen patients: the outcome takes no
     part in it. Searching for the cut with the smallest p-value is not, and is not offered.
 
+    Hazard ratio and log-rank test take the groups of out-of-fold risks for independent of the outcome. They are nearly
+    so: the models of different folds share training patients. A hazard ratio is that of an average over the follow-up
+    where curves come together or cross.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
     >>> from sksurv_mmf.datasets import make_multimodal_survival
     >>> from sksurv_mmf.inspection import RiskGroupDisplay
     >>> cohort = make_multimodal_survival(n_patients=80, n_genes=20, n_tiles=5, random_state=0)
-    >>> display = RiskGroupDisplay.from_predictions(cohort.y, cohort.risk, time_unit="months")
+    >>> display = RiskGroupDisplay.from_predictions(
+    ...     cohort.y, cohort.risk, time_unit="months", axis_unit="years", risks_from="the simulation"
+    ... )
     >>> display.p_value < 0.001
     True
+    >>> display.hazard_ratios_.round(1)
+               hazard_ratio  lower  upper
+    group
+    Low risk            1.0    1.0    1.0
+    High risk           3.4    1.9    6.3
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, groups, p_value, *, time_unit=None):
+    def __init__(self, groups, p_value, *, time_unit=None, risks_from=None, confidence_level=0.95):
         self.groups = groups
         self.p_value = p_value
         self.time_unit = time_unit
+        self.risks_from = risks_from
+        self.confidence_level = confidence_level
 
     @classmethod
     @renamed_parameters(conf_level="confidence_level")
@@ -156,7 +209,9 @@ class RiskGroupDisplay:
         thresholds=None,
         confidence_level=0.95,
         time_unit=None,
+        axis_unit=None,
         max_time=None,
+        risks_from=None,
         ax=None,
     ):
         """Predict risks and draw the curves.
@@ -177,9 +232,16 @@ class RiskGroupDisplay:
         confidence_level : float, default=0.95
             Level of the pointwise confidence bands (log-log transformed).
         time_unit : str, default=None
-            Unit of time for the axis label, such as "days".
+            Unit of the times of y, such as "days".
+        axis_unit : {"days", "weeks", "months", "years"}, default=None
+            Unit in which the time axis is drawn. Times are converted from `time_unit`, which then has to be one of
+            these, too; a year has 365.25 days. None draws them as they are.
         max_time : float, default=None
-            Where the axis ends, to leave out the times at which hardly anyone is at risk. The test uses all times.
+            Where the axis ends, in the unit of y, to leave out the times at which hardly anyone is at risk. Test and
+            hazard ratios use all times.
+        risks_from : str, default=None
+            Whose risks they are, in words that are written below the curves, such as "out of fold", "test patients" or
+            "external validation". None writes that this is not stated.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -196,14 +258,27 @@ class RiskGroupDisplay:
             thresholds=thresholds,
             confidence_level=confidence_level,
             time_unit=time_unit,
+            axis_unit=axis_unit,
             max_time=max_time,
+            risks_from=risks_from,
             ax=ax,
         )
 
     @classmethod
     @renamed_parameters(conf_level="confidence_level")
     def from_predictions(
-        cls, y, risk, *, n_groups=2, thresholds=None, confidence_level=0.95, time_unit=None, max_time=None, ax=None
+        cls,
+        y,
+        risk,
+        *,
+        n_groups=2,
+        thresholds=None,
+        confidence_level=0.95,
+        time_unit=None,
+        axis_unit=None,
+        max_time=None,
+        risks_from=None,
+        ax=None,
     ):
         """Draw the curves of given risks.
 
@@ -220,9 +295,16 @@ class RiskGroupDisplay:
         confidence_level : float, default=0.95
             Level of the pointwise confidence bands (log-log transformed).
         time_unit : str, default=None
-            Unit of time for the axis label, such as "days".
+            Unit of the times of y, such as "days".
+        axis_unit : {"days", "weeks", "months", "years"}, default=None
+            Unit in which the time axis is drawn. Times are converted from `time_unit`, which then has to be one of
+            these, too; a year has 365.25 days. None draws them as they are.
         max_time : float, default=None
-            Where the axis ends, to leave out the times at which hardly anyone is at risk. The test uses all times.
+            Where the axis ends, in the unit of y, to leave out the times at which hardly anyone is at risk. Test and
+            hazard ratios use all times.
+        risks_from : str, default=None
+            Whose risks they are, in words that are written below the curves, such as "out of fold", "test patients" or
+            "external validation". None writes that this is not stated.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -237,36 +319,36 @@ class RiskGroupDisplay:
             If risk does not fit y, is not finite, or leaves a group without patients.
         """
         import_pyplot()
-        if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
-            raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
         y = align_outcome(y, risk if isinstance(risk, pd.Series) else None)
         event, time = Outcome.of(y)
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)
         group = assign_groups(risk, thresholds)
-        names = group_names(len(thresholds) + 1)
-        sizes = np.bincount(group, minlength=len(names))
-        if not sizes.all():
-            raise ValueError(
-                f"The risks leave a group empty: {len(names)} groups get {sizes.tolist()} patients, because many risks "
-                "are equal or all lie on one side of a threshold. Use fewer groups or other thresholds."
-            )
         groups = [
             RiskGroup.estimate(name, event[group == g], time[group == g], confidence_level)
-            for g, name in enumerate(names)
+            for g, name in enumerate(_check_sizes(group, group_names(len(thresholds) + 1)))
         ]
-        return cls(groups, log_rank_p_value(y, group), time_unit=time_unit).plot(ax=ax, max_time=max_time)
+        display = cls(
+            groups,
+            log_rank_p_value(y, group),
+            time_unit=time_unit,
+            risks_from=risks_from,
+            confidence_level=confidence_level,
+        )
+        return display.plot(ax=ax, axis_unit=axis_unit, max_time=max_time)
 
     @renamed_parameters(colors="color")
-    def plot(self, ax=None, *, max_time=None, show_censored=True, color=None):
-        """Draw the curves, the confidence bands, the numbers at risk and the p-value.
+    def plot(self, ax=None, *, axis_unit=None, max_time=None, show_censored=True, color=None):
+        """Draw the curves, their bands, the numbers at risk, the p-value and the hazard ratios.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+        axis_unit : {"days", "weeks", "months", "years"}, default=None
+            Unit in which the time axis is drawn. None draws times in that of the display.
         max_time : float, default=None
-            Where the axis ends. None shows all times.
+            Where the axis ends, in the unit of the display. None shows all times.
         show_censored : bool, default=True
             Whether to mark censored patients with ticks on the curve.
         color : list of matplotlib colors, default=None
@@ -277,25 +359,111 @@ class RiskGroupDisplay:
         -------
         display : RiskGroupDisplay
             This display.
+
+        Raises
+        ------
+        ValueError
+            If `max_time` is not positive, or `axis_unit` is none of the units or `time_unit` cannot be converted to it.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 3.0 + 0.15 * len(self.groups)))
+        _check_max_time(max_time)
+        scale = _axis_scale(self.time_unit, axis_unit)
+        self.ax_ = ax = make_axes(ax, (3.5, 3.0 + (0.3 if len(self.groups) < 4 else 0.5) * len(self.groups)))
         self.figure_ = ax.figure
         colors = check_colors(_risk_colors(len(self.groups)) if color is None else color, len(self.groups))
-        self.lines_ = [_draw_curve(ax, group, color, show_censored) for group, color in zip(self.groups, colors)]
+        self.lines_ = [_draw_curve(ax, group, color, scale, show_censored) for group, color in zip(self.groups, colors)]
         end = max(group.time.max() for group in self.groups) if max_time is None else max_time
+        unit = axis_unit or self.time_unit
         ax.set(
-            xlim=(0, 1.02 * end),
+            xlim=(0, 1.02 * end * scale),
             ylim=(0, 1.02),
             yticks=np.linspace(0, 1, 5),
-            xlabel="Time" if self.time_unit is None else f"Time ({self.time_unit})",
-            ylabel="Probability of no event",
+            xlabel="Time" if unit is None else f"Time ({unit})",
+            ylabel="Probability\nof no event",  # in one line it would reach the legend of low axes
         )
-        title = f"Log-rank {format_p(self.p_value)}" if len(self.groups) > 1 else None
-        legend_above(ax, title=title, alignment="left", title_fontsize="small")
         despine(ax)
-        self.at_risk_ = _write_numbers_at_risk(ax, self.groups, colors, end)
+        self.hazard_ratios_ = hazard_ratios(self.groups, self.confidence_level)
+        self._write_legend(ax)
+        self.at_risk_ = self._write_numbers_at_risk(ax, colors, end * scale, scale)
+        self._write_note(ax, show_censored)
         make_room(ax)
         return self
+
+    def _left(self):
+        """How far to the left of the axis texts begin, in points: where the names of the groups do."""
+        return max(BESIDE, 18 + SMALL * max(len(group.name) for group in self.groups))
+
+    def _write_legend(self, ax):
+        labels = [f"{group.name} ({np.count_nonzero(group.event)}/{len(group.time)} events)" for group in self.groups]
+        title = None
+        if len(self.groups) > 1:
+            ratios = [
+                "HR not defined" if np.isnan(ratio).any() else f"HR {write_estimate(*ratio, 2).replace(' to ', DASH)}"
+                for ratio in self.hazard_ratios_.iloc[1:].to_numpy()
+            ]
+            what = f"HR: hazard ratio, {100 * self.confidence_level:g}% interval"
+            pairs = [(f"Log-rank {format_p(self.p_value)}; ", what), *zip([f"{one}, " for one in labels[1:]], ratios)]
+            longest = max(len(one) + len(other) for one, other in pairs)
+            breaks = SMALL * longest + 24 > _room(ax)
+            title, *labels[1:] = [one.rstrip() + "\n" + other if breaks else one + other for one, other in pairs]
+        for line, label in zip(self.lines_, labels):
+            line.set_label(label)
+        style = {"alignment": "left", "title_fontsize": "small", "handlelength": 1.4, "labelspacing": 0.3}
+        legend_above(ax, reach=self._left(), title=title, **style)
+
+    def _write_numbers_at_risk(self, ax, colors, end, scale):
+        """Write the table below the axis and return its numbers."""
+        ticks = np.array([t for t in ax.get_xticks() if 0 <= t <= end])
+        ax.set_xticks(ticks)  # axes of another size would choose others, without numbers below them
+        numbers = np.array([group.at_risk(ticks / scale) for group in self.groups])
+        _write_below(ax, 0, 0, "Number at risk", shift=-self._left())
+        for row, (group, counts, color) in enumerate(zip(self.groups, numbers, colors), start=1):
+            _write_below(ax, row, 0, group.name, shift=-self._left(), color=color)
+            for tick, count in zip(ticks, counts):
+                _write_below(ax, row, tick, str(count), ha="center")
+        return numbers
+
+    def _write_note(self, ax, show_censored):
+        """Say below the numbers at risk what is drawn, and whose risks made the groups."""
+        note = f"{100 * self.confidence_level:g}% bands, pointwise."
+        note += " Ticks: censored." if show_censored else ""
+        note += f" Risks: {self.risks_from or 'source not stated'}." if len(self.groups) > 1 else ""
+        lines = textwrap.wrap(note, max(30, int(_room(ax) / X_SMALL)))
+        place = {"shift": -self._left(), "fontsize": "x-small", "color": GREY}
+        _write_below(ax, len(self.groups) + 1.3, 0, "\n".join(lines), **place)
+
+
+def _room(ax):
+    """About how wide the part of the figure is that belongs to axes, in points; beside them are margins."""
+    return 1.27 * ax.get_window_extent().width * 72 / ax.figure.dpi
+
+
+def _check_max_time(max_time):
+    if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
+        raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
+
+
+def _axis_scale(time_unit, axis_unit):
+    """How many of the axis' units a unit of the times is."""
+    if axis_unit is None:
+        return 1.0
+    if axis_unit not in UNITS:
+        raise ValueError(f"axis_unit must be one of {', '.join(map(repr, UNITS))} or None, got {axis_unit!r}.")
+    if time_unit not in UNITS:
+        raise ValueError(
+            f"axis_unit={axis_unit!r} needs to know the unit of the times, but time_unit is {time_unit!r}. "
+            f"Pass the one that y is in as time_unit: {', '.join(map(repr, UNITS))}."
+        )
+    return UNITS[time_unit] / UNITS[axis_unit]
+
+
+def _check_sizes(group, names):
+    sizes = np.bincount(group, minlength=len(names))
+    if not sizes.all():
+        raise ValueError(
+            f"The risks leave a group empty: {len(names)} groups get {sizes.tolist()} patients, because many risks "
+            "are equal or all lie on one side of a threshold. Use fewer groups or other thresholds."
+        )
+    return names
 
 
 def _check_risk(risk, n_patients):
@@ -329,51 +497,32 @@ def _risk_colors(n_groups):
         return [BLUE, ORANGE, VERMILLION] if n_groups == 3 else [BLUE, VERMILLION]
     cividis = import_pyplot().get_cmap("cividis")
     # The yellow at its end is too light for lines on white.
-    return [cividis(x) for x in np.linspace(0, 0.9, n_groups)]
+    return [cividis(x) for x in np.linspace(0, 0.85, n_groups)]
 
 
-def _draw_curve(ax, group, color, show_censored):
+def _draw_curve(ax, group, color, scale, show_censored):
     # A curve starts at probability 1 and has no step before the first estimate.
     times = np.concatenate([[0], group.step_times])
     survival = np.concatenate([[1], group.survival])
     lower, upper = (np.concatenate([[1], limit]) for limit in (group.lower, group.upper))
-    label = f"{group.name} (n = {len(group.time)}, {np.count_nonzero(group.event)} events)"
-    (line,) = ax.step(times, survival, where="post", color=color, linewidth=1.5, label=label)
-    ax.fill_between(times, lower, upper, step="post", color=color, alpha=0.18, linewidth=0)
+    (line,) = ax.step(scale * times, survival, where="post", color=color, linewidth=1.5)
+    ax.fill_between(scale * times, lower, upper, step="post", color=color, alpha=0.18, linewidth=0)
     if show_censored:
         censored = group.time[~group.event]
         at = survival[np.searchsorted(times, censored, side="right") - 1]
-        ax.plot(censored, at, "|", color=color, markersize=4, markeredgewidth=0.7)
+        ax.plot(scale * censored, at, "|", color=color, markersize=4, markeredgewidth=0.7)
     return line
 
 
-def _write_numbers_at_risk(ax, groups, colors, end):
-    """Write the table below the axis and return its numbers."""
-    ticks = [t for t in ax.get_xticks() if 0 <= t <= end]
-    ax.set_xticks(ticks)  # axes of another size would choose others, without numbers below them
-    numbers = np.array([group.at_risk(ticks) for group in groups])
-    size = "small"
-    below = 36  # points below the axis, clear of tick labels and axis label
+def _write_below(ax, row, x, text, *, shift=0, fontsize="small", **kwargs):
+    """Write text below the axis, clear of tick labels and axis label; `x` is a time, `shift` is in points."""
     ax.annotate(
-        "Number at risk",
-        (0, 0),
-        xycoords="axes fraction",
-        xytext=(0, -below),
+        text,
+        (x, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(shift, -36 - LINE_HEIGHT * row),
         textcoords="offset points",
         va="top",
-        fontsize=size,
+        fontsize=fontsize,
+        **kwargs,
     )
-    for row, (counts, color) in enumerate(zip(numbers, colors), start=1):
-        for tick, count in zip(ticks, counts):
-            ax.annotate(
-                str(count),
-                (tick, 0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, -below - LINE_HEIGHT * row),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                color=color,
-                fontsize=size,
-            )
-    return numbers

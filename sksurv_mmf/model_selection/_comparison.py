@@ -16,6 +16,7 @@ from ..statistics._paired_tests import (
     mean_interval,
     paired_bootstrap,
     percentile_interval,
+    score_interval,
 )
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
@@ -151,9 +152,10 @@ class ModelComparison:
         Notes
         -----
         The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
-        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests. It ends where a score
-        ends: at 0 and 1 of a C-index or AUC, at 0 of a Brier score, at -1 and 1 of calibration. Calibration has its
-        sign here: errors of folds that go in different directions cancel in its mean.
+        patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests. Of a C-index or AUC, which
+        lie between 0 and 1, and of calibration, between -1 and 1, it is computed on the logit scale; that of a Brier
+        score is cut off at 0. Calibration has its sign here: errors of folds that go in different directions cancel in
+        its mean.
         """
         rows = {}
         failed = self.fits[self.fits["error"] != ""].groupby("model").size()
@@ -162,7 +164,7 @@ class ModelComparison:
             for model, values in table.items():
                 exists = values.notna()
                 limits = self._definitions[score].limits
-                lower, upper = mean_interval(values[exists], self._test_ratio(exists), confidence_level, limits)
+                lower, upper = score_interval(values[exists], self._test_ratio(exists), confidence_level, limits)
                 n_failed = int(failed.get(model, 0))
                 rows[score, model] = {
                     "mean": values.mean(),
@@ -240,7 +242,7 @@ class ModelComparison:
             Score to draw. None is the first.
         differences : bool, default=False
             Whether to draw, fold by fold, the difference to the reference instead of the score itself, with p-values
-            of the corrected resampled t-test. They are not corrected for the number of models.
+            of the corrected resampled t-test, after Holm's correction for the number of models.
         confidence_level : float, default=0.95
             Level of the confidence intervals.
         time_unit : str, default=None

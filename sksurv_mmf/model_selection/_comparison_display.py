@@ -6,6 +6,7 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
+from ..pages._cells import MINUS
 from ..plotting._plotting import (
     BLUE,
     GREY,
@@ -14,15 +15,27 @@ from ..plotting._plotting import (
     despine,
     format_p,
     import_pyplot,
+    legend_above,
     make_axes,
     make_room,
 )
-from ..statistics._paired_tests import corrected_resampled_t_test, difference_limits, mean_interval
+from ..statistics._paired_tests import (
+    corrected_resampled_t_test,
+    difference_limits,
+    holm,
+    mean_interval,
+    score_interval,
+)
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import shorten
 
-LABEL_WIDTH = 30  # characters of a line beside or below the axis
+LABEL_WIDTH = 30  # characters of a line beside the axis
+AXIS_LABEL_WIDTH = 46  # of a line below it
+TOP = -0.5  # rows above the first model
+DOT = {"alpha": 0.65, "markersize": 3.5, "markeredgewidth": 0}
+DIAMOND = {"markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
+DOTS_BELOW = 0.22  # rows between an interval and the dots of its folds, which it would hide
 
 
 class ComparisonDisplay:
@@ -31,15 +44,18 @@ class ComparisonDisplay:
     A dot is a fold, a diamond the mean over the folds, a bar its confidence interval, which takes into account that
     folds share training patients. The scores show how good the models are; since folds differ more than models do,
     overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that;
-    their p-values are those of the corrected resampled t-test, not corrected for the number of models. Create it with
-    :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+    their p-values are those of the corrected resampled t-test, after Holm's correction for the number of models. Create
+    it with :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+
+    Panels of one score that stand side by side are compared by eye only if their axes are alike: draw them on axes of
+    ``plt.subplots(..., sharex=True)``. Zero is in the middle of an axis of differences.
 
     Parameters
     ----------
     values : DataFrame of shape (n_folds, n_models)
         Score, or difference to the reference, of each model in each fold; NaN where there is none.
     intervals : DataFrame
-        One row per model with columns mean, lower, upper, and p_value where differences are shown.
+        One row per model with columns mean, lower, upper, and where differences are shown p_value and p_holm.
     label : str
         Label of the axis.
     reference : str, default=None
@@ -48,6 +64,8 @@ class ComparisonDisplay:
         Whether the values are differences.
     chance : float, default=None
         Value of a model that knows nothing, drawn as a dotted line.
+    confidence_level : float, default=0.95
+        Level of the intervals, for the legend.
 
     Attributes
     ----------
@@ -69,18 +87,21 @@ class ComparisonDisplay:
     >>> scores = pd.DataFrame(values).rename_axis("fold").melt(var_name="model", ignore_index=False).reset_index()
     >>> display = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, test_ratio=0.5)
     >>> display.intervals.round(2)
-            mean  lower  upper  p_value
-    forest -0.04  -0.16   0.08     0.28
+            mean  lower  upper  p_value  p_holm
+    forest -0.04  -0.16   0.08     0.28    0.28
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, values, intervals, label, *, reference=None, differences=False, chance=None):
+    def __init__(
+        self, values, intervals, label, *, reference=None, differences=False, chance=None, confidence_level=0.95
+    ):
         self.values = values
         self.intervals = intervals
         self.label = label
         self.reference = reference
         self.differences = differences
         self.chance = chance
+        self.confidence_level = confidence_level
 
     @classmethod
     @renamed_parameters(confidence="confidence_level")
@@ -164,6 +185,8 @@ class ComparisonDisplay:
         intervals = pd.DataFrame(
             {name: _interval(one, test_ratio, confidence_level, limits, differences) for name, one in values.items()}
         ).T
+        if differences:
+            intervals["p_holm"] = holm(intervals["p_value"])
         return cls(
             values,
             intervals,
@@ -171,6 +194,7 @@ class ComparisonDisplay:
             reference=reference,
             differences=differences,
             chance=0 if differences else chance,
+            confidence_level=confidence_level,
         ).plot(ax=ax)
 
     @renamed_parameters(colors="color")
@@ -190,7 +214,7 @@ class ComparisonDisplay:
             This display.
         """
         n_folds, n_models = self.values.shape
-        self.ax_ = ax = make_axes(ax, (3.5, 0.8 + 0.32 * n_models))
+        self.ax_ = ax = make_axes(ax, (3.5, 1.1 + 0.32 * n_models))
         self.figure_ = ax.figure
         plain, marked = check_colors((BLUE, VERMILLION) if color is None else color, 2)
         if self.chance is not None:
@@ -202,17 +226,30 @@ class ComparisonDisplay:
             some = f"\n({len(values)} of {n_folds} folds)" if 0 < len(values) < n_folds else ""
             labels.append(fill(name, LABEL_WIDTH) + some)
         ax.set_yticks(range(n_models), labels, fontsize="small")
-        low, high = ax.get_xlim()
-        ax.locator_params(axis="x", nbins=3 if high - low < 0.05 else 4)  # numbers with three decimals are long
-        ax.set_ylim(n_models - 0.4, -0.5)
-        ax.set_xlabel(fill(self._axis_label(), LABEL_WIDTH), fontsize="small")
+        ax.set_ylim(n_models - 0.4, TOP)
+        # Below the names there is room; to the right a layout engine lets a long label run out of the figure.
+        ax.set_xlabel(fill(self._axis_label(), AXIS_LABEL_WIDTH), fontsize="small", loc="right")
         ax.tick_params(axis="x", labelsize="small")
         ax.tick_params(axis="y", length=0)
         if self.differences:
-            _write_p_values(ax, self.intervals["p_value"])
+            _center_zero(ax)
+            _write_p_values(ax, self.intervals["p_holm"])
+        low, high = ax.get_xlim()
+        ax.locator_params(axis="x", nbins=3 if high - low < 0.05 else 4)  # numbers with three decimals are long
+        self._explain(ax, plain, marked)
         despine(ax)
         make_room(ax)
         return self
+
+    def _explain(self, ax, plain, marked):
+        """Legend of the signs."""
+        keys = [
+            ax.plot([], [], "D-", color=plain, label=f"mean, {100 * self.confidence_level:g}% interval", **DIAMOND)[0],
+            ax.plot([], [], "o", color=plain, label="one fold", **DOT)[0],
+        ]
+        if self.reference in self.values:
+            keys.append(ax.plot([], [], "D-", color=marked, label="the reference", **DIAMOND)[0])
+        legend_above(ax, handles=keys, ncols=2, handlelength=1.6, columnspacing=1, right=True)
 
     def _axis_label(self):
         return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
@@ -254,7 +291,8 @@ def _check_limits(limits, values):
 
 def _interval(values, test_ratio, confidence_level, limits, differences):
     values = values.dropna()
-    lower, upper = mean_interval(values, test_ratio, confidence_level, limits)
+    interval = mean_interval if differences else score_interval
+    lower, upper = interval(values, test_ratio, confidence_level, limits)
     found = {"mean": values.mean(), "lower": lower, "upper": upper}
     return found | {"p_value": corrected_resampled_t_test(values, test_ratio)[1]} if differences else found
 
@@ -264,18 +302,22 @@ def _draw_model(ax, row, values, interval, color):
         at = ("axes fraction", "data")
         ax.annotate("no value", (0.02, row), xycoords=at, va="center", color=GREY, fontsize="small")
         return
-    dots = np.full(len(values), row + 0.22)  # below the interval, which would hide them
-    ax.plot(values, dots, "o", color=color, alpha=0.4, markersize=3.5, markeredgewidth=0)
+    ax.plot(values, np.full(len(values), row + DOTS_BELOW), "o", color=color, **DOT)
     ax.plot([interval["lower"], interval["upper"]], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
-    ax.plot(interval["mean"], row, "D", color=color, markersize=4.5, markeredgecolor="white", markeredgewidth=0.5)
+    ax.plot(interval["mean"], row, "D", color=color, **DIAMOND)
+
+
+def _center_zero(ax):
+    """As much room for gains as for losses, so that neither looks larger."""
+    reach = np.abs(ax.get_xlim()).max()
+    ax.set_xlim(-reach, reach)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", MINUS))  # three long numbers would touch
 
 
 def _write_p_values(ax, p_values):
-    for row, p in enumerate(p_values):
-        ax.annotate(
-            "" if np.isnan(p) else format_p(p),
-            (1.01, row),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize="small",
-        )
+    at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+    known = [(row, p) for row, p in enumerate(p_values) if not np.isnan(p)]
+    for row, p in known:
+        ax.annotate(format_p(p).removeprefix("p ").removeprefix("= "), (1.02, row), **at)
+    if known:
+        ax.annotate("p (Holm)", (1.02, TOP), color=GREY, **at)

@@ -114,7 +114,7 @@ def _pictures(comparison, score, title, time_unit):
         others = table[table[comparison.reference].notna()].drop(columns=comparison.reference)
         kinds |= {"differences to the reference": True} if others.notna().any(axis=None) else {}
     for kind, differences in kinds.items():
-        picture = Picture(figsize=(5.2, 0.9 + 0.32 * len(comparison.models)), layout="constrained")
+        picture = Picture(figsize=(5.2, 1.2 + 0.32 * len(comparison.models)), layout="constrained")
         comparison.plot(score, differences=differences, time_unit=time_unit, ax=picture.subplots())
         yield Figure(picture, f"{title}: {kind}, with means and 95% intervals.", f"{score}: {kind}")
 

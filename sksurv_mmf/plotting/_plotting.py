@@ -90,10 +90,17 @@ def make_room(ax):
         ax.set_axes_locator(Room(ax, 72 / ax.figure.dpi * reach))
 
 
-def legend_above(ax, **kwargs):
-    """Write the legend above the axes, where no curve runs."""
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0)}
-    ax.legend(frameon=False, fontsize="small", **{**place, **kwargs})
+def legend_above(ax, *, right=False, reach=0, **kwargs):
+    """Write the legend above the axes, where no curve runs.
+
+    To the right where long labels stand beside the axes; otherwise it begins `reach` points left of them.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    side, at = ("right", 1.02) if right else ("left", 0.0)
+    place = ax.transAxes + ScaledTranslation(-reach / 72, 0, ax.figure.dpi_scale_trans)
+    kwargs |= {"frameon": False, "fontsize": "small", "borderaxespad": 0.5 if right else 0}
+    ax.legend(loc=f"lower {side}", bbox_to_anchor=(at, 1.0), bbox_transform=place, **kwargs)
 
 
 def despine(ax):

@@ -47,7 +47,8 @@ def risk_groups_section(study):
     figure, axes = _panels(len(panels), (3.5, 3.6))
     for ax, (model, rank) in zip(axes, panels.items()):
         y = _outcome_of(study, rank.index)
-        display = RiskGroupDisplay.from_predictions(y, rank.to_numpy(), n_groups=n, time_unit=study.time_unit, ax=ax)
+        style = {"time_unit": study.time_unit, "risks_from": "out of fold"}
+        display = RiskGroupDisplay.from_predictions(y, rank.to_numpy(), n_groups=n, **style, ax=ax)
         ax.set_title(model, pad=16 * (n + 1), fontsize="medium", loc="left", fontweight="bold")
         rows += [_group_row(study, model, group) for group in display.groups]
     _make_room(axes)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 AT_ONCE = 2**19
 """Counts of a block of resamples: few enough for the cache."""
@@ -48,6 +49,26 @@ def mean_interval(values, test_ratio, confidence_level=0.95, limits=(-np.inf, np
         return np.nan, np.nan
     margin = stats.t.ppf((1 + confidence_level) / 2, len(values) - 1) * error
     lower, upper = np.clip([np.mean(values) - margin, np.mean(values) + margin], *limits)
+    return float(lower), float(upper)
+
+
+def score_interval(values, test_ratio, confidence_level=0.95, limits=(-np.inf, np.inf)):
+    """Confidence interval of the mean of a score that lies between `limits`.
+
+    Where both are finite it is computed on the logit scale (delta method), on which no end is near: it lies within
+    them without being cut off, and is longer towards the far one. Elsewhere it is that of `mean_interval`, as for
+    differences, whose interval has to leave out zero just where the t-test finds one.
+    """
+    if not np.isfinite(limits).all():
+        return mean_interval(values, test_ratio, confidence_level, limits)
+    low, high = limits
+    share = (np.asarray(values, dtype=float) - low) / (high - low)
+    error = corrected_standard_error(share, test_ratio)
+    if not error > 0:  # NaN with a single fold; without spread there is nothing to transform
+        return mean_interval(values, test_ratio, confidence_level, limits)
+    mean = share.mean()
+    margin = stats.t.ppf((1 + confidence_level) / 2, len(share) - 1) * error / (mean * (1 - mean))
+    lower, upper = low + (high - low) * expit(logit(mean) + np.array([-margin, margin]))
     return float(lower), float(upper)
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sksurv.compare import compare_survival
@@ -94,13 +95,78 @@ def test_every_tick_has_its_number_at_risk_whatever_the_size(cohort):
     assert display.at_risk_.shape == (2, len(ticks))
 
 
+def title_of(display):
+    return display.ax_.get_legend().get_title().get_text()
+
+
+def labels_of(display):
+    return [text.get_text().replace(",\n", ", ") for text in display.ax_.get_legend().get_texts()]
+
+
 def test_the_p_value_is_written_above_the_curves(cohort):
     y, risk = cohort
-    assert RiskGroupDisplay.from_predictions(y, risk).ax_.get_legend().get_title().get_text() == "Log-rank p < 0.001"
+    assert title_of(RiskGroupDisplay.from_predictions(y, risk)).startswith("Log-rank p < 0.001")
     shuffled = np.random.default_rng(1).permutation(risk)
     display = RiskGroupDisplay.from_predictions(y, shuffled)
     assert display.p_value > 0.1
-    assert display.ax_.get_legend().get_title().get_text() == f"Log-rank p = {display.p_value:.2f}"
+    assert title_of(display).startswith(f"Log-rank p = {display.p_value:.2f}")
+
+
+def test_hazard_ratios_are_those_of_a_cox_model_of_the_groups(cohort):
+    y, risk = cohort
+    y = Surv.from_arrays(y["event"], y["time"] + np.arange(60) / 1000)  # without ties, of which there are two kinds
+    display = RiskGroupDisplay.from_predictions(y, risk, n_groups=3, confidence_level=0.9)
+    group = risk.argsort().argsort() // 20
+    reference = CoxPHSurvivalAnalysis().fit(np.column_stack([group == 1, group == 2]).astype(float), y)
+    ratios = display.hazard_ratios_
+    np.testing.assert_allclose(ratios["hazard_ratio"], np.exp([0, *reference.coef_]), rtol=1e-5)
+    assert (ratios.loc["Low risk"] == 1).all()
+    row = ratios.loc["High risk"]
+    assert np.log(row["upper"]) + np.log(row["lower"]) == pytest.approx(2 * np.log(row["hazard_ratio"]), rel=1e-9)
+    wider = RiskGroupDisplay.from_predictions(y, risk, n_groups=3).hazard_ratios_.loc["High risk"]
+    factor = np.log(wider["upper"] / wider["lower"]) / np.log(row["upper"] / row["lower"])
+    assert factor == pytest.approx(norm.ppf(0.975) / norm.ppf(0.95), rel=1e-9)
+    assert title_of(display).endswith("HR: hazard ratio, 90% interval")
+    events = np.bincount(group, y["event"]).astype(int)
+    told = "HR {:.2f} ({:.2f}\N{EN DASH}{:.2f})".format(*row)
+    assert labels_of(display)[0] == f"Low risk ({events[0]}/20 events)"
+    assert labels_of(display)[2] == f"High risk ({events[2]}/20 events), {told}"
+
+
+def test_time_in_years_on_request(cohort):
+    y, risk = cohort
+    days = RiskGroupDisplay.from_predictions(y, risk, time_unit="days")
+    y = Surv.from_arrays(y["event"], 365.25 * y["time"])
+    display = RiskGroupDisplay.from_predictions(y, risk, time_unit="days", axis_unit="years", max_time=30 * 365.25)
+    assert display.ax_.get_xlabel() == "Time (years)"
+    # The same curves, for each number of days is one of years; ticks and counts are those of years.
+    for line, other in zip(display.lines_, days.lines_):
+        np.testing.assert_allclose(line.get_xydata(), other.get_xydata(), rtol=1e-12)
+    ticks = display.ax_.get_xticks()
+    assert ticks.max() <= 30
+    at_risk = [[np.count_nonzero(group.time >= 365.25 * t) for t in ticks] for group in display.groups]
+    np.testing.assert_array_equal(display.at_risk_, at_risk)
+    assert display.p_value == days.p_value
+
+
+@pytest.mark.parametrize(("axis_unit", "per_month"), [("days", 30.4375), ("weeks", 30.4375 / 7), ("years", 1 / 12)])
+def test_months_are_converted(cohort, axis_unit, per_month):
+    y, risk = cohort
+    display = RiskGroupDisplay.from_predictions(y, risk, time_unit="months", axis_unit=axis_unit)
+    steps = display.lines_[0].get_xdata()[1:]
+    np.testing.assert_allclose(steps, per_month * display.groups[0].step_times, rtol=1e-12)
+
+
+def test_the_note_says_whose_risks_they_are(cohort):
+    y, risk = cohort
+
+    def note(**arguments):
+        return RiskGroupDisplay.from_predictions(y, risk, **arguments).ax_.texts[-1].get_text().replace("\n", " ")
+
+    assert note() == "95% bands, pointwise. Ticks: censored. Risks: source not stated."
+    assert note(risks_from="out of fold", confidence_level=0.9) == (
+        "90% bands, pointwise. Ticks: censored. Risks: out of fold."
+    )
 
 
 def test_numbers_at_risk_count_patients_whose_time_has_not_passed(cohort):
@@ -111,8 +177,9 @@ def test_numbers_at_risk_count_patients_whose_time_has_not_passed(cohort):
     for in_group, numbers in zip([~high, high], display.at_risk_):
         assert numbers.tolist() == [sum(time >= t for time in y["time"][in_group]) for t in ticks]
     assert display.at_risk_[:, 0].tolist() == [30, 30]
-    written = [text.get_text() for text in display.ax_.texts[1:]]
-    assert written == [str(number) for number in display.at_risk_.ravel()]
+    # Each row begins with its name, so that nobody needs the colours.
+    low, high = ([name, *map(str, row)] for name, row in zip(["Low risk", "High risk"], display.at_risk_))
+    assert [text.get_text() for text in display.ax_.texts[:-1]] == ["Number at risk", *low, *high]
 
 
 def test_censored_patients_are_marked_on_their_curve(cohort):
@@ -169,7 +236,8 @@ def test_a_test_without_events_to_compare_says_so():
     y = Surv.from_arrays([False] * 5 + [True] * 5, np.arange(1, 11))  # all at low risk are censored before any event
     display = RiskGroupDisplay.from_predictions(y, np.arange(10))
     assert np.isnan(display.p_value)
-    assert display.ax_.get_legend().get_title().get_text() == "Log-rank p not defined"
+    assert title_of(display).startswith("Log-rank p not defined")
+    assert labels_of(display) == ["Low risk (0/5 events)", "High risk (5/5 events), HR not defined"]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +247,10 @@ def test_a_test_without_events_to_compare_says_so():
         ({"risk": np.ones(59)}, "risk has shape \\(59,\\), but y has 60 patients"),
         ({"risk": np.full(60, np.nan)}, "risk of 60 patients is NaN or infinite"),
         ({"n_groups": 1}, "n_groups must be at least 2"),
+        ({"max_time": -1}, "max_time must be a positive time or None, got -1"),
+        ({"axis_unit": "decades"}, "axis_unit must be one of 'days', 'weeks', 'months', 'years' or None"),
+        ({"axis_unit": "years"}, "needs to know the unit of the times, but time_unit is None"),
+        ({"axis_unit": "years", "time_unit": "d"}, "but time_unit is 'd'"),
         ({"thresholds": [100.0]}, "groups get \\[60, 0\\]"),
     ],
 )

@@ -25,9 +25,11 @@ def test_dots_are_folds_and_the_bar_is_the_corrected_interval(scores):
     values = scores["value"].to_numpy()[:4]
     dots, bar, diamond = display.ax_.lines[:3]
     assert dots.get_xdata().tolist() == values.tolist()
-    margin = stats.t.ppf(0.95, 3) * np.sqrt((1 / 4 + 1 / 3) * values.var(ddof=1))
-    np.testing.assert_allclose(bar.get_xdata(), [values.mean() - margin, values.mean() + margin], rtol=1e-12)
-    assert diamond.get_xdata().item() == pytest.approx(values.mean())
+    mean = values.mean()
+    margin = stats.t.ppf(0.95, 3) * np.sqrt((1 / 4 + 1 / 3) * values.var(ddof=1)) / (mean * (1 - mean))
+    odds = mean / (1 - mean) * np.exp([-margin, margin])
+    np.testing.assert_allclose(bar.get_xdata(), odds / (1 + odds), rtol=1e-12)
+    assert diamond.get_xdata().item() == pytest.approx(mean)
     assert display.ax_.get_xlabel() == "Harrell's C-index"
 
 
@@ -44,16 +46,44 @@ def test_differences_are_taken_fold_by_fold(scores):
     both = scores.pivot(index="fold", columns="model", values="value").dropna(subset="net")
     expected = stats.ttest_rel(both["net"], both["cox"]).pvalue
     assert display.intervals.loc["net", "p_value"] == pytest.approx(expected, rel=1e-12)
-    assert [text.get_text() for text in display.ax_.texts] == ["no value", f"p = {expected:.2f}", ""]
-    assert display.ax_.get_xlabel().replace("\n", " ") == "Difference in harrell to cox"
+    assert [text.get_text() for text in display.ax_.texts] == ["no value", f"{expected:.2f}", "p (Holm)"]
+    assert display.ax_.get_xlabel() == "Difference in harrell to cox"
     assert display.chance == 0
+
+
+def test_p_values_of_differences_pay_for_the_number_of_models(scores):
+    third = scores[scores["model"] == "net"].assign(model="third", value=[0.69, 0.60, 0.70, 0.61])
+    display = ComparisonDisplay.from_predictions(
+        pd.concat([scores, third]), reference="cox", differences=True, test_ratio=0
+    )
+    p = display.intervals["p_value"]
+    assert p["net"] < p["third"]
+    assert display.intervals["p_holm"]["net"] == pytest.approx(2 * p["net"], rel=1e-12)  # of two that exist
+    assert f"{2 * p['net']:.2f}" in [text.get_text() for text in display.ax_.texts]
+
+
+def test_gains_and_losses_have_equal_room(scores):
+    ax = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True).ax_
+    low, high = ax.get_xlim()
+    assert low == -high
+    assert all(low < x < high for line in ax.lines[1:] for x in line.get_xdata())
+
+
+def test_signs_and_highlight_are_explained(scores):
+    def legend(**arguments):
+        display = ComparisonDisplay.from_predictions(scores, **arguments)
+        return [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+    assert legend() == ["mean, 95% interval", "one fold"]
+    assert legend(confidence_level=0.9, reference="net") == ["mean, 90% interval", "one fold", "the reference"]
+    assert legend(reference="net", differences=True) == ["mean, 95% interval", "one fold"]
 
 
 def test_the_reference_has_its_own_colour_and_chance_a_line(scores):
     ax = ComparisonDisplay.from_predictions(scores, reference="net", chance=0.5).ax_
     chance, *rest = ax.lines
     assert set(chance.get_xdata()) == {0.5}
-    colors = [line.get_color() for line in rest[::3]]
+    colors = [line.get_color() for line in rest[:6:3]]
     assert colors[0] != colors[1]
     assert [line.get_color() for line in rest[:3]] == [colors[0]] * 3
 

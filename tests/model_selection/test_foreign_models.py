@@ -69,12 +69,12 @@ def test_intervals_stay_within_the_scores(patients):
     comparison = compare_models(models, X, y, folds, scoring=["harrell", "uno"], random_state=0)
     assert set(comparison.scores["value"]) == {0.0, 1.0}
     summary = comparison.summary()
-    assert (summary["lower"] == 0).all()
-    assert (summary["upper"] == 1).all()
+    assert summary["lower"].between(0, 0.01).all()
+    assert summary["upper"].between(0.99, 1).all()
     (row,) = comparison.pairwise("harrell").to_dict("records")
     assert (row["t_lower"], row["t_upper"]) == (-1, 1)
-    display = comparison.plot("harrell")
-    assert display.intervals[["lower", "upper"]].to_numpy().tolist() == [[0, 1], [0, 1]]
+    drawn, told = comparison.plot("harrell").intervals, summary.loc["harrell"]
+    np.testing.assert_array_equal(drawn[["lower", "upper"]], told[["lower", "upper"]])
     display = ComparisonDisplay.from_predictions(comparison.scores, score="uno", reference="mixed", differences=True)
     assert display.intervals[["lower", "upper"]].to_numpy().tolist() == [[-1, 1]]
     audit = fusion_audit(comparison, "mixed", random_state=0)
@@ -88,13 +88,14 @@ def test_a_brier_score_and_calibration_have_their_own_limits(patients):
     )
     summary = comparison.summary(confidence_level=0.999999)
     assert (summary.loc[["ibs", "brier@2", "brier@4"], "lower"] == 0).all()
-    assert (summary.loc[["calibration@2", "calibration@4"], "lower"] == -1).all()
-    assert (summary.loc[["calibration@2", "calibration@4"], "upper"] == 1).all()
+    calibration = summary.loc[["calibration@2", "calibration@4"]]
+    assert calibration["lower"].between(-1, -0.9).all()
+    assert calibration["upper"].between(0.9, 1).all()
 
 
 def test_limits_of_given_scores():
     scores = pd.DataFrame({"model": ["a"] * 3, "fold": range(3), "value": [1.0, 0.99, 0.7]})
-    assert ComparisonDisplay.from_predictions(scores).intervals.loc["a", "upper"] == 1
+    assert ComparisonDisplay.from_predictions(scores).intervals.loc["a", "upper"] < 1
     errors = scores.assign(value=[5.0, 7.0, 1.0])
     assert ComparisonDisplay.from_predictions(errors).intervals.loc["a", "lower"] < 0
     assert ComparisonDisplay.from_predictions(errors, limits=(0, np.inf)).intervals.loc["a", "lower"] == 0

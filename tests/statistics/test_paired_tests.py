@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pairs import ratio_of_sums
 from scipy import stats
+from scipy.special import logit
 
 from sksurv_mmf.statistics._paired_tests import (
     bootstrap_p_value,
@@ -13,6 +14,7 @@ from sksurv_mmf.statistics._paired_tests import (
     mean_interval,
     paired_bootstrap,
     percentile_interval,
+    score_interval,
 )
 
 DIFFERENCES = [0.01, 0.03, 0.02, 0.04, 0.00]  # mean 0.02, variance 0.00025
@@ -52,11 +54,40 @@ def test_interval_and_p_value_agree_about_zero():
         assert high == pytest.approx(0.04, rel=1e-9)
 
 
+def test_the_interval_of_a_score_is_symmetric_in_its_log_odds():
+    values = np.array([0.91, 0.99, 0.95, 0.90, 0.97])
+    low, high = score_interval(values, 0.25, limits=(0, 1))
+    mean = values.mean()
+    assert 0 < low < mean < high < 1 < mean_interval(values, 0.25)[1]
+    assert logit(mean) - logit(low) == pytest.approx(logit(high) - logit(mean), rel=1e-9)
+    # The slope of the transformation carries the standard error over.
+    margin = stats.t.ppf(0.975, 4) * corrected_standard_error(values, 0.25)
+    assert logit(high) - logit(mean) == pytest.approx(margin / (mean * (1 - mean)), rel=1e-9)
+    np.testing.assert_allclose(score_interval(1 - values, 0.25, limits=(0, 1)), [1 - high, 1 - low], rtol=1e-9)
+    np.testing.assert_allclose(
+        score_interval(2 * values - 1, 0.25, limits=(-1, 1)), [2 * low - 1, 2 * high - 1], rtol=1e-9
+    )
+
+
+def test_with_little_spread_the_scale_does_not_matter():
+    values = 0.7 + 1e-6 * np.arange(5)
+    plain = mean_interval(values, 0.25)
+    np.testing.assert_allclose(score_interval(values, 0.25, limits=(0, 1)), plain, rtol=1e-9)
+    values = np.array([0.1, 0.4, 0.2])
+    assert score_interval(values, 0.25, limits=(0, np.inf)) == mean_interval(values, 0.25, limits=(0, np.inf))
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [0.0, 0.0], [0.7, 0.7]])
+def test_a_score_without_spread_has_an_interval_without_length(values):
+    assert score_interval(values, 0.25, limits=(0, 1)) == (values[0], values[0])
+
+
 def test_no_difference_and_no_variance():
     assert corrected_resampled_t_test(np.zeros(5), 0.25) == (0, 1)
     assert corrected_resampled_t_test(np.full(4, 0.5), 0.25) == (np.inf, 0)
     assert np.isnan(corrected_resampled_t_test([0.1], 0.25)).all()
     assert np.isnan(mean_interval([], 0.25)).all()
+    assert np.isnan(score_interval([0.7], 0.25, limits=(0, 1))).all()
 
 
 def test_holm_by_hand():
