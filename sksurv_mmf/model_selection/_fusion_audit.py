@@ -13,7 +13,7 @@ from ..outcome._outcome import Outcome
 from ..plotting._intervals import draw_interval
 from ..plotting._labels import n_small_letters, shorten_middle
 from ..plotting._modality_colors import modality_colors
-from ..plotting._plotting import GREY, check_colors, despine, format_p, make_axes, make_room
+from ..plotting._plotting import GREY, check_colors, despine, format_p, legend_above, make_axes, make_room
 from ..statistics._pair_sums import event_rank, sums_of_each, weighted_concordance
 from ..statistics._paired_tests import (
     bootstrap_p_value,
@@ -317,7 +317,7 @@ class FusionAudit:
         for write, name, room in ((ax.set_xlabel, single, n_letters), (ax.set_ylabel, fused, height)):
             write(textwrap.fill(f"Rank of risk, {name} (1:\N{NO-BREAK SPACE}highest)", room), fontsize="small")
         despine(ax)
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), frameon=False, fontsize="small", ncols=2, handlelength=1)
+        legend_above(ax, ncols=2, handlelength=1)
         self._draw_gain(ax, single, n_letters)
         make_room(ax)
         return self

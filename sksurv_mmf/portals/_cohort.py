@@ -11,7 +11,9 @@ from ..bags._array import BagDtype
 from ..cohort._anndata import as_table, modalities_of, obs_of
 from ..cohort._join import join_modalities
 from ..outcome._table import read_outcome as read_table
-from ..plotting._plotting import BLUE, GREY, despine, import_pyplot
+from ..plotting._labels import shorten_apart
+from ..plotting._modality_colors import modality_colors
+from ..plotting._plotting import GREY, despine, import_pyplot
 from ..utils._validation import shorten
 from ._delimited import open_table
 from ._expression import read_expression
@@ -67,13 +69,16 @@ class CohortReport:
             lines.append(f"  {row['patients']} patients, {row['events']} events: {own}")
         return "\n".join([*lines, *(f"{name}: {report}" for name, report in self.reports.items())])
 
-    def plot(self, most=12):
+    def plot(self, most=12, *, color=None):
         """Draw how many patients have which modalities: a bar per combination, and below it what it has.
 
         Parameters
         ----------
         most : int, default=12
             How many combinations to draw, the largest first; the axis says how many are not drawn.
+        color : matplotlib color, list or dict of matplotlib colors, default=None
+            Colour of each modality, or of some by name. None takes those of
+            :func:`~sksurv_mmf.plotting.modality_colors`, which are the same in every figure.
 
         Returns
         -------
@@ -91,17 +96,20 @@ class CohortReport:
         )
         places = range(len(table))
         drawn = bars.bar(places, table["patients"], color="0.8", label="patients")
-        bars.bar(places, table["events"], color=BLUE, label="with the event")
+        bars.bar(places, table["events"], color="0.35", label="with the event")
         bars.bar_label(drawn, fontsize="small", padding=1)
         bars.set_ylabel("patients")
         bars.legend(frameon=False, fontsize="small")
         bars.tick_params(bottom=False)
         despine(bars)
+        colors = {OUTCOME: "0.35"} | modality_colors([name for name in names if name != OUTCOME], color)
         for x, has in enumerate(table.index):
             there = [y for y, is_there in enumerate(has) if is_there]
             dots.plot([x] * len(names), range(len(names)), "o", color="0.88", markersize=7)
-            dots.plot([x] * len(there), there, "o-", color=GREY, markersize=7, linewidth=1.5)
-        dots.set(yticks=range(len(names)), yticklabels=names, xticks=[], ylim=(len(names) - 0.5, -0.5))
+            dots.plot([x] * len(there), there, "-", color=GREY, linewidth=1.5)
+            dots.scatter([x] * len(there), there, s=49, color=[colors[names[y]] for y in there], zorder=3)
+        dots.set_yticks(range(len(names)), shorten_apart(names, 24))
+        dots.set(xticks=[], ylim=(len(names) - 0.5, -0.5))
         n_more = len(self.combinations) - len(table)
         dots.set_xlabel(f"{n_more} smaller combinations are not drawn" if n_more else "")
         dots.spines[:].set_visible(False)

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -11,6 +12,7 @@ from sksurv_mmf.fusions import Mean
 from sksurv_mmf.inspection import FeatureImportance, feature_importance, integrated_gradients
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.objectives import CoxPH
+from sksurv_mmf.plotting import modality_colors
 from sksurv_mmf.preprocessing import make_modality_transformer
 
 LINEAR = {"n_estimators": 1, "normalization": None, "lr": 0.02, "max_epochs": 15, "random_state": 0, "device": "cpu"}
@@ -99,3 +101,6 @@ def test_the_picture_shows_the_first_features_with_their_folds(selected):
     np.testing.assert_allclose(widths, importance.table["importance"][:5])
     for fold, dots in enumerate(ax.lines):
         np.testing.assert_array_equal(dots.get_xdata(), importance.per_fold[fold][:5])
+    lowers = importance.table["direction"][:5] < 0
+    assert [to_hex(bar.get_facecolor()) == "#ffffff" for bar in ax.patches] == lowers.tolist()
+    assert {to_hex(bar.get_edgecolor()).upper() for bar in ax.patches} == {modality_colors(["rna"])["rna"]}

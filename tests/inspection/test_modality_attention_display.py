@@ -1,12 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from sklearn.pipeline import make_pipeline
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.fusions import Concat
 from sksurv_mmf.inspection import ModalityAttentionDisplay
+from sksurv_mmf.plotting import modality_colors
 
 WEIGHTS = pd.DataFrame(
     {"wsi": [0.2, 0.7, 0.0, 0.5], "rna": [0.5, 0.1, 1.0, 0.25], "clinical": [0.3, 0.2, 0.0, 0.25]},
@@ -52,8 +54,46 @@ def test_without_risk_patients_are_ordered_by_the_first_modality():
 
 def test_mean_weights_leave_out_patients_who_lack_a_modality():
     display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
-    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels == ["wsi (mean 0.47)", "rna (mean 0.28)", "clinical (mean 0.25)"]
+    legend = display.ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["wsi 0.47", "rna 0.28", "clinical 0.25"]
+    assert legend.get_title().get_text() == "Mean weight (3 patients with all)"
+    complete = ModalityAttentionDisplay.from_predictions(WEIGHTS.drop("C"))
+    assert complete.ax_.get_legend().get_title().get_text() == "Mean weight"
+
+
+def marks(display):
+    """Colour and patients of each row of marks above the bars."""
+    return [
+        (to_hex(row.get_facecolor()[0]).upper(), [path.get_extents().x0 for path in row.get_paths()])
+        for row in display.ax_.collections
+    ]
+
+
+def test_who_lacks_a_modality_has_a_mark_in_its_colour():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS, risk=[3, 1, 4, 2])
+    colors = modality_colors(WEIGHTS.columns)
+    assert marks(display) == [(colors["wsi"], [3.0]), (colors["clinical"], [3.0])]
+    bars = display.ax_.collections[0].get_paths()[0].get_extents()
+    assert 1 < bars.y0 < bars.y1 < display.ax_.get_ylim()[1]
+    assert "missing" in [label.get_text() for label in display.ax_.get_yticklabels()]
+    complete = ModalityAttentionDisplay.from_predictions(WEIGHTS.drop("C"))
+    assert marks(complete) == []
+    assert complete.ax_.get_ylim() == (0, 1)
+
+
+def test_marks_are_of_single_patients_where_bars_are_means():
+    weights = pd.DataFrame({"wsi": np.where(np.arange(40) % 7 == 0, 0.0, 0.5)}).assign(rna=lambda table: 1 - table)
+    display = ModalityAttentionDisplay.from_predictions(weights, risk=np.arange(40)).plot(max_bars=8)
+    assert marks(display) == [("#0072B2", [0.0, 7.0, 14.0, 21.0, 28.0, 35.0])]
+
+
+def test_the_label_says_of_how_many_patients_bars_are_means():
+    weights = pd.DataFrame({"wsi": np.full(100, 0.4), "rna": 0.6})
+    display = ModalityAttentionDisplay.from_predictions(weights, risk=np.arange(100))
+    assert "mean" not in ModalityAttentionDisplay.from_predictions(WEIGHTS).ax_.get_xlabel()
+    for max_bars, said in ((20, "mean of 5 patients"), (8, "mean of 12 or 13 patients")):
+        label = display.plot(max_bars=max_bars).ax_.get_xlabel().replace("\n", " ")
+        assert label == f"Patient, from low to high risk (each bar: {said})"
 
 
 def test_from_estimator_goes_through_a_pipeline():

@@ -14,7 +14,7 @@ from sksurv.metrics import concordance_index_censored
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.bags import BagArray
-from sksurv_mmf.inspection import modality_importance
+from sksurv_mmf.inspection import ModalityImportance, modality_importance
 from sksurv_mmf.inspection._modality_importance import permute, remove
 from sksurv_mmf.model_selection import SurvivalKFold
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
@@ -195,14 +195,22 @@ def test_the_picture_shows_drops_and_intervals(lacking):
     ax = importance.plot().ax_
     assert [label.get_text() for label in ax.get_yticklabels()] == importance.table.index.tolist()
     dots = [line for line in ax.lines if line.get_marker() == "o"]
-    (means,) = [line for line in ax.lines if line.get_marker() == "D"]
-    np.testing.assert_allclose(means.get_xydata()[:, 0], importance.table["drop"])
-    (bars,) = ax.collections
-    ends = [segment[:, 0] for segment in bars.get_segments()]
+    means = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"]
+    np.testing.assert_allclose(means, importance.table["drop"])
+    ends = [bar.get_segments()[0][:, 0] for bar in ax.collections]
     np.testing.assert_allclose(ends, importance.table[["lower", "upper"]])
     first = importance.folds[importance.folds["modality"] == importance.table.index[0]]
     np.testing.assert_allclose(dots[0].get_xydata()[:, 0], first["drop"])
-    assert "shuffled\n(mean with 95% CI; dots are folds)" in ax.get_xlabel()
+    label = ax.get_xlabel().replace("\n", " ")
+    assert label == "Drop in C-index, modality shuffled (mean, 95% CI; dots: folds)"
+
+
+def test_without_folds_the_interval_is_over_patients():
+    folds = pd.DataFrame({"modality": ["wsi", "rna"], "fold": 0, "n_patients": 90, "c_index": 0.7})
+    folds = folds.assign(c_index_without=[0.68, 0.55], drop=[0.02, 0.15])
+    ax = ModalityImportance(folds, {"wsi": (-0.01, 0.05), "rna": (0.08, 0.22)}, method="remove").plot().ax_
+    assert ax.get_xlabel().replace("\n", " ") == "Drop in C-index, modality removed (95% CI over patients)"
+    assert [line for line in ax.lines if line.get_marker() == "o"] == []
 
 
 def test_what_cannot_be_measured_is_named(lacking):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from attention_tables import table
+from matplotlib.colors import ListedColormap
 
 from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson
 from sksurv_mmf.slides import tile_slide
@@ -33,10 +34,40 @@ def test_tiles_are_drawn_over_their_place_on_the_thumbnail(make_slide, slide_mpp
     beyond_edges = np.array([[-0.06, 0.5], [1.06, 0.5], [0.5, -0.06], [0.5, 1.06]])
     inside, outside = ((COORDS[:, None] + side * points).reshape(-1, 2) for points in (near_corners, beyond_edges))
     np.testing.assert_allclose(rendered(display, outside), np.tile(glass, (12, 1)), atol=3)
-    colors = 255 * display.tiles_.to_rgba(display.tiles_.get_array(), alpha=1)[:, :3].repeat(4, axis=0)
-    np.testing.assert_allclose(rendered(display, inside), 0.55 * colors + 0.45 * np.array(stain), atol=3)
+    *colors, opacity = display.tiles_.to_rgba(display.tiles_.get_array()).repeat(4, axis=0).T
+    expected = opacity * 255 * np.array(colors) + (1 - opacity) * np.array(stain)[:, None]
+    np.testing.assert_allclose(rendered(display, inside), expected.T, atol=3)
     display.tiles_.set_visible(False)
     np.testing.assert_allclose(rendered(display, inside), np.tile(stain, (12, 1)), atol=3)
+
+
+def test_tissue_shows_where_attention_is_low(make_slide, ramp):
+    display = TileAttentionDisplay.from_slide(table([0.0, 0.2, 0.8], COORDS), make_slide(ramp), tile_size=128)
+    low, middle, high = display.tiles_.to_rgba(display.tiles_.get_array())[:, 3]
+    assert (low, high) == (pytest.approx(0.1), pytest.approx(0.75))
+    assert middle == pytest.approx(0.1 + 0.65 * 0.2 / 0.8, abs=0.01)
+    constant = display.plot(alpha=0.4).tiles_
+    assert set(constant.to_rgba(constant.get_array())[:, 3]) == {1.0}
+    assert constant.get_alpha() == 0.4
+    own = ListedColormap([(1, 0, 0, 0.0), (1, 0, 0, 0.5)])
+    drawn = display.plot(cmap=own).tiles_
+    np.testing.assert_allclose(drawn.to_rgba(drawn.get_array())[:, 3], [0, 0, 0.5], atol=0.01)
+
+
+@pytest.mark.parametrize("slide_mpp", [0.5, 0.25])
+def test_the_scale_bar_is_by_the_pixels_of_the_slide(make_slide, ramp, slide_mpp):
+    display = TileAttentionDisplay.from_slide(table(WEIGHTS, COORDS), make_slide(ramp, mpp=slide_mpp), tile_size=128)
+    (bar,), (label,) = display.ax_.lines, display.ax_.texts
+    said = float(label.get_text().removesuffix(" \N{MICRO SIGN}m"))
+    assert np.ptp(bar.get_xdata()) * slide_mpp == pytest.approx(said)
+    assert len(display.ax_.get_xticks()) == len(display.ax_.get_yticks()) == 0
+
+
+def test_without_the_pixels_of_the_slide_the_scale_is_that_of_the_tiles(make_slide, ramp):
+    sides, path = table(WEIGHTS, COORDS).assign(tile_side=128.0), make_slide(ramp, mpp=None)
+    assert TileAttentionDisplay.from_slide(sides, path).um_per_unit is None
+    known = sides.assign(tile_size=64.0, mpp=1.0)
+    assert TileAttentionDisplay.from_slide(known, path).um_per_unit == 0.5
 
 
 def test_the_name_of_the_file_picks_the_slide(make_slide, ramp):
@@ -106,7 +137,7 @@ def test_micrometres_come_to_the_same_place_as_pixels(make_slide, ramp, slide_mp
     for weights, file in zip((pixels, micrometres), files):
         export_geojson(weights, path, file, **how)
     assert files[0].read_text() == files[1].read_text()
-    assert TileAttentionDisplay.from_predictions(micrometres).ax_.get_xlabel() == "x (um)"
+    assert TileAttentionDisplay.from_predictions(micrometres).um_per_unit == 1
     assert TileAttentionDisplay.from_predictions(pixels).ax_.get_xlabel() == "x (px)"
     with pytest.raises(ValueError, match="must be 'px' or 'um', got 'mm'"):
         TileAttentionDisplay.from_slide(micrometres.assign(coord_unit="mm"), path, **how)

@@ -23,10 +23,10 @@ def test_every_tile_is_a_square_at_its_place_with_its_weight_relative_to_the_mea
 
 
 def test_y_grows_downwards_and_x_and_y_have_one_scale():
-    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), coord_unit="um")
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS))
     assert display.ax_.yaxis_inverted()
     assert display.ax_.get_aspect() == 1
-    assert display.ax_.get_ylabel() == "y (um)"
+    assert display.ax_.get_ylabel() == "y (px)"
 
 
 def test_uniform_attention_is_one_everywhere():
@@ -131,3 +131,72 @@ def test_from_estimator_draws_the_slide_of_a_bag():
     assert display.coords.tolist() == COORDS[:3].tolist()
     with pytest.raises(ValueError, match="Pass one of them as slide_name"):
         TileAttentionDisplay.from_estimator(model, X, patient="P3")
+
+
+def scale_bar(display):
+    """Length of the scale bar in units of the coordinates, and what it says."""
+    ((line,), (label,)) = display.ax_.lines, display.ax_.texts
+    return np.ptp(line.get_xdata()), label.get_text()
+
+
+def has_axes(display):
+    return len(display.ax_.get_xticks()) > 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "coord_unit", "expected"),
+    [
+        ({"coord_unit": "um"}, None, (500, "500 \N{MICRO SIGN}m")),
+        ({}, "um", (500, "500 \N{MICRO SIGN}m")),
+        ({}, "mm", (500, "500 mm")),
+        ({"tile_side": 512.0, "tile_size": 256.0, "mpp": 0.5}, None, (400, "100 \N{MICRO SIGN}m")),
+        ({"tile_side": 512.0, "tile_size": 256.0, "mpp": 0.5, "coord_unit": "px"}, None, (400, "100 \N{MICRO SIGN}m")),
+        ({"tile_side": 512.0, "tile_size": 256.0, "mpp": 0.5, "coord_unit": "um"}, None, (500, "500 \N{MICRO SIGN}m")),
+    ],
+)
+def test_a_known_scale_is_a_bar_instead_of_axes(columns, coord_unit, expected):
+    tiles = table(WEIGHTS, COORDS).assign(**columns)
+    display = TileAttentionDisplay.from_predictions(tiles, coord_unit=coord_unit)
+    length, said = scale_bar(display)
+    assert (pytest.approx(length), said) == expected
+    assert not has_axes(display)
+    assert display.ax_.get_xlabel() == ""
+
+
+@pytest.mark.parametrize("columns", [{}, {"tile_side": 512.0}, {"tile_size": 256.0, "mpp": 0.5}])
+def test_without_a_known_scale_there_is_no_bar_but_axes(columns):
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS).assign(**columns))
+    assert (list(display.ax_.lines), list(display.ax_.texts)) == ([], [])
+    assert has_axes(display)
+    assert display.ax_.get_xlabel() == "x (px)"
+
+
+def test_a_display_that_is_drawn_again_keeps_its_scale():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), coord_unit="um")
+    assert scale_bar(display) == scale_bar(display.plot())
+
+
+@pytest.mark.parametrize("coords", [COORDS, None])
+def test_the_legend_says_what_is_marked(coords):
+    marks = {"highlight": [False, True, False, True], "highlight_label": "tumour"}
+    legend = TileAttentionDisplay.from_predictions(table(WEIGHTS, coords), **marks).ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["tumour"]
+    marks["highlight"] = np.zeros(4, dtype=bool)
+    assert TileAttentionDisplay.from_predictions(table(WEIGHTS, coords), **marks).ax_.get_legend() is None
+    assert TileAttentionDisplay.from_predictions(table(WEIGHTS, coords)).ax_.get_legend() is None
+
+
+def test_the_title_stands_above_the_legend():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), highlight=[True, False, False, False])
+    display.figure_.canvas.draw()
+    title, legend = display.ax_.title.get_window_extent(), display.ax_.get_legend().get_window_extent()
+    assert title.y0 >= legend.y1 - 4  # the frame of the legend is not drawn
+
+
+def test_a_new_figure_has_the_shape_of_the_map():
+    wide, high = ([[512.0 * i, 0.0] for i in range(30)], [[0.0, 512.0 * i] for i in range(30)])
+    heights = [
+        TileAttentionDisplay.from_predictions(table(np.full(30, 1 / 30), np.array(coords))).figure_.get_figheight()
+        for coords in (wide, high)
+    ]
+    assert heights[0] < 3 < heights[1]

@@ -165,7 +165,13 @@ def test_the_picture_shows_every_patient(make_comparison):
     shown = audit.reranked[audit.reranked["event"]]
     np.testing.assert_array_equal(events.get_xydata(), shown[["rank_single", "rank_fused"]])
     assert len(censored.get_xdata()) == (~audit.reranked["event"]).sum()
-    assert f"{audit.tests.loc['corrected t-test', 'gain']:.3f}" in audit.ax_.get_legend().get_title().get_text()
+    (strip,) = audit.ax_.child_axes
+    test, c_index = audit.tests.loc["corrected t-test"], audit.c_index
+    _, folds, mean = [line for line in strip.lines if line.get_marker() in ("None", "o", "D")]
+    np.testing.assert_allclose(folds.get_xdata(), c_index["fused"] - c_index["rna"])
+    assert mean.get_xdata()[0] == test["gain"]
+    np.testing.assert_allclose(strip.collections[0].get_segments()[0][:, 0], test[["lower", "upper"]])
+    assert f"Gain in C-index over rna: {test['gain']:.3f}" in strip.get_title(loc="left").replace("\n", " ")
 
 
 def test_what_cannot_be_audited_is_named(make_comparison):

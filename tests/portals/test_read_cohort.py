@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sksurv_mmf.plotting import modality_colors
 from sksurv_mmf.portals import read_cohort
 
 PATIENTS = [f"TCGA-05-{i:04d}" for i in range(6)]
@@ -122,6 +123,7 @@ def test_what_is_no_modality_is_refused(given, error, message):
 
 def test_the_picture_has_a_bar_per_combination_and_its_dots(files):
     pytest.importorskip("matplotlib").use("Agg")
+    to_hex = pytest.importorskip("matplotlib.colors").to_hex
     with pytest.warns(UserWarning, match="no outcome"):
         report = read_cohort(modalities(files), files["clinical"], sequenced=SEQUENCED)[2]
     bars, dots = report.plot()
@@ -130,6 +132,10 @@ def test_the_picture_has_a_bar_per_combination_and_its_dots(files):
     assert [label.get_text() for label in dots.get_yticklabels()] == ["rna", "mutations", "outcome"]
     full = dots.lines[1::2]
     assert [len(line.get_ydata()) for line in full] == [sum(has) for has in report.combinations.index]
+    for has, marks in zip(report.combinations.index, dots.collections):
+        there = [name for name, is_there in zip(["rna", "mutations", "outcome"], has) if is_there]
+        own = {**modality_colors(["rna", "mutations"]), "outcome": "0.35"}
+        assert [to_hex(color) for color in marks.get_facecolor()] == [to_hex(own[name]) for name in there]
     _, dots = report.plot(most=1)
     assert dots.get_xlabel() == "3 smaller combinations are not drawn"
 

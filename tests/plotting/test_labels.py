@@ -1,0 +1,112 @@
+"""Names are shortened so that they can still be told apart, and whatever is written stays in the figure."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from sksurv_mmf.inspection import (
+    FeatureImportance,
+    FusionAudit,
+    ModalityAttentionDisplay,
+    ModalityImportance,
+    TileAttentionDisplay,
+)
+from sksurv_mmf.plotting._labels import shorten_apart, shorten_middle
+
+SLIDE = "TCGA-05-4244-01Z-00-DX1.d4ff32cd-38cf-40ea-8213-45c2b100ac01"
+
+
+def test_the_middle_of_long_names_is_left_out():
+    assert shorten_middle("wsi", 8) == "wsi"
+    assert shorten_middle("12345678", 8) == "12345678"
+    assert shorten_middle("123456789", 8) == "1234\N{HORIZONTAL ELLIPSIS}789"
+    for n in range(5, 40):
+        assert len(shorten_middle(SLIDE, n)) == n
+
+
+def test_names_that_differ_stay_different():
+    names = ["HALLMARK_EPITHELIAL_TRANSITION", "HALLMARK_MESENCHYMAL_TRANSITION", "TP53"]
+    short = shorten_apart(names, 8)
+    assert len(set(short)) == 3
+    assert max(map(len, short)) < 25
+    assert short[2] == "TP53"
+    assert shorten_apart(["same", "same"], 3) == ["s\N{HORIZONTAL ELLIPSIS}e"] * 2
+
+
+FEW = ["wsi", "rna"]
+MANY = [*FEW, "clinical", "mutations", "cnv", "methylation_450k_tumour", "radiology_report_text", "protein"]
+rng = np.random.default_rng(0)
+
+
+def attention(names, ax=None):
+    weights = rng.dirichlet(np.ones(len(names)), 130)
+    weights[::9] = np.eye(len(names))[0]
+    return ModalityAttentionDisplay(pd.DataFrame(weights, columns=names), pd.Series(np.arange(130))).plot(ax)
+
+
+def importance(names, ax=None):
+    columns = ["modality", "fold", "n_patients", "c_index", "c_index_without", "drop"]
+    folds = [(name, k, 90, 0.7, 0.6, rng.normal(0.05, 0.04)) for name in names for k in range(5)]
+    return ModalityImportance(pd.DataFrame(folds, columns=columns), dict.fromkeys(names, (-0.1, 0.25))).plot(ax)
+
+
+def features(names, ax=None):
+    folds = [(values, values) for values in (pd.DataFrame(rng.normal(size=(9, len(names)))) for _ in range(5))]
+    return FeatureImportance(
+        [tuple(one.set_axis([f"rna__{n}" for n in names], axis=1) for one in f) for f in folds]
+    ).plot(ax)
+
+
+def audit(names, ax=None):
+    c_index = pd.DataFrame({name: rng.normal(0.6, 0.02, 5) for name in ["fused", *names]})
+    tests = pd.DataFrame({"gain": 0.02, "lower": -0.03, "upper": 0.07, "p_value": 0.4}, index=["corrected t-test"])
+    ranks = pd.DataFrame({"event": rng.random(50) < 0.4, "rank_single": rng.random(50), "rank_fused": rng.random(50)})
+    return FusionAudit("fused", names[-3:][0], c_index, tests, ranks).plot(ax)
+
+
+def tiles(names, ax=None):
+    coords = np.stack(np.meshgrid(np.arange(6), np.arange(5)), axis=-1).reshape(-1, 2) * 512.0
+    look = {"highlight": np.arange(30) % 4 == 0, "um_per_unit": 0.5 if len(names) > 2 else None}
+    return TileAttentionDisplay(rng.dirichlet(np.ones(30)), coords, patient="A", slide_name=SLIDE, **look).plot(ax)
+
+
+def reach(figure):
+    """How far what is drawn reaches beyond the figure, in points."""
+    for _ in range(2):  # what constrained layout does must not grow from one drawing to the next
+        figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return 72 * max(-drawn.x0, -drawn.y0, drawn.x1 - width, drawn.y1 - height)
+
+
+EVERY = pytest.mark.parametrize("draw", [attention, importance, features, audit, tiles])
+
+
+@EVERY
+@pytest.mark.parametrize("names", [FEW, MANY], ids=["few", "many"])
+@pytest.mark.parametrize("width", [3.5, 7])
+def test_nothing_is_clipped(draw, names, width, tmp_path):
+    ax = plt.subplots(figsize=(width, 4.5), layout="constrained")[1] if width == 7 else None
+    display = draw(names, ax)
+    assert display.figure_.get_figwidth() == width
+    assert reach(display.figure_) < 1
+    display.figure_.savefig(tmp_path / "figure.pdf")
+
+
+@EVERY
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_nothing_is_clipped_in_a_row_of_axes(draw, layout):
+    figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), layout=layout)
+    for ax, names in zip(axes, [FEW, MANY[2:7], FEW]):
+        draw(names, ax)
+    assert reach(figure) < 1
+
+
+def test_the_whole_name_of_a_slide_is_kept():
+    display = tiles(FEW)
+    assert display.slide_name == SLIDE
+    patient, slide = display.ax_.get_title().splitlines()
+    assert patient == "Patient A"
+    assert len(slide) < len(SLIDE)
+    assert slide.startswith("TCGA-05")
+    assert slide.endswith("ac01")
