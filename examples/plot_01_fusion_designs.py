@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import load_breast_cancer_cohort
-from sksurv_mmf.fusions import Concat, CrossModalAttention, GatedAttention, Mean
+from sksurv_mmf.fusions import Bilinear, Concat, CrossModalAttention, GatedAttention, Mean
 from sksurv_mmf.model_selection import SurvivalKFold, compare_models
 from sksurv_mmf.preprocessing import make_modality_transformer
 from sksurv_mmf.presets import baselines
@@ -32,7 +32,9 @@ print(f"{len(cohort.y)} patients, {cohort.y['event'].sum()} events")
 # ----------
 # The designs differ in the argument ``fusion`` and in nothing else. A network of one modality tells what the other one
 # adds; a ridge Cox model of everything in one table is what a network has to beat. All that learns from patients,
-# imputation and the choice of penalties included, is inside the models.
+# imputation and the choice of penalties included, is inside the models. :class:`~sksurv_mmf.fusions.SurvPath` and
+# :class:`~sksurv_mmf.fusions.CoAttention` read tokens, of gene sets and of tiles, which this cohort does not have;
+# the page :doc:`/tables` has SurvPath on cohorts that do.
 
 
 def network(fusion, *modalities):
@@ -42,7 +44,13 @@ def network(fusion, *modalities):
     return make_pipeline(prepare, FusionSurvivalAnalysis(fusion=fusion, n_estimators=5, random_state=0))
 
 
-fusions = {"CM-MMF": CrossModalAttention(), "Concat": Concat(), "Mean": Mean(), "Gated": GatedAttention()}
+fusions = {
+    "CM-MMF": CrossModalAttention(),
+    "Concat": Concat(),
+    "Mean": Mean(),
+    "Gated": GatedAttention(),
+    "Bilinear": Bilinear(),
+}
 models = {
     **{name: network(fusion, "clinical", "rna") for name, fusion in fusions.items()},
     "Genes only": network(Mean(), "rna"),

@@ -70,6 +70,12 @@ def colors_of(display):
     return [line.get_color() for line in display.ax_.lines]
 
 
+def twice(data):
+    """Patients enough for two groups that calibration does not warn of."""
+    X, y, _ = data
+    return pd.concat([X, X.set_axis(X.index + "b")]), np.concatenate([y, y])
+
+
 FOLDS = pd.DataFrame({"modality": ["rna"], "c_index": 0.7, "c_index_without": 0.5, "drop": 0.2, "n_patients": 9})
 
 # Old name, new name, a value other than the default, and what takes it.
@@ -101,12 +107,12 @@ CALLS = {
     ),
     "CalibrationDisplay.from_estimator": (
         *("conf_level", "confidence_level", 0.5),
-        lambda c, d, **kw: CalibrationDisplay.from_estimator(d[2], *d[:2], time=2, n_groups=2, **kw).table,
+        lambda c, d, **kw: CalibrationDisplay.from_estimator(d[2], *twice(d), time=2, n_groups=2, **kw).table,
     ),
     "CalibrationDisplay.from_predictions": (
         *("conf_level", "confidence_level", 0.5),
         lambda c, d, **kw: (
-            CalibrationDisplay.from_predictions(d[1], np.linspace(0, 1, len(d[1])), time=2, n_groups=2, **kw).table
+            CalibrationDisplay.from_predictions(twice(d)[1], np.linspace(0, 1, 60), time=2, n_groups=2, **kw).table
         ),
     ),
     "RiskGroupDisplay.from_estimator": (

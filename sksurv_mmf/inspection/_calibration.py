@@ -18,7 +18,7 @@ from ..utils._warnings import warn
 from ._risk_groups import assign_groups
 
 FEWEST = 20
-"""Patients below which a group is too small to tell: with ten of twenty alive the 95 % interval reaches from 0.27 to 0.69."""
+"""Patients below which a group is too small to tell: with ten of twenty alive the interval is 0.27 to 0.69."""
 
 ARGUMENTS = {
     "time": [Interval(Real, 0, None, closed="neither")],

@@ -111,3 +111,19 @@ def test_what_cannot_be_judged_is_named(calibrated, change, message):
     y, probability = calibrated
     with pytest.raises(ValueError, match=message):
         CalibrationDisplay.from_predictions(**{"y": y, "survival_probability": probability, "time": 1, **change})
+
+
+@pytest.mark.parametrize(("n_patients", "n_groups", "small"), [(100, 5, 0), (99, 5, 1), (60, 5, 5), (30, 2, 2)])
+def test_groups_too_small_to_judge_are_named_and_drawn_hollow(calibrated, n_patients, n_groups, small, recwarn):
+    y, probability = calibrated
+    display = CalibrationDisplay.from_predictions(y[:n_patients], probability[:n_patients], time=1.0, n_groups=n_groups)
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    hollow = [len(line.get_xdata()) for line in display.ax_.lines if line.get_markerfacecolor() == "white"]
+    assert hollow == ([small] if small else [])
+    assert ("fewer than 20 patients" in legend) == (small > 0)
+    messages = [str(one.message) for one in recwarn]
+    assert len(messages) == (small > 0)
+    if small:
+        assert messages[0].startswith(f"{small} of {n_groups} groups have fewer than 20 patients, group ")
+        way_out = "Judge calibration on more patients." if n_patients < 40 else f"n_groups={n_patients // 20} or less."
+        assert messages[0].endswith(way_out)
