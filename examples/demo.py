@@ -40,6 +40,7 @@ from sksurv_mmf.datasets import load_breast_cancer_cohort, load_tcga_nsclc, make
 from sksurv_mmf.fusions import Concat, CrossModalAttention, Mean
 from sksurv_mmf.inspection import ComparisonDisplay, ModalityAttentionDisplay, RiskGroupDisplay, TileAttentionDisplay
 from sksurv_mmf.model_selection import SurvivalKFold
+from sksurv_mmf.plotting import modality_colors
 from sksurv_mmf.preprocessing import BagTransformer, make_modality_transformer
 from sksurv_mmf.presets import baselines, table2
 
@@ -245,9 +246,8 @@ def draw_tiles(cohort, fit):
     has_tiles = cohort.X["wsi__tiles"].notna().to_numpy()[fit.test]
     patient = cohort.X.index[fit.test][has_tiles][fit.risk[has_tiles].argmax()]
     marked = cohort.data.witness_tiles[patient] if "witness_tiles" in cohort.data else None
-    display = TileAttentionDisplay.from_estimator(fit.model, cohort.X, patient=patient, highlight=marked)
-    if marked is not None:
-        display.ax_.set_title(f"{patient}, outlined: tiles with signal", fontsize="small")
+    marks = {"highlight": marked, "highlight_label": "tiles with signal"}
+    display = TileAttentionDisplay.from_estimator(fit.model, cohort.X, patient=patient, **marks)
     if "tiles" in cohort.data:  # these tiles are tissue compartments without coordinates
         regions = cohort.data.tiles.loc[patient, "region"].to_numpy()[np.argsort(-display.attention, kind="stable")]
         display.ax_.set_xticks(np.arange(1, len(regions) + 1), regions, fontsize="small")
@@ -335,7 +335,7 @@ def draw_noisy(fits):
     figure, ax = plt.subplots(figsize=(4.2, 2.4), layout="constrained")
     rng = np.random.default_rng(0)
     labels = {"wsi": "image is noise", "none": "both intact", "rna": "RNA is noise"}
-    for row, (name, color) in enumerate(zip(labels, ["#0072B2", "#737373", "#D55E00"])):
+    for row, (name, color) in enumerate(modality_colors(labels, {"none": "0.45"}).items()):
         values = weight[kind.fillna("none") == name]
         ax.plot(values, row + rng.uniform(-0.3, 0.3, len(values)), ".", color=color, alpha=0.3, markersize=4, mew=0)
         ax.plot([values.median()] * 2, [row - 0.4, row + 0.4], color="black")

@@ -21,7 +21,6 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.special import expit
@@ -136,30 +135,25 @@ slide = draw_slide(corners, nest, np.random.default_rng(4))
 # %%
 # The picture
 # -----------
-# Left the slide, in the middle the attention on top of it, the nest outlined; right all test patients in two halves by
-# predicted risk. The first screen of the documentation has the picture that
-# ``python examples/plot_00_first_screen.py docs/_static/first_screen.png`` writes.
+# Left the slide, in the middle the attention on top of it, the nest outlined, where pixels are taken to be of half a
+# micrometre; right all test patients in two halves by predicted risk. The first screen of the documentation has the
+# picture that ``python examples/plot_00_first_screen.py docs/_static/first_screen.png`` writes.
 
 figure = plt.figure(figsize=(11.2, 4.0), dpi=143)
-left, middle = figure.add_axes([0.005, 0.03, 0.305, 0.87]), figure.add_axes([0.325, 0.03, 0.381, 0.87])
-right = figure.add_axes([0.785, 0.27, 0.205, 0.50])
+left, middle = figure.add_axes([0.005, 0.07, 0.29, 0.80]), figure.add_axes([0.31, 0.07, 0.29, 0.80])
+right = figure.add_axes([0.755, 0.29, 0.235, 0.46])
 scale = TILE / PIXELS
-faint = LinearSegmentedColormap.from_list("faint", [(1, 1, 1, 0), (1, 0.8, 0.1, 0.45), (0.8, 0.05, 0.05, 0.7)])
 
 left.imshow(slide, extent=(0, slide.shape[1] * scale, slide.shape[0] * scale, 0))
 left.set_title("Slide of a new patient (drawn)", fontsize="medium", loc="left")
 place = corners + TILE // 2  # within the drawing
-display = TileAttentionDisplay(
-    attention, place, highlight=nest, tile_size=TILE, thumbnail=slide, thumbnail_scale=scale
-).plot(middle, cmap=faint)
-display.tiles_.set_alpha(None)  # that of the colours
-middle.set_title("Attention; outlined: tiles with signal", fontsize="medium", loc="left")
-for ax in (left, middle):
-    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    ax.spines[:].set_visible(False)
+left.axis("off")
+drawn = {"thumbnail": slide, "thumbnail_scale": scale, "tile_size": TILE, "um_per_unit": 0.5}
+display = TileAttentionDisplay(attention, place, highlight=nest, patient=patient, **drawn)
+display.plot(middle, highlight_label="tiles with signal")
 RiskGroupDisplay.from_predictions(y, risk, time_unit="months", max_time=100, risks_from="test patients", ax=right)
 if sys.argv[1:]:
     figure.savefig(sys.argv[1])
-    Image.open(sys.argv[1]).convert("RGB").quantize(128, kmeans=2, dither=Image.Dither.NONE).save(
+    Image.open(sys.argv[1]).convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.NONE).save(
         sys.argv[1], optimize=True
     )

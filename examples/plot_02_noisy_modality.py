@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.fusions import CrossModalAttention, Mean
+from sksurv_mmf.plotting import modality_colors
 
 sizes = {"n_patients": 1200, "n_genes": 20, "n_informative_genes": 4, "n_tile_features": 20, "n_tiles": (8, 16)}
 effects = {"image_effect": 1.25, "rna_effect": 1.25, "corrupted": 0.4}
@@ -79,7 +80,7 @@ print(at_24.groupby(truth["table"]).mean().to_string(header=False, float_format=
 # In the first two panels a dot is a new patient, a bar the median. In the third one are the patients with the lowest,
 # a middling and the highest risk; a band is twice the spread to either side.
 
-colors = dict(zip(names.values(), ["#0072B2", "#737373", "#D55E00"]))
+colors = {name: modality_colors(names, {"none": "0.45"})[which] for which, name in names.items()}
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.6), layout="constrained")
 rng = np.random.default_rng(0)
 for ax, (kind, weight) in zip(axes, weights.items()):

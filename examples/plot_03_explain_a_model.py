@@ -108,13 +108,14 @@ fused.fit(X.iloc[train], y[train])
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 ModalityAttentionDisplay.from_estimator(fused, X.iloc[test], ax=axes[0])
 patient = X.index[test][fused.predict(X.iloc[test]).argmax()]
-TileAttentionDisplay.from_estimator(fused, X, patient=patient, highlight=cohort.witness_tiles[patient], ax=axes[1])
+marks = {"highlight": cohort.witness_tiles[patient], "highlight_label": "tiles with signal"}
+TileAttentionDisplay.from_estimator(fused, X, patient=patient, **marks, ax=axes[1])
 
 # %%
 # Importance, audit and genes
 # ---------------------------
 
-figure, axes = plt.subplots(1, 3, figsize=(10.5, 3), layout="constrained", width_ratios=[1, 1, 1])
+figure, axes = plt.subplots(1, 3, figsize=(10.5, 4), layout="constrained", width_ratios=[1, 1, 1])
 importance.plot(ax=axes[0])
 audit.plot(ax=axes[1])
 genes.plot(n_features=10, ax=axes[2])

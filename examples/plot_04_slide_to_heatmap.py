@@ -128,13 +128,14 @@ print(f"  {roc_auc_score(is_dense, weights):.2f}")
 
 for slide, name in zip(paths, files.index):
     dense = is_dense[files.index.repeat(files["n_tiles"]) == name]
-    display = TileAttentionDisplay.from_slide(attention, slide, patient=name, highlight=dense)
-    display.ax_.set_title(f"{name}\n{dense.sum()} dense tiles{', outlined' if dense.any() else ''}", fontsize="medium")
+    marks = {"highlight": dense, "highlight_label": f"{dense.sum()} dense tiles"}
+    display = TileAttentionDisplay.from_slide(attention, slide, patient=name, **marks)
     export_geojson(attention, slide, output / f"{name}.geojson", patient=name)
     export_tiles(attention, slide, output / f"{name}_tiles", patient=name, top_k=9, overwrite=True)
 
 # %%
-# The tissue of the second slide is small. The axes are in pixels of the slide, so that any part of it can be looked at.
+# The tissue of the second slide is small. The axes are in pixels of the slide, though they are not drawn, so that any
+# part of it can be looked at; the scale bar follows.
 
 right, below = display.coords.T
 display.ax_.set(xlim=(right.min() - 300, right.max() + 400), ylim=(below.max() + 400, below.min() - 300))

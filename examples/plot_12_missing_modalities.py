@@ -18,6 +18,7 @@ import pandas as pd
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import make_multimodal_survival
+from sksurv_mmf.plotting import modality_colors
 
 sizes = {"n_patients": 700, "n_genes": 20, "n_informative_genes": 4, "n_tiles": (10, 20), "image_effect": 1.3}
 gaps = make_multimodal_survival(**sizes, missing={"wsi": 0.4, "rna": 0.2}, random_state=1)
@@ -75,7 +76,7 @@ print(weights.round(2).to_string())
 # -----------
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained", width_ratios=[1.1, 1])
-colors = dict(zip(views, ["#0072B2", "#E69F00", "#CC79A7"]))
+colors = dict(zip(views, ["black", *modality_colors(["rna", "wsi"]).values()]))
 for row, view in enumerate(reversed(list(views))):
     for name, marker in zip(models, "os"):
         filled = colors[view] if marker == "o" else "white"

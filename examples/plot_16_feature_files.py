@@ -95,8 +95,8 @@ bags = open_bags(folder / "cohort.bags")
 # %%
 # A model and a map
 # -----------------
-# 200 patients train. Outlined are the tiles that carry the signal, which the simulation knows. The axes are in
-# the unit of the coordinates.
+# 200 patients train. Outlined are the tiles that carry the signal, which the simulation knows. The files tell
+# how large a tile is, and the scale bar takes it from there.
 
 genes = cohort.X.filter(like="rna__").set_axis(bags.index).rename(columns=lambda name: name.removeprefix("rna__"))
 X = join_modalities({"wsi": bags, "rna": genes})
@@ -107,6 +107,7 @@ order = X.index[200:][model.predict(X[200:]).argsort()]
 nests = cohort.witness_tiles.set_axis(X.index)
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.3), layout="constrained")
 for ax, patient, risk in zip(axes, order[[0, -1]], ["lowest", "highest"]):
-    TileAttentionDisplay.from_estimator(model, X, patient=patient, highlight=nests[patient], ax=ax)
+    marks = {"highlight": nests[patient], "highlight_label": "tiles with signal"}
+    TileAttentionDisplay.from_estimator(model, X, patient=patient, **marks, ax=ax)
     ax.set_title(f"{patient}, {risk} risk", fontsize="medium")
 place.cleanup()

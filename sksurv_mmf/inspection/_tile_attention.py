@@ -24,7 +24,7 @@ from ._tile_drawing import (
     draw_map,
     draw_scale,
     draw_thumbnail,
-    fading,
+    fade,
     infer_tile_size,
     outline,
     relative_attention,
@@ -357,8 +357,10 @@ class TileAttentionDisplay:
         norm : str or matplotlib Normalize, default=None
             Scale of the colours; "log" tells small weights apart. None is linear from zero.
         alpha : float, default=None
-            Opacity of all tiles. None is 1, and on top of a slide an opacity that grows along the colours from 0.1 to
-            0.75, so that the tissue shows where attention is low; colours that have opacities of their own keep them.
+            Opacity of all tiles. None is 1, and on top of a slide an opacity that grows with the attention, so that the
+            tissue shows where attention is no more than average: from 0.1 over 0.2 for the average tile to 0.75 for
+            the highest attention, if this is twice the average or more. Colours that have opacities of their own keep
+            them.
         highlight_label : str, default="marked"
             What the marked tiles are, for the legend.
 
@@ -377,7 +379,8 @@ class TileAttentionDisplay:
             colors = attention_colors(relative, cmap, norm)
             if self.thumbnail is not None:
                 draw_thumbnail(ax, self.thumbnail, self.thumbnail_scale)
-                colors.set_cmap(fading(colors.cmap) if alpha is None else colors.cmap)
+                if alpha is None:
+                    fade(colors)
             self.tiles_ = draw_map(ax, colors, self.coords, tile_size, alpha)
             if self.highlight is not None:
                 outline(ax, self.coords[self.highlight], tile_size, highlight_label)
@@ -399,19 +402,20 @@ class TileAttentionDisplay:
         drawn = 3.3 * height / width + 0.4 if width > WIDE * height else 2.6 * height / width
         return float(np.clip(around + drawn, 2.0, 5.5))
 
-    def _title(self):
-        """Lines of the title, whole."""
+    def _title(self, n_letters=None):
+        """Lines of the title, with names of at most so many letters."""
         if self.patient is None:
             return []
-        patient = f"Patient {self.patient}"
-        return [patient] if self.slide_name in (None, self.patient) else [patient, str(self.slide_name)]
+        names = [str(self.patient)] if self.slide_name in (None, self.patient) else [str(self.patient), self.slide_name]
+        if n_letters is not None:
+            names = [shorten_middle(name, n_letters) for name in names]
+        fits = n_letters is None or len("Patient ") + len(names[0]) <= n_letters
+        return [f"Patient {names[0]}" if fits else names[0], *names[1:]]
 
     def _write_title(self, ax):
         # Letters of the title are wider than small ones.
-        room = max(int(0.7 * n_small_letters(ax)), SHORTEST_TITLE)
-        lines = [shorten_middle(line, room) for line in self._title()]
-        is_below_legend = self.coords is not None and ax.get_legend() is not None
-        ax.set_title("\n".join(lines), fontsize="medium", pad=20 if is_below_legend else 6)
+        lines = self._title(max(int(0.7 * n_small_letters(ax)), SHORTEST_TITLE))
+        ax.set_title("\n".join(lines), fontsize="medium")
 
 
 def one_patient(table, patient):

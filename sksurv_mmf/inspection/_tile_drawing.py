@@ -6,11 +6,13 @@ from scipy.spatial import cKDTree
 from ..plotting._plotting import GREY, VERMILLION, despine, legend_above
 from ..plotting._scale_bar import draw_scale_bar
 
-# Opacity over a slide, of tiles without attention and of those with the most: the tissue shows where attention is low.
-FAINT, STRONG = 0.1, 0.75
+# Opacity over a slide of a tile without attention, of the average one, and of one with the most attention if this is at
+# least CLEAR times the average: the tissue shows where attention is no more than average.
+OPACITY, CLEAR = (0.1, 0.2, 0.75), 2.0
 # A map that is so many times wider than high has its bar of colours below, and so many points below it: under a scale
 # bar, or under the numbers and the label of an axis.
 WIDE, BELOW_BAR, BELOW_NUMBERS = 1.7, 20, 40
+LEGEND = 15  # points that the legend above a map takes
 
 
 def infer_tile_size(coords):
@@ -48,14 +50,21 @@ def draw_thumbnail(ax, thumbnail, scale):
     ax.imshow(thumbnail, extent=(0, width * scale, height * scale, 0))
 
 
-def fading(cmap):
-    """A colour map whose opacity grows from little to much; one that has opacities of its own stays as it is."""
+def fade(colors):
+    """Let the opacity of colours grow with the attention; a colour map that has opacities of its own keeps them."""
     from matplotlib.colors import ListedColormap
 
-    colors = cmap(np.arange(cmap.N))
-    if (colors[:, 3] < 1).any():
-        return cmap
-    return ListedColormap(np.column_stack([colors[:, :3], np.linspace(FAINT, STRONG, cmap.N)]), name=cmap.name)
+    rgba = colors.cmap(np.arange(colors.cmap.N))
+    if (rgba[:, 3] < 1).any():
+        return
+    colors.autoscale_None()
+    place = (np.arange(colors.cmap.N) + 0.5) / colors.cmap.N
+    try:
+        value = colors.norm.inverse(place)
+    except ValueError:  # of steps, as of BoundaryNorm
+        value = place * max(colors.norm.vmax, CLEAR)
+    rgba[:, 3] = np.interp(value, [0, 1, max(colors.norm.vmax, CLEAR)], OPACITY)
+    colors.set_cmap(ListedColormap(rgba, name=colors.cmap.name))
 
 
 def draw_map(ax, colors, coords, tile_size, alpha):
@@ -79,11 +88,15 @@ def draw_map(ax, colors, coords, tile_size, alpha):
 def outline(ax, coords, tile_size, label):
     """Draw the borders of marked tiles, and say in a legend above the map what they are."""
     from matplotlib.collections import PolyCollection
+    from matplotlib.transforms import ScaledTranslation
 
     look = {"facecolor": "none", "edgecolor": VERMILLION, "lw": 1.2, "label": label}
     ax.add_collection(PolyCollection(_squares(coords, tile_size), **look))
     if len(coords):
         legend_above(ax, handlelength=1)
+        # Titles, of others later too, rise above axes within the axes, but not above legends.
+        up = ScaledTranslation(0, LEGEND / 72, ax.figure.dpi_scale_trans)
+        ax.inset_axes([0, 1, 1, 0.001], transform=ax.transAxes + up).set_axis_off()
 
 
 def draw_scale(ax, um_per_unit, coord_unit):

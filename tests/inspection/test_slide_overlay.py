@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from attention_tables import table
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from sksurv_mmf.inspection import TileAttentionDisplay, export_geojson
 from sksurv_mmf.slides import tile_slide
@@ -42,16 +42,23 @@ def test_tiles_are_drawn_over_their_place_on_the_thumbnail(make_slide, slide_mpp
 
 
 def test_tissue_shows_where_attention_is_low(make_slide, ramp):
-    display = TileAttentionDisplay.from_slide(table([0.0, 0.2, 0.8], COORDS), make_slide(ramp), tile_size=128)
-    low, middle, high = display.tiles_.to_rgba(display.tiles_.get_array())[:, 3]
-    assert (low, high) == (pytest.approx(0.1), pytest.approx(0.75))
-    assert middle == pytest.approx(0.1 + 0.65 * 0.2 / 0.8, abs=0.01)
+    slide, thirds = make_slide(ramp), np.array([0.0, 1.0, 2.0]) / 3
+
+    def opacities(weights, **look):
+        display = TileAttentionDisplay.from_slide(table(weights, COORDS), slide, tile_size=128).plot(**look)
+        return display.tiles_.to_rgba(display.tiles_.get_array())[:, 3]
+
+    np.testing.assert_allclose(opacities(thirds), [0.1, 0.2, 0.75], atol=0.01)
+    np.testing.assert_allclose(opacities(thirds, norm=BoundaryNorm([0, 0.5, 1.5, 2], 256)), [0.1, 0.2, 0.75], atol=0.2)
+    nearly_alike = opacities(np.array([0.8, 1.0, 1.2]) / 3)
+    np.testing.assert_allclose(nearly_alike, [0.18, 0.2, 0.2 + 0.2 * 0.55], atol=0.01)
+    display = TileAttentionDisplay.from_slide(table(thirds, COORDS), slide, tile_size=128)
     constant = display.plot(alpha=0.4).tiles_
     assert set(constant.to_rgba(constant.get_array())[:, 3]) == {1.0}
     assert constant.get_alpha() == 0.4
     own = ListedColormap([(1, 0, 0, 0.0), (1, 0, 0, 0.5)])
     drawn = display.plot(cmap=own).tiles_
-    np.testing.assert_allclose(drawn.to_rgba(drawn.get_array())[:, 3], [0, 0, 0.5], atol=0.01)
+    np.testing.assert_allclose(drawn.to_rgba(drawn.get_array())[:, 3], [0, 0.5, 0.5], atol=0.01)
 
 
 @pytest.mark.parametrize("slide_mpp", [0.5, 0.25])

@@ -188,9 +188,11 @@ def test_the_legend_says_what_is_marked(coords):
 
 def test_the_title_stands_above_the_legend():
     display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), highlight=[True, False, False, False])
-    display.figure_.canvas.draw()
-    title, legend = display.ax_.title.get_window_extent(), display.ax_.get_legend().get_window_extent()
-    assert title.y0 >= legend.y1 - 4  # the frame of the legend is not drawn
+    for again in (display.ax_.get_title(), "another title"):
+        display.ax_.set_title(again)
+        display.figure_.canvas.draw()
+        (text,) = display.ax_.get_legend().get_texts()
+        assert display.ax_.title.get_window_extent().y0 > text.get_window_extent().y1
 
 
 def test_a_new_figure_has_the_shape_of_the_map():
