@@ -265,7 +265,7 @@ class FusionAudit:
     >>> ranks = {"event": [True, False], "rank_single": [0.5, 1.0], "rank_fused": [1.0, 0.5]}
     >>> audit = FusionAudit("fused", "rna", c_index, tests, pd.DataFrame(ranks)).plot()
     >>> audit.ax_.get_xlabel()
-    'Rank of risk, rna'
+    'Rank of risk, rna (1: highest)'
     >>> plt.close(audit.figure_)
     """
 
@@ -315,7 +315,7 @@ class FusionAudit:
         ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
         height = max(int(n_small_letters(ax, "height") - STRIP), 16)
         for write, name, room in ((ax.set_xlabel, single, n_letters), (ax.set_ylabel, fused, height)):
-            write(textwrap.fill(f"Rank of risk, {name} (1:\N{NO-BREAK SPACE}highest)", room), fontsize="small")
+            write(textwrap.fill(f"Rank of risk, {name} (1: highest)", room), fontsize="small")
         despine(ax)
         legend_above(ax, ncols=2, handlelength=1)
         self._draw_gain(ax, single, n_letters)
