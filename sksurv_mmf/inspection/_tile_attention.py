@@ -206,7 +206,9 @@ class TileAttentionDisplay:
         ----------
         attention : DataFrame
             Table as `tile_attention` returns it: index levels "patient" and "tile", column "attention" and, where they
-            are known, "slide" and, for a map, "x" and "y" with their "coord_unit" and "tile_side".
+            are known, "slide" and, for a map, "x" and "y" with their "coord_unit" and "tile_side". The scale bar is as
+            exact as "tile_side", "tile_size" and "mpp" are: tools that go by magnification take 0.5 um for the pixels
+            at 20x, which may be off by a tenth.
         patient : object, default=None
             The patient to draw. Not needed if the table has one only.
         slide_name : str, default=None

@@ -13,7 +13,7 @@ def attention_section(study):
         display = ModalityAttentionDisplay.from_estimator(study.model, study.X)
     except (AttributeError, ValueError) as error:
         return f"The model that was passed does not weigh modalities: {say(error)}."
-    display.figure_.set_size_inches(5.5, 3.2)
+    display.figure_.set_figwidth(5.5)
     table = display.attention.describe().T[["mean", "25%", "50%", "75%"]].rename_axis("modality")
     text = (
         "Weights by which the fitted model fuses the modalities, of the patients of this study. If it was trained on "

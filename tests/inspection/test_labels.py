@@ -95,11 +95,21 @@ def test_nothing_is_clipped(draw, names, width, tmp_path):
 
 @EVERY
 @pytest.mark.parametrize("layout", [None, "constrained"])
-def test_nothing_is_clipped_in_a_row_of_axes(draw, layout):
-    figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), layout=layout)
-    for ax, names in zip(axes, [FEW, MANY[2:7], FEW]):
+@pytest.mark.parametrize("names", [FEW, MANY[2:7]], ids=["few", "many"])
+def test_nothing_is_clipped_in_a_row_of_axes(draw, layout, names):
+    figure, axes = plt.subplots(1, 3, figsize=(7, 4), layout=layout)
+    for ax in axes:
         draw(names, ax)
     assert reach(figure) < 1
+
+
+@pytest.mark.parametrize("draw", [importance, features])
+@pytest.mark.parametrize("width", [3.5, 7])
+def test_long_names_leave_half_of_the_figure(draw, width):
+    figure, ax = plt.subplots(figsize=(width, 3), layout="constrained")
+    draw([f"{name} of a tumour and of what is around it" for name in MANY], ax)
+    figure.canvas.draw()
+    assert 0.45 < ax.get_position().width < 0.75
 
 
 def test_the_whole_name_of_a_slide_is_kept():
