@@ -156,6 +156,7 @@ class ModalityAttentionDisplay:
             _mark(ax, np.flatnonzero(lacks[name]), 1 + GAP + ROW * row, colors[name])
         by = f"by weight of {names[0]}" if self.risk is None else "from low to high risk"
         ax.set(xlim=(0, n_patients), ylim=(0, 1), ylabel="Weight of modality")
+        ax.locator_params(axis="x", integer=True)
         label_below(ax, f"Patient, {by}{_said_of_means(np.diff(edges))}", n_letters)
         if rows:
             top = 1 + GAP + ROW * len(rows)
