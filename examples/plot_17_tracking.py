@@ -102,8 +102,7 @@ def follow_in_tensorboard():
 
 # %%
 # skorch's callback for MLflow writes into the run that is active, so start one. What it would keep of the network is
-# its bare weights; keep the model instead, without the callbacks, which no file of a model holds. MLflow 3.17 asks for a
-# pandas before 3, with which this package works, too.
+# its bare weights; keep the model instead, without the callbacks, which no file of a model holds.
 
 
 def follow_in_mlflow():
