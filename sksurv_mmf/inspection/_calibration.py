@@ -8,7 +8,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
-from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, make_axes, make_room
+from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, legend_above, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import check_curves, check_in_follow_up, check_probability, common_domain, curve_values
 from ..utils._old_names import renamed_parameters
@@ -247,7 +247,7 @@ class CalibrationDisplay:
         display : CalibrationDisplay
             This display.
         """
-        self.ax_ = ax = make_axes(ax, (3.5, 3.5))
+        self.ax_ = ax = make_axes(ax, (3.5, 3.8))
         self.figure_ = ax.figure
         predicted, observed = self.table["predicted"], self.table["observed"]
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1, label="Perfectly calibrated")
@@ -274,7 +274,7 @@ class CalibrationDisplay:
             ylabel=f"Observed survival at {at}",
             aspect="equal",
         )
-        ax.legend(frameon=False, fontsize="small", loc="upper left")
+        legend_above(ax)
         despine(ax)
         make_room(ax)
         return self

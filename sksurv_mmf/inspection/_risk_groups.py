@@ -433,8 +433,11 @@ class RiskGroupDisplay:
 
 
 def _room(ax):
-    """About how wide the part of the figure is that belongs to axes, in points; beside them are margins."""
-    return 1.27 * ax.get_window_extent().width * 72 / ax.figure.dpi
+    """About how wide the part of the figure is that belongs to axes and what is written around them, in points."""
+    spec = ax.get_subplotspec()
+    if spec is None:  # placed by hand, perhaps with little around them
+        return 1.27 * ax.get_window_extent().width * 72 / ax.figure.dpi
+    return ax.figure.bbox.width * 72 / ax.figure.dpi * len(spec.colspan) / spec.get_gridspec().ncols - 12
 
 
 def _check_max_time(max_time):

@@ -103,6 +103,12 @@ def legend_above(ax, *, right=False, reach=0, **kwargs):
     ax.legend(loc=f"lower {side}", bbox_to_anchor=(at, 1.0), bbox_transform=place, **kwargs)
 
 
+def title_above(ax, text):
+    """Write a title above the legend that stands above the axes."""
+    height = ax.get_legend().get_window_extent().height * 72 / ax.figure.dpi
+    ax.set_title(text, pad=height + EDGE, fontsize="medium", loc="left", fontweight="bold")
+
+
 def despine(ax):
     """Remove the frame lines that carry no scale."""
     ax.spines[["top", "right"]].set_visible(False)

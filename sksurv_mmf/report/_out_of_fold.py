@@ -10,7 +10,7 @@ from ..inspection._calibration import CalibrationDisplay, survival_at
 from ..inspection._risk_groups import RiskGroupDisplay
 from ..pages._cells import write_estimate
 from ..pages._parts import Figure, Section, Table, Text
-from ..plotting._plotting import import_pyplot, make_room
+from ..plotting._plotting import import_pyplot, make_room, title_above
 from ..predictions._checks import common_domain, curve_values
 from ..utils._validation import say
 
@@ -44,12 +44,12 @@ def risk_groups_section(study):
     panels = {model: rank for model, rank in panels.items() if _groups(rank, n) is not None}
     if not panels:
         return "No model has risks that part the patients into groups."
-    figure, axes = _panels(len(panels), (3.5, 3.6))
+    figure, axes = _panels(len(panels), (3.5, 3.3 + 0.3 * n))
     for ax, (model, rank) in zip(axes, panels.items()):
         y = _outcome_of(study, rank.index)
         style = {"time_unit": study.time_unit, "risks_from": "out of fold"}
         display = RiskGroupDisplay.from_predictions(y, rank.to_numpy(), n_groups=n, **style, ax=ax)
-        ax.set_title(model, pad=16 * (n + 1), fontsize="medium", loc="left", fontweight="bold")
+        title_above(ax, model)
         rows += [_group_row(study, model, group) for group in display.groups]
     _make_room(axes)
     text = (
