@@ -257,6 +257,22 @@ class BagArray(ExtensionArray):
         """
         return self._wrap(self._bags.copy())
 
+    def value_counts(self, dropna=True):
+        """Count equal bags, as `describe` does; pandas before 3 asks the array for it and has no method of its own.
+
+        Parameters
+        ----------
+        dropna : bool, default=True
+            Whether to leave out missing bags.
+
+        Returns
+        -------
+        Series of int
+            How often each bag occurs, in the order of first occurrence; its index holds the bags.
+        """
+        counts = pd.Series(self._bags).value_counts(sort=False, dropna=dropna)
+        return counts.set_axis(counts.index.astype(self.dtype))
+
     def _values_for_factorize(self):
         return self._bags, pd.NA
 

@@ -249,12 +249,12 @@ class CalibrationDisplay:
         """
         self.ax_ = ax = make_axes(ax, (3.5, 3.8))
         self.figure_ = ax.figure
-        predicted, observed = self.table["predicted"], self.table["observed"]
+        predicted, observed, lower, upper = self.table[["predicted", "observed", "lower", "upper"]].to_numpy().T
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1, label="Perfectly calibrated")
         self.points_ = ax.errorbar(
             predicted,
             observed,
-            yerr=[observed - self.table["lower"], self.table["upper"] - observed],
+            yerr=[observed - lower, upper - observed],
             fmt="o-",
             color=color,
             linewidth=1,

@@ -348,7 +348,7 @@ class ModalityImportance:
             if len(drops) > 1:
                 below = np.full(len(drops), row + 0.2)
                 ax.plot(drops, below, "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
-        drop, lower, upper = (self.table[key] for key in ("drop", "lower", "upper"))
+        drop, lower, upper = self.table[["drop", "lower", "upper"]].to_numpy().T
         ax.errorbar(drop, rows, xerr=[drop - lower, upper - drop], fmt="D", color=color, markersize=4.5, capsize=2.5)
         dots = "" if len(self.table) == len(self.folds) else "; dots are folds"
         done = {"permute": "shuffled", "remove": "removed"}[self.method]

@@ -24,6 +24,9 @@ KNOWN = {
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
+    # Which metadata are passed on, text by name: scikit-learn 1.7 leaves them in a fitted search.
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
     "sksurv.ensemble.boosting.ComponentwiseGradientBoostingSurvivalAnalysis",
     "sksurv.ensemble.boosting._ComponentwiseLeastSquares",
     "sksurv.ensemble.survival_loss.CoxPH",

@@ -149,7 +149,8 @@ def fit_cox(X, event, time, stratum):
         gradient, information = now.residuals.sum(axis=0), now.covariances.sum(axis=0)
         step = np.linalg.pinv(information, hermitian=True) @ gradient
         if gradient @ step < CONVERGED:
-            has_maximum = np.abs(step).max(initial=0) < LARGEST_STEP and len(kept) == np.linalg.matrix_rank(information)
+            # Without columns there is nothing to find, and numpy 2.0 has no rank of such a matrix.
+            has_maximum = 0 < len(kept) == np.linalg.matrix_rank(information) and np.abs(step).max() < LARGEST_STEP
             break
         step *= min(1, LARGEST_MOVE / np.abs(step).max())
         for _ in range(MOST_HALVINGS):

@@ -189,6 +189,16 @@ def test_removal_makes_missing_what_join_modalities_would(lacking):
     assert changed["wsi__tiles"].isna().all()
 
 
+def test_the_picture_of_one_modality_has_its_drop_and_interval(lacking):
+    X, y = lacking.X.iloc[12:, 1:], lacking.y[12:]
+    importance = modality_importance(CoxPHSurvivalAnalysis(alpha=1).fit(X, y), X, y, cv="prefit", random_state=0)
+    (points,) = importance.plot().ax_.containers
+    (interval,) = points[2]
+    drop, lower, upper = importance.table.loc["rna", ["drop", "lower", "upper"]]
+    assert points[0].get_xdata() == pytest.approx([drop])
+    assert interval.get_segments()[0][:, 0] == pytest.approx([lower, upper])
+
+
 def test_the_picture_shows_drops_and_intervals(lacking):
     X, y = lacking.X, lacking.y
     importance = modality_importance(KnownRisk(), X, y, cv=SurvivalKFold(3), random_state=0)
