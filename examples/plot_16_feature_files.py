@@ -14,14 +14,35 @@ be mixed. Here small files in their layouts, made on the spot; with real ones th
 #
 # - TRIDENT, ``python run_batch_of_slides.py --task all --wsi_dir slides --job_dir out --patch_encoder uni_v1 --mag 20
 #   --patch_size 256``: ``read_bags("out/20x_256px_0px_overlap/features_uni_v1")``
-# - STAMP, ``stamp --config config.yaml preprocess`` with an ``extractor`` in the file: ``read_bags`` of the folder of
-#   that extractor in its output
-# - CLAM, ``create_patches_fp.py`` and ``extract_features_fp.py``: ``read_bags("out/h5_files")``
+# - STAMP, ``stamp --config config.yaml preprocess`` with ``extractor: uni`` and ``output_dir: out`` in the file:
+#   ``read_bags("out/uni-1a2b3c4d")``, a folder of this extractor and this version of STAMP's code
+# - CLAM, ``create_patches_fp.py`` and ``extract_features_fp.py --model_name uni_v1 --feat_dir out``:
+#   ``read_bags("out/h5_files")``
 # - this package, ``extract_features(slides, "out", encoder=module, tile_size=256)``: ``read_bags("out")``
 #
-# Usual widths are 1,024 for UNI, 1,536 for UNI2-h, 512 for CONCH, 768 for CONCH v1.5 and 2,560 for Virchow and
-# Virchow2 (class token and mean of the other tokens). In TRIDENT ``conch_v15``, ``virchow2`` and the like take the
-# place of ``uni_v1``. :func:`~sksurv_mmf.slides.extract_features` takes any torch module, such as one of timm.
+# Other models take the place of ``uni_v1`` and ``uni``. Tiles are of the size that TRIDENT recommends, in pixels at
+# ``--mag 20``, of CTransPath at 10; STAMP's are 256 um in 224 pixels unless ``tile_size_um`` and ``tile_size_px`` say
+# otherwise.
+#
+# .. csv-table::
+#    :header: model, width, in TRIDENT, tiles, in STAMP
+#
+#    UNI, "1,024", uni_v1, 256, uni
+#    UNI2-h, "1,536", uni_v2, 256, uni2
+#    CONCH, 512, conch_v1, 512, conch
+#    CONCH v1.5, 768, conch_v15, 512, conch1_5
+#    Virchow, "2,560", virchow, 224, virchow-full
+#    Virchow2, "2,560", virchow2, 224, "virchow2, of 1,280"
+#    Prov-GigaPath, "1,536", gigapath, 256, gigapath
+#    H-optimus-0 and -1, "1,536", "hoptimus0, hoptimus1", 224, "h-optimus-0, h-optimus-1"
+#    CTransPath, 768, ctranspath, 256, "ctranspath, chief-ctranspath"
+#    Phikon, 768, phikon, 224,
+#    Phikon-v2, "1,024", phikon_v2, 224,
+#
+# The 2,560 of Virchow are a class token and the mean of the other tokens; STAMP's ``virchow`` and ``virchow2`` are the
+# class token alone, 1,280. Names, widths and what is in the files are from the sources of TRIDENT (June 2026), STAMP
+# 2.5.0 and CLAM (April 2025); the models themselves were not run. :func:`~sksurv_mmf.slides.extract_features` takes any
+# torch module, such as one of timm.
 
 import tempfile
 from pathlib import Path
@@ -48,9 +69,10 @@ for number, bag in enumerate(cohort.X["wsi__tiles"]):
     name = f"TCGA-05-{number:04d}-01Z-00-DX1.h5"
     with h5py.File(trident / name, "w") as file:  # coordinates in pixels of the finest level, here of 0.25 um
         file["features"], file["coords"] = bag.features, bag.coords
-        file["coords"].attrs.update(patch_size=256, target_magnification=20, patch_size_level0=512)
+        file["features"].attrs.update(encoder="uni_v1", savetodir=str(trident))
+        file["coords"].attrs.update(patch_size=256, target_magnification=20, patch_size_level0=512, overlap=0)
     with h5py.File(stamp / name, "w") as file:  # coordinates in micrometres, features of half the bytes
-        file["feats"], file["coords"] = bag.features.astype(np.float16), bag.coords / 4
+        file["feats"], file["coords"] = bag.features.astype(np.float16), (bag.coords / 4).astype(np.float32)
         file.attrs.update(extractor="uni", unit="um", tile_size_um=128.0, tile_size_px=256)
 
 # %%

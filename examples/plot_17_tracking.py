@@ -13,14 +13,16 @@ TensorBoard, MLflow, Weights & Biases and Optuna follow.
 # ``history_`` has the loss of each epoch. Of an ensemble it is the mean over its networks, which train in lockstep;
 # callbacks make them train one by one. So watch a single network, and then train the ensemble without.
 
+import contextlib
 import importlib.util
 import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from skorch.callbacks import Callback
 
-from sksurv_mmf import FusionSurvivalAnalysis
+from sksurv_mmf import FusionSurvivalAnalysis, save_model
 from sksurv_mmf.datasets import make_multimodal_survival
 
 cohort = make_multimodal_survival(n_patients=250, n_genes=30, n_informative_genes=5, n_tiles=(10, 20), random_state=0)
@@ -62,27 +64,98 @@ with tempfile.NamedTemporaryFile(suffix=".csv") as log:
 print(epochs.iloc[[0, 1, 2, -1]].round(3).to_string())
 
 # %%
-# TensorBoard, Weights & Biases, MLflow
+# TensorBoard, MLflow, Weights & Biases
 # -------------------------------------
-# skorch has callbacks for all three. They are imported here only where they are installed.
+# Three functions, which run below where their tool is installed. Each fit works on a *copy* of a callback, and so does
+# each network of an ensemble and each fold of a cross-validation. Therefore a callback should keep names, and open what
+# they name when training begins. skorch's own callback for TensorBoard wants an open writer, which cannot be copied.
+# This one has a folder for each training, and ``tensorboard --logdir runs`` shows them side by side.
 
-trackers = []
-if importlib.util.find_spec("tensorboard"):
-    from skorch.callbacks import TensorBoard
-    from torch.utils.tensorboard import SummaryWriter
 
-    trackers.append(TensorBoard(SummaryWriter("runs/first")))
-if importlib.util.find_spec("mlflow"):
-    from skorch.callbacks import MlflowLogger
+class WriteToTensorBoard(Callback):
+    """Write the losses of each training into a new folder in `folder`."""
 
-    trackers.append(MlflowLogger())
-print(f"Trackers that are installed: {[type(tracker).__name__ for tracker in trackers] or 'none'}")
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_begin(self, net, **kwargs):
+        from torch.utils.tensorboard import SummaryWriter  # or that of tensorboardX, a smaller package
+
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        self.writer_ = SummaryWriter(tempfile.mkdtemp(prefix="fit_", dir=self.folder))
+
+    def on_epoch_end(self, net, **kwargs):
+        last = net.history[-1]
+        for loss in ("train_loss", "valid_loss"):
+            if loss in last:
+                self.writer_.add_scalar(loss, last[loss], last["epoch"])
+        self.writer_.flush()  # so that an interrupt loses nothing
+
+    def on_train_end(self, net, **kwargs):
+        self.writer_.close()
+
+
+def follow_in_tensorboard():
+    """One folder in runs."""
+    FusionSurvivalAnalysis(callbacks=[WriteToTensorBoard("runs")], **settings).fit(X, y)
+
 
 # %%
-# With ``wandb`` it is ``WandbLogger(wandb.init(project="survival"))``, and the model is
-# ``FusionSurvivalAnalysis(n_estimators=1, callbacks=trackers)``. What is to be kept of a *comparison* is in its tables:
-# ``mlflow.log_metrics(comparison.summary()["mean"].loc["harrell"].to_dict())``, and the page of
-# ``comparison.to_html("comparison.html")`` as an artifact.
+# skorch's callback for MLflow writes into the run that is active, so start one. What it would keep of the network is
+# its bare weights; keep the model instead, without the callbacks, which no file of a model holds.
+
+
+def follow_in_mlflow():
+    """One run, with parameters, losses, and the model, which `load_model` reads."""
+    import mlflow
+    from skorch.callbacks import MlflowLogger
+
+    with mlflow.start_run():
+        mlflow.log_params(settings)
+        callbacks = [MlflowLogger(create_artifact=False)]
+        model = FusionSurvivalAnalysis(callbacks=callbacks, **settings).fit(X, y)
+        save_model(model.set_params(callbacks=None), "model.zip")
+        mlflow.log_artifact("model.zip")
+
+
+# %%
+# That for Weights & Biases keeps the best weights by the loss of held-out patients, unless told not to; without
+# ``early_stopping=True`` there are none. ``mode="offline"`` needs no account.
+
+
+def follow_in_wandb():
+    """One run in the folder wandb, which ``wandb sync`` uploads."""
+    import wandb
+    from skorch.callbacks import WandbLogger
+
+    with wandb.init(project="survival", mode="offline", config=settings) as run:
+        callbacks = [WandbLogger(run, save_model=False)]
+        FusionSurvivalAnalysis(callbacks=callbacks, **settings).fit(X, y)
+
+
+followers = {"tensorboard": follow_in_tensorboard, "mlflow": follow_in_mlflow, "wandb": follow_in_wandb}
+with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    for tool, follow in followers.items():
+        if importlib.util.find_spec(tool) is None:
+            print(f"{tool} is not installed")
+            continue
+        follow()
+        print(f"{tool} wrote", sorted(path.name for path in Path().iterdir()))
+
+# %%
+# What to know where there are several trainings, as in ensembles, folds and searches:
+#
+# - The callback above makes a folder for each. Those for MLflow and Weights & Biases write all into one run, MLflow one
+#   curve over the other and Weights & Biases one after the other: give each training a run of its own in a loop.
+# - With ``n_jobs``, other processes know of no active run: pass it, ``MlflowLogger(run)``. The networks of an ensemble
+#   cannot take a run of Weights & Biases there.
+# - An interrupt leaves ``fit`` at once, and ``with`` marks the run as failed.
+# - ``checkpoint_dir`` writes down what callbacks keep, but can hold no runs and writers. Derive a class from each of
+#   these callbacks whose method ``state_dict`` returns ``{}``.
+#
+# What is to be kept of a *comparison* is in its tables:
+# ``mlflow.log_metrics(comparison.summary()["mean"].loc["harrell"].to_dict())``, where names of models must not have
+# commas, and the page of ``comparison.to_html("comparison.html")`` as an artifact.
 #
 # Optuna
 # ------
@@ -107,6 +180,8 @@ if importlib.util.find_spec("optuna"):
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     study.optimize(objective, n_trials=5)
     print(study.best_params)
+else:
+    print("optuna is not installed")
 
 # %%
 # The picture

@@ -1,9 +1,12 @@
 """Every mistake in the input gets an error that names the argument, column or patient."""
 
+from threading import Lock
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skorch.callbacks import TensorBoard
 from sksurv.util import Surv
 
 from sksurv_mmf import Bag, BagArray, FusionSurvivalAnalysis, join_modalities, read_bags
@@ -321,6 +324,7 @@ class TestParameters:
             ({"objective": "cox"}, r"Write objective=CoxPH\(\)\.$"),
             ({"objective": "nll"}, r"Write objective=.*CoxPH\(\) or DiscreteHazard\(\)"),
             ({"callbacks": [1]}, "callbacks must be a list of objects of .*Callback.* holds 1"),
+            ({"callbacks": [TensorBoard(Lock())]}, "a TensorBoard that cannot be copied .*on_train_begin"),
             ({"lr": 0}, "lr"),
             ({"batch_size": 0}, "batch_size"),
             ({"max_epochs": 0}, "max_epochs"),

@@ -66,6 +66,18 @@ def test_scripts_run(chapter, tmp_path, monkeypatch):
     plt.close("all")
 
 
+def test_numbers_of_r(tmp_path, monkeypatch):
+    # What R computed stands beside the expression that computes the same here.
+    rows = re.findall(r'^   .+, ([\d.]+), "``(.+)``"$', (GUIDE / "coming_from.rst").read_text("utf-8"), re.MULTILINE)
+    assert len(rows) == 10
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(script_of("coming_from"), names)
+    plt.close("all")
+    for number, expression in rows:
+        assert eval(expression, names) == pytest.approx(float(number), rel=1e-8), expression
+
+
 @pytest.fixture(scope="module")
 def small():
     return make_multimodal_survival(n_patients=40, n_genes=4, n_tiles=(3, 6), random_state=0)

@@ -45,9 +45,13 @@ def narrow(features):
 def check_features(shape):
     """Refuse features that are not a matrix with at least one tile."""
     if len(shape) != 2 or 0 in shape:
-        vector = "" if len(shape) != 1 else " If it is the vector of a whole slide, read it with read_slide_vectors."
+        hint = ""
+        if shape[:1] == (0,):  # as TRIDENT writes them
+            hint = " There are no tiles, as of a slide without tissue: leave it out."
+        elif len(shape) == 1:
+            hint = " If it is the vector of a whole slide, read it with read_slide_vectors."
         raise ValueError(
-            f"features must have shape (n_tiles, n_features), at least one of each, got shape {shape}.{vector}"
+            f"features must have shape (n_tiles, n_features), at least one of each, got shape {shape}.{hint}"
         )
 
 

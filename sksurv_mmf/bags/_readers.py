@@ -173,9 +173,10 @@ def read_bags(
 
     The extractor and the size of the tiles, `Bag.tiling`, are read from the attributes of ``.h5`` files: "extractor",
     "tile_size_um" and "tile_size_px" of STAMP, "patch_size" and "target_magnification" of TRIDENT, whose extractor is
-    in the name of the folder of the features, "patch_size" and "downsample" of CLAM where they are there, and all of
-    them of :func:`~sksurv_mmf.slides.extract_features`. Tiles that CLAM took from levels of different downsample are
-    taken for tiles of different size; if the magnification of the scanners makes up for it, say so with `tiling`.
+    the "encoder" of its features or else in the name of their folder, "patch_size" and "downsample" of CLAM's tiles
+    where TRIDENT made the features, and all of them of :func:`~sksurv_mmf.slides.extract_features`. Tiles that CLAM
+    took from levels of different downsample are taken for tiles of different size; if the magnification of the scanners
+    makes up for it, say so with `tiling`.
     Files of any format in folders as TRIDENT names them, ``20x_256px_0px_overlap/features_uni_v1``, are known by these.
     A magnification of 20 counts as 0.5 um per pixel. Two lengths are the same up to 1 percent.
 

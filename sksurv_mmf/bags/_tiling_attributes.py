@@ -93,13 +93,14 @@ def _side_at_level0(number, pixels):
 
 def _extractor(of_file, features):
     """Name of the feature extractor, or slide encoder, as STAMP, TRIDENT or this package write it."""
-    name = of_file.text("extractor") or of_file.text("encoder")
-    if name is not None:
+    of_features = _Attributes(features)
+    name = of_file.text("extractor") or of_file.text("encoder") or of_features.text("encoder")
+    if name not in (None, "None"):  # the latter is TRIDENT's word for an encoder without a name
         return name
     settings = of_file.text("settings", _LONGEST_SETTINGS)
     if settings is not None:
         return _our_extractor(settings)
-    folder = _Attributes(features).text("savetodir", longest=4000)
+    folder = of_features.text("savetodir", longest=4000)
     found = folder and _TRIDENT_FEATURES.fullmatch(re.split(r"[\\/]", folder.rstrip("\\/"))[-1])
     return found[1] if found else None
 

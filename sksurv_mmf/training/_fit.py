@@ -21,7 +21,7 @@ from ..utils._logging import logger
 from ._batches import batches_of
 from ._checkpoint import NOWHERE
 from ._hold_out import hold_out
-from ._net import SurvivalNet, check_converged, train
+from ._net import SurvivalNet, check_converged, copy_callbacks, train
 from ._processes import check_alike, check_can_share, taking_part
 from ._seeds import torch_seed
 
@@ -108,8 +108,7 @@ def fit(recipe: Recipe, patients: Patients, outcome: Outcome, rows: np.ndarray, 
         if held_out is not None:
             watched = bring(patients.select(held_out), device)
             validation = validation_batches(recipe, objective, watched, outcome.take(held_out))
-        # Callbacks keep what they have seen, so each fit gets its own.
-        own = replace(recipe, callbacks=clone(recipe.callbacks, safe=False))
+        own = replace(recipe, callbacks=copy_callbacks(recipe.callbacks))
         net = train(network, objective, training, validation, own, device, checkpoint, processes)
         check_converged(net, trained_on, np.arange(min(len(rows), recipe.batch_size)))
     return Fit(net, modalities, complete(net.module_, objective, trained_on, learnt, device))

@@ -4,10 +4,12 @@ from contextlib import closing, suppress
 from functools import partial
 from inspect import signature
 from numbers import Real
+from pickle import PicklingError
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
 from skorch import NeuralNet
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
@@ -347,6 +349,20 @@ def check_callbacks(callbacks: list | None, has_validation: bool) -> None:
                 "it of. Set early_stopping=True, which stops after `patience` epochs by itself, or monitor the "
                 f"training loss: {name}(monitor={monitor.replace('valid', 'train')!r})."
             )
+
+
+def copy_callbacks(callbacks: list | None) -> list:
+    """Copies of callbacks, for one fit, because they keep what they have seen."""
+    copies = []
+    for entry in callbacks or []:
+        try:
+            copies.append(clone(entry, safe=False))
+        except (TypeError, PicklingError) as error:  # by the copy module, of locks, open files and the like
+            raise ValueError(
+                f"callbacks holds a {type(without_name(entry)).__name__} that cannot be copied ({error}), but each fit "
+                "works on copies. Let it keep the name of a file or folder, and open that in its on_train_begin."
+            ) from error
+    return copies
 
 
 def check_monitor(callback: Callback, epoch: dict) -> None:

@@ -81,6 +81,13 @@ class TestReading:
         assert bag.tiling == expected
         assert (None if bag.tile_sides is None else bag.tile_sides.tolist()) == (None if side is None else [side] * 4)
 
+    @pytest.mark.parametrize(("name", "expected"), [("conch_v15", "conch_v15"), ("None", "uni_v1")])
+    def test_trident_names_the_encoder(self, tmp_path, name, expected):
+        path = trident(tmp_path / "slide.h5")
+        with h5py.File(path, "a") as file:
+            file["features"].attrs["encoder"] = name
+        assert Bag.from_file(path).tiling == Tiling(expected, 256, 0.5)
+
     def test_earlier_files_of_stamp(self, tmp_path):
         attributes = {"extractor": "ctranspath", "unit": "um", "tile_size": 256.0}
         bag = Bag.from_file(write(tmp_path / "slide.h5", attributes, feature_name="feats"))

@@ -266,8 +266,11 @@ UNUSABLE = {
     "text.npz": (lambda path: path.write_text("x" * 5000), r"no \.npz file: copy it again"),
     "text.pt": (lambda path: path.write_text("x" * 5000), "it is not a zip archive"),
     "text.parquet": (lambda path: path.write_text("x" * 5000), "no parquet file: copy it again"),
-    "no_tiles.h5": (write_h5(features=((0, 4), {"chunks": (1, 4), "maxshape": (None, 4)})), r"got shape \(0, 4\)"),
-    "no_tiles.pt": (lambda path: torch.save(torch.ones(0, 4), path), r"got shape \(0, 4\)"),
+    "no_tiles.h5": (
+        write_h5(features=((0, 4), {"chunks": (1, 4), "maxshape": (None, 4)})),
+        r"got shape \(0, 4\)\. There are no tiles",
+    ),
+    "no_tiles.pt": (lambda path: torch.save(torch.ones(0, 4), path), r"got shape \(0, 4\)\. There are no tiles"),
     "no_tiles.parquet": (lambda path: table()[:0].to_parquet(path), r"got shape \(0, 6\)"),
     "vector.h5": (write_h5(features=((5,), {"fillvalue": 1})), "was announced, but never written"),
     "vector.pt": (lambda path: torch.save(torch.ones(5), path), r"got shape \(5,\)"),
