@@ -218,7 +218,7 @@ class TestValues:
             refused(message, fitted.predict, X)
 
     def test_patients_without_the_one_modality_of_the_model(self, X, y):
-        X = X.filter(like="rna__")
+        X = X.filter(like="rna__").copy()
         X.iloc[[2, 6]] = np.nan
         message = r"Patients 'P002', 'P006' have none of the modalities 'rna' that the model reads"
         refused(message, make_model([("rna", SNN(8))]).fit, X, y)

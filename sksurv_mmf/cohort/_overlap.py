@@ -1,5 +1,6 @@
 """Who is in which modality, and what keeps patients from being matched."""
 
+from collections import Counter
 from itertools import combinations
 
 import pandas as pd
@@ -47,7 +48,7 @@ def check_overlap(tables, how):
 def _count(has):
     """How many patients have which modalities, and examples of those who have one."""
     groups = []
-    for own, n in has.value_counts().items():
+    for own, n in Counter(map(tuple, has.to_numpy())).most_common():
         names = " and ".join(map(repr, has.columns[list(own)]))
         groups.append(f"{n} {names} only" if sum(own) == 1 else f"{n} {names}")
     more = " and so on" if len(groups) > 6 else ""

