@@ -16,6 +16,9 @@ from sksurv_mmf.bags import Bag, BagArray, BagDtype
 
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
 
+# The suite of pandas 2 expects errors of any message in a way of which later versions of pytest warn.
+pytestmark = pytest.mark.filterwarnings("ignore:matching against an empty string:pytest.PytestWarning")
+
 
 def each_of(*params):
     """A fixture with these parameters."""
