@@ -350,16 +350,7 @@ class ModalityImportance:
         ax.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
         for row, (name, drop, lower, upper) in enumerate(self.table[["drop", "lower", "upper"]].itertuples()):
             drops = self.folds.loc[self.folds["modality"] == name, "drop"]
-<<<<<<< HEAD
             draw_interval(ax, row, drop, (lower, upper), drops, colors[name])
-=======
-            if len(drops) > 1:
-                below = np.full(len(drops), row + 0.2)
-                ax.plot(drops, below, "o", color=GREY, markersize=3, markeredgewidth=0, alpha=0.7)
-        drop, lower, upper = self.table[["drop", "lower", "upper"]].to_numpy().T
-        ax.errorbar(drop, rows, xerr=[drop - lower, upper - drop], fmt="D", color=color, markersize=4.5, capsize=2.5)
-        dots = "" if len(self.table) == len(self.folds) else "; dots are folds"
->>>>>>> oldest
         done = {"permute": "shuffled", "remove": "removed"}[self.method]
         ci = f"{self.confidence_level:.0%} CI"
         explained = f"mean, {ci}; dots: folds" if n_folds > 1 else f"{ci} over patients"
