@@ -274,7 +274,7 @@ def draw_comparison(results):
     for ax, (title, c_index) in zip(axes[0], results.items()):
         scores = c_index.rename_axis(columns="model").reset_index().melt("fold")
         ComparisonDisplay.from_predictions(scores, reference=OURS, test_ratio=1 / 4, label="C-index", chance=0.5, ax=ax)
-        ax.set_title(title, fontsize="medium", loc="left", pad=38)
+        ax.set_title(title, fontsize="medium", loc="left")
     return figure
 
 

@@ -12,7 +12,6 @@ OPACITY, CLEAR = (0.1, 0.2, 0.75), 2.0
 # A map that is so many times wider than high has its bar of colours below, and so many points below it: under a scale
 # bar, or under the numbers and the label of an axis.
 WIDE, BELOW_BAR, BELOW_NUMBERS = 1.7, 20, 40
-LEGEND = 15  # points that the legend above a map takes
 
 
 def infer_tile_size(coords):
@@ -88,15 +87,11 @@ def draw_map(ax, colors, coords, tile_size, alpha):
 def outline(ax, coords, tile_size, label):
     """Draw the borders of marked tiles, and say in a legend above the map what they are."""
     from matplotlib.collections import PolyCollection
-    from matplotlib.transforms import ScaledTranslation
 
     look = {"facecolor": "none", "edgecolor": VERMILLION, "lw": 1.2, "label": label}
     ax.add_collection(PolyCollection(_squares(coords, tile_size), **look))
     if len(coords):
         legend_above(ax, handlelength=1)
-        # Titles, of others later too, rise above axes within the axes, but not above legends.
-        up = ScaledTranslation(0, LEGEND / 72, ax.figure.dpi_scale_trans)
-        ax.inset_axes([0, 1, 1, 0.001], transform=ax.transAxes + up).set_axis_off()
 
 
 def draw_scale(ax, um_per_unit, coord_unit):

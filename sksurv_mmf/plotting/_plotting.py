@@ -100,13 +100,10 @@ def legend_above(ax, *, right=False, reach=0, **kwargs):
     side, at = ("right", 1.02) if right else ("left", 0.0)
     place = ax.transAxes + ScaledTranslation(-reach / 72, 0, ax.figure.dpi_scale_trans)
     kwargs |= {"frameon": False, "fontsize": "small", "borderaxespad": 0.5 if right else 0}
-    ax.legend(loc=f"lower {side}", bbox_to_anchor=(at, 1.0), bbox_transform=place, **kwargs)
-
-
-def title_above(ax, text):
-    """Write a title above the legend that stands above the axes."""
-    height = ax.get_legend().get_window_extent().height * 72 / ax.figure.dpi
-    ax.set_title(text, pad=height + EDGE, fontsize="medium", loc="left", fontweight="bold")
+    legend = ax.legend(loc=f"lower {side}", bbox_to_anchor=(at, 1.0), bbox_transform=place, **kwargs)
+    # Titles, of others later too, rise above axes within the axes, but not above legends.
+    up = ScaledTranslation(0, legend.get_window_extent().height / ax.figure.dpi, ax.figure.dpi_scale_trans)
+    ax.inset_axes([0, 1, 1, 0.001], transform=ax.transAxes + up).set_axis_off()
 
 
 def despine(ax):

@@ -10,7 +10,7 @@ from ..inspection._calibration import CalibrationDisplay, survival_at
 from ..inspection._risk_groups import RiskGroupDisplay
 from ..pages._cells import write_estimate
 from ..pages._parts import Figure, Section, Table, Text
-from ..plotting._plotting import import_pyplot, make_room, title_above
+from ..plotting._plotting import import_pyplot, make_room
 from ..predictions._checks import common_domain, curve_values
 from ..utils._validation import say
 
@@ -49,7 +49,7 @@ def risk_groups_section(study):
         y = _outcome_of(study, rank.index)
         style = {"time_unit": study.time_unit, "risks_from": "out of fold"}
         display = RiskGroupDisplay.from_predictions(y, rank.to_numpy(), n_groups=n, **style, ax=ax)
-        title_above(ax, model)
+        ax.set_title(model, fontsize="medium", loc="left", fontweight="bold")
         rows += [_group_row(study, model, group) for group in display.groups]
     _make_room(axes)
     text = (
@@ -117,9 +117,8 @@ def _draw_calibration(study, probability, horizon, ax):
     except ValueError as error:  # a group that nobody follows so far
         ax.text(0.5, 0.5, say(error), transform=ax.transAxes, ha="center", va="center", wrap=True, fontsize="small")
         return
-    # Groups differ by chance, which a line from one to the next would hide. The legend is off the points, below.
+    # Groups differ by chance, which a line from one to the next would hide.
     display.points_[0].set_linestyle("none")
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.22), borderaxespad=0)
 
 
 def decisions_section(study):

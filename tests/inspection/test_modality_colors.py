@@ -118,7 +118,7 @@ def audit(names):
         c_index = pd.DataFrame({"fused": [0.7, 0.8], **dict.fromkeys(names, 0.6)})
         tests = pd.DataFrame({"gain": 0.1, "lower": 0.0, "upper": 0.2, "p_value": 0.4}, index=["corrected t-test"])
         ranks = pd.DataFrame({"event": [True], "rank_single": [1.0], "rank_fused": [1.0]})
-        (strip,) = FusionAudit("fused", single, c_index, tests, ranks).plot().ax_.child_axes
+        *_, strip = FusionAudit("fused", single, c_index, tests, ranks).plot().ax_.child_axes
         colors[single] = strip.lines[-1].get_color()
     return colors
 

@@ -169,6 +169,15 @@ def test_the_note_says_whose_risks_they_are(cohort):
     )
 
 
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+def test_a_title_stands_above_the_legend(cohort, layout):
+    figure, ax = plt.subplots(figsize=(3.5, 4), layout=layout)
+    RiskGroupDisplay.from_predictions(*cohort, n_groups=3, ax=ax)
+    ax.set_title("Ridge Cox")
+    figure.canvas.draw()
+    assert ax.title.get_window_extent().y0 >= ax.get_legend().get_window_extent().y1
+
+
 def test_numbers_at_risk_count_patients_whose_time_has_not_passed(cohort):
     y, risk = cohort
     display = RiskGroupDisplay.from_predictions(y, risk, max_time=25)

@@ -165,7 +165,7 @@ def test_the_picture_shows_every_patient(make_comparison):
     shown = audit.reranked[audit.reranked["event"]]
     np.testing.assert_array_equal(events.get_xydata(), shown[["rank_single", "rank_fused"]])
     assert len(censored.get_xdata()) == (~audit.reranked["event"]).sum()
-    (strip,) = audit.ax_.child_axes
+    *_, strip = audit.ax_.child_axes
     test, c_index = audit.tests.loc["corrected t-test"], audit.c_index
     _, folds, mean = [line for line in strip.lines if line.get_marker() in ("None", "o", "D")]
     np.testing.assert_allclose(folds.get_xdata(), c_index["fused"] - c_index["rna"])
