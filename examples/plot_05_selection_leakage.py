@@ -95,7 +95,7 @@ print(f"\nNoise, draw by draw:\n{per_draw.T.to_string(header=False, float_format
 # the dotted line a model that knows nothing. Draws are independent, hence ``test_ratio=0``; folds are not, and their
 # intervals are the wider for it.
 
-figure, axes = plt.subplots(2, 1, figsize=(3.5, 3.0), sharex=True, layout="constrained")
+figure, axes = plt.subplots(2, 1, figsize=(3.5, 4.6), sharex=True, layout="constrained")
 ComparisonDisplay.from_predictions(by_draw, reference="selection inside folds", test_ratio=0, chance=0.5, ax=axes[0])
 signature_leak.plot(ax=axes[1])
 axes[0].set_title("1000 random numbers", fontsize="small", loc="left")

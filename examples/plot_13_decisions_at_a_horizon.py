@@ -12,7 +12,6 @@ C-index answers none of them.
 # ------------------------
 # 300 simulated patients train, 500 judge. A Cox model of the genes alone is the rival.
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -47,8 +46,7 @@ print(table.head(6).round(2).to_string())
 # diagonal, of those who were given 60 % six of ten survive. Groups of a hundred patients have intervals as wide as
 # these; with twenty, nothing can be said.
 
-figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.9), layout="constrained")
-calibration = CalibrationDisplay.from_estimator(model, X_new, y_new, time=36, time_unit="months", ax=axes[0])
+calibration = CalibrationDisplay.from_estimator(model, X_new, y_new, time=36, time_unit="months")
 print("\nPredicted and observed survival at 36 months:\n")
 print(calibration.table.round(2).to_string())
 
@@ -62,5 +60,5 @@ print(calibration.table.round(2).to_string())
 survival = table["survival"].unstack()[36].loc[X_new.index]
 rival_survival = pd.Series([curve(36) for curve in rival.predict_survival_function(X_new[rna])], X_new.index)
 decisions = DecisionCurveDisplay.from_predictions(
-    y_new, {"fused": 1 - survival, "Cox of genes": 1 - rival_survival}, horizon=36, time_unit="months", ax=axes[1]
+    y_new, {"fused": 1 - survival, "Cox of genes": 1 - rival_survival}, horizon=36, time_unit="months"
 )
