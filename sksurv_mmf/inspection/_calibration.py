@@ -1,6 +1,7 @@
 """Predicted survival probabilities against what came to pass."""
 
 from numbers import Real
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
+from ..plotting._labels import n_small_letters
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, legend_above, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import check_curves, check_in_follow_up, check_probability, common_domain, curve_values
@@ -250,6 +252,7 @@ class CalibrationDisplay:
         self.ax_ = ax = make_axes(ax, (3.5, 3.8))
         self.figure_ = ax.figure
         predicted, observed, lower, upper = self.table[["predicted", "observed", "lower", "upper"]].to_numpy().T
+        n_letters = max(16, n_small_letters(ax) - 5)  # the legend's marks take five
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1, label="Perfectly calibrated")
         self.points_ = ax.errorbar(
             predicted,
@@ -260,12 +263,14 @@ class CalibrationDisplay:
             linewidth=1,
             markersize=4.5,
             capsize=2.5,
-            label=f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients",
+            label=fill(f"{len(self.table)} groups of {_span(self.table['n_patients'])} patients", n_letters),
         )
         small = self.table["n_patients"] < FEWEST
         if small.any():
             hollow = {"color": color, "markerfacecolor": "white", "markersize": 4.5, "zorder": 3}
-            ax.plot(predicted[small], observed[small], "o", label=f"fewer than {FEWEST} patients", **hollow)
+            ax.plot(
+                predicted[small], observed[small], "o", label=fill(f"fewer than {FEWEST} patients", n_letters), **hollow
+            )
         at = format_time(self.time, self.time_unit)
         ax.set(
             xlim=(0, 1.02),

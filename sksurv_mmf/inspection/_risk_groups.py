@@ -31,10 +31,11 @@ from ..statistics._cox import fit_cox
 from ..utils._old_names import renamed_parameters, warn_of_old_name
 from ..utils._time_units import UNITS
 
+RATIOS = ["hazard_ratio", "lower", "upper"]
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
-LINE_HEIGHT = 11  # points between the rows of the table of numbers at risk
-SMALL, X_SMALL = 4.3, 3.7  # points that a letter of these sizes is wide, on average
-BESIDE = 58  # points that ticks and label of the y axis take
+# In sizes of the font: what a letter is wide on average, what a line is high, what stands beside and below the axes.
+LETTER, LINE, BESIDE, BELOW = 0.5, 1.32, 5.8, 3.6
+ROUNDING = 1 - 1e-9  # of times in another unit, so that a whole year is not less than one
 
 
 def assign_groups(risk, thresholds):
@@ -63,16 +64,20 @@ def hazard_ratios(groups, confidence_level=0.95):
     Returns
     -------
     DataFrame
-        One row per group with columns "hazard_ratio", "lower" and "upper": 1 for the first group, NaN for all others
-        where the ratios have no estimate, as where a group has no events.
+        One row per group with columns "hazard_ratio", "lower" and "upper": 1 for the first group; NaN where there is no
+        estimate, because a group or the first one has no events, or all of one group come before all of another.
     """
-    member = np.repeat(np.arange(len(groups)), [len(group.time) for group in groups])
-    event, time = (np.concatenate([getattr(group, what) for group in groups]) for what in ("event", "time"))
-    others = np.arange(1, len(groups))
-    fit = fit_cox((member[:, None] == others).astype(float), event, time, np.zeros(len(time), dtype=int))
-    rows = [(0.0, 0.0, 0.0), *((fit.coef[k], *fit.interval(k, confidence_level)) for k in others - 1)]
-    names = pd.Index([group.name for group in groups], name="group")
-    return np.exp(pd.DataFrame(rows, index=names, columns=["hazard_ratio", "lower", "upper"]))
+    logs = pd.DataFrame(np.nan, pd.Index([group.name for group in groups], name="group"), RATIOS)
+    logs.iloc[0] = 0.0
+    if groups[0].event.any():
+        # A group without events has no ratio and says nothing of those of others.
+        known = [g for g, group in enumerate(groups) if group.event.any()]
+        member = np.repeat(known, [len(groups[g].time) for g in known])
+        event, time = (np.concatenate([getattr(groups[g], what) for g in known]) for what in ("event", "time"))
+        fit = fit_cox((member[:, None] == known[1:]).astype(float), event, time, np.zeros(len(time), dtype=int))
+        for k, g in enumerate(known[1:]):
+            logs.iloc[g] = [fit.coef[k], *fit.interval(k, confidence_level)]
+    return np.exp(logs)
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,10 @@ class RiskGroupDisplay:
         None writes that this is not stated.
     confidence_level : float, default=0.95
         Level of the bands and of the intervals of hazard ratios.
+    axis_unit : {"days", "weeks", "months", "years"}, default=None
+        Unit in which the time axis is drawn. None draws times in `time_unit`.
+    max_time : float, default=None
+        Where the axis ends, in `time_unit`. None shows all times.
 
     Attributes
     ----------
@@ -151,7 +160,8 @@ class RiskGroupDisplay:
         Figure that holds the axes.
     hazard_ratios_ : DataFrame of shape (n_groups, 3)
         "hazard_ratio" of each group to that of the lowest risk, with its limits "lower" and "upper", from a Cox model
-        of the groups; NaN where there is no estimate, because a group has no events.
+        of the groups; NaN where there is no estimate, because a group or the first one has no events, or all of one
+        group's come before all of another's.
     lines_ : list of matplotlib Line2D
         The curve of each group.
     at_risk_ : ndarray of shape (n_groups, n_ticks)
@@ -190,12 +200,24 @@ class RiskGroupDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, groups, p_value, *, time_unit=None, risks_from=None, confidence_level=0.95):
+    def __init__(
+        self,
+        groups,
+        p_value,
+        *,
+        time_unit=None,
+        risks_from=None,
+        confidence_level=0.95,
+        axis_unit=None,
+        max_time=None,
+    ):
         self.groups = groups
         self.p_value = p_value
         self.time_unit = time_unit
         self.risks_from = risks_from
         self.confidence_level = confidence_level
+        self.axis_unit = axis_unit
+        self.max_time = max_time
 
     @classmethod
     @renamed_parameters(conf_level="confidence_level")
@@ -316,11 +338,14 @@ class RiskGroupDisplay:
         Raises
         ------
         ValueError
-            If risk does not fit y, is not finite, or leaves a group without patients.
+            If risk does not fit y, is not finite, or leaves a group without patients; if nobody has an event; or as
+            :meth:`plot` does.
         """
         import_pyplot()
         y = align_outcome(y, risk if isinstance(risk, pd.Series) else None)
         event, time = Outcome.of(y)
+        if not event.any():
+            raise ValueError(f"None of the {len(y)} patients of y has an event, so that groups cannot be compared.")
         risk = _check_risk(risk, len(time))
         thresholds = _check_thresholds(risk, n_groups, thresholds)
         group = assign_groups(risk, thresholds)
@@ -334,8 +359,10 @@ class RiskGroupDisplay:
             time_unit=time_unit,
             risks_from=risks_from,
             confidence_level=confidence_level,
+            axis_unit=axis_unit,
+            max_time=max_time,
         )
-        return display.plot(ax=ax, axis_unit=axis_unit, max_time=max_time)
+        return display.plot(ax=ax)
 
     @renamed_parameters(colors="color")
     def plot(self, ax=None, *, axis_unit=None, max_time=None, show_censored=True, color=None):
@@ -344,11 +371,11 @@ class RiskGroupDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
+            Axes to draw on, of their own x axis. None makes a new figure, 3.5 inches wide as a journal column.
         axis_unit : {"days", "weeks", "months", "years"}, default=None
-            Unit in which the time axis is drawn. None draws times in that of the display.
+            Unit in which the time axis is drawn. None takes that of the display.
         max_time : float, default=None
-            Where the axis ends, in the unit of the display. None shows all times.
+            Where the axis ends, in the display's `time_unit`. None takes that of the display.
         show_censored : bool, default=True
             Whether to mark censored patients with ticks on the curve.
         color : list of matplotlib colors, default=None
@@ -363,12 +390,15 @@ class RiskGroupDisplay:
         Raises
         ------
         ValueError
-            If `max_time` is not positive, or `axis_unit` is none of the units or `time_unit` cannot be converted to it.
+            If `max_time` is not positive, `axis_unit` is none of the units, `time_unit` cannot be converted to it, or
+            `ax` shares its x axis.
         """
+        axis_unit, max_time = axis_unit or self.axis_unit, self.max_time if max_time is None else max_time
         _check_max_time(max_time)
         scale = _axis_scale(self.time_unit, axis_unit)
         self.ax_ = ax = make_axes(ax, (3.5, 3.0 + (0.3 if len(self.groups) < 4 else 0.5) * len(self.groups)))
         self.figure_ = ax.figure
+        _check_own_axis(ax)
         colors = check_colors(_risk_colors(len(self.groups)) if color is None else color, len(self.groups))
         self.lines_ = [_draw_curve(ax, group, color, scale, show_censored) for group, color in zip(self.groups, colors)]
         end = max(group.time.max() for group in self.groups) if max_time is None else max_time
@@ -390,7 +420,8 @@ class RiskGroupDisplay:
 
     def _left(self):
         """How far to the left of the axis texts begin, in points: where the names of the groups do."""
-        return max(BESIDE, 18 + SMALL * max(len(group.name) for group in self.groups))
+        longest = max(len(group.name) for group in self.groups)
+        return max(BESIDE * _points("medium"), 18 + LETTER * _points("small") * longest)
 
     def _write_legend(self, ax):
         labels = [f"{group.name} ({np.count_nonzero(group.event)}/{len(group.time)} events)" for group in self.groups]
@@ -403,7 +434,7 @@ class RiskGroupDisplay:
             what = f"HR: hazard ratio, {100 * self.confidence_level:g}% interval"
             pairs = [(f"Log-rank {format_p(self.p_value)}; ", what), *zip([f"{one}, " for one in labels[1:]], ratios)]
             longest = max(len(one) + len(other) for one, other in pairs)
-            breaks = SMALL * longest + 24 > _room(ax)
+            breaks = LETTER * _points("small") * longest + 24 > _room(ax)
             title, *labels[1:] = [one.rstrip() + "\n" + other if breaks else one + other for one, other in pairs]
         for line, label in zip(self.lines_, labels):
             line.set_label(label)
@@ -412,14 +443,15 @@ class RiskGroupDisplay:
 
     def _write_numbers_at_risk(self, ax, colors, end, scale):
         """Write the table below the axis and return its numbers."""
-        ticks = np.array([t for t in ax.get_xticks() if 0 <= t <= end])
+        ticks = np.array([t for t in ax.get_xticks() if 0 <= ROUNDING * t <= end])
         ax.set_xticks(ticks)  # axes of another size would choose others, without numbers below them
-        numbers = np.array([group.at_risk(ticks / scale) for group in self.groups])
+        numbers = np.array([group.at_risk(ROUNDING * ticks / scale) for group in self.groups])
         _write_below(ax, 0, 0, "Number at risk", shift=-self._left())
         for row, (group, counts, color) in enumerate(zip(self.groups, numbers, colors), start=1):
             _write_below(ax, row, 0, group.name, shift=-self._left(), color=color)
             for tick, count in zip(ticks, counts):
-                _write_below(ax, row, tick, str(count), ha="center")
+                # Those of ticks beyond the axis are left out when somebody zooms.
+                _write_below(ax, row, tick, str(count), ha="center", annotation_clip=True)
         return numbers
 
     def _write_note(self, ax, show_censored):
@@ -427,17 +459,32 @@ class RiskGroupDisplay:
         note = f"{100 * self.confidence_level:g}% bands, pointwise."
         note += " Ticks: censored." if show_censored else ""
         note += f" Risks: {self.risks_from or 'source not stated'}." if len(self.groups) > 1 else ""
-        lines = textwrap.wrap(note, max(30, int(_room(ax) / X_SMALL)))
+        lines = textwrap.wrap(note, max(24, int(_room(ax) / (1.07 * LETTER * _points("x-small")))))
         place = {"shift": -self._left(), "fontsize": "x-small", "color": GREY}
         _write_below(ax, len(self.groups) + 1.3, 0, "\n".join(lines), **place)
 
 
 def _room(ax):
     """About how wide the part of the figure is that belongs to axes and what is written around them, in points."""
-    spec = ax.get_subplotspec()
-    if spec is None:  # placed by hand, perhaps with little around them
-        return 1.27 * ax.get_window_extent().width * 72 / ax.figure.dpi
-    return ax.figure.bbox.width * 72 / ax.figure.dpi * len(spec.colspan) / spec.get_gridspec().ncols - 12
+    spec, inch = ax.get_subplotspec(), ax.figure.dpi
+    if spec is None or spec.get_topmost_subplotspec() is not spec:  # by hand or nested, perhaps with little around them
+        return 1.27 * ax.get_window_extent().width * 72 / inch
+    shares = np.asarray(spec.get_gridspec().get_width_ratios(), dtype=float)
+    return ax.figure.bbox.width * 72 / inch * shares[spec.colspan].sum() / shares.sum() - 12
+
+
+def _points(size):
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(size=size).get_size_in_points()
+
+
+def _check_own_axis(ax):
+    if len(ax.get_shared_x_axes().get_siblings(ax)) > 1:
+        raise ValueError(
+            "ax shares its x axis with other axes, whose ticks would no longer be those of their numbers at risk. Draw "
+            "on axes without sharex, and pass the same max_time for panels of one range."
+        )
 
 
 def _check_max_time(max_time):
@@ -449,7 +496,7 @@ def _axis_scale(time_unit, axis_unit):
     """How many of the axis' units a unit of the times is."""
     if axis_unit is None:
         return 1.0
-    if axis_unit not in UNITS:
+    if not isinstance(axis_unit, str) or axis_unit not in UNITS:
         raise ValueError(f"axis_unit must be one of {', '.join(map(repr, UNITS))} or None, got {axis_unit!r}.")
     if time_unit not in UNITS:
         raise ValueError(
@@ -523,7 +570,7 @@ def _write_below(ax, row, x, text, *, shift=0, fontsize="small", **kwargs):
         text,
         (x, 0),
         xycoords=("data", "axes fraction"),
-        xytext=(shift, -36 - LINE_HEIGHT * row),
+        xytext=(shift, -BELOW * _points("medium") - LINE * _points("small") * row),
         textcoords="offset points",
         va="top",
         fontsize=fontsize,

@@ -154,8 +154,8 @@ class ModelComparison:
         The interval uses the standard error of Nadeau and Bengio, which takes into account that folds share training
         patients, and Student's t. It is a good deal wider than sd / sqrt(n_folds) suggests. Of a C-index or AUC, which
         lie between 0 and 1, and of calibration, between -1 and 1, it is computed on the logit scale; that of a Brier
-        score is cut off at 0. Calibration has its sign here: errors of folds that go in different directions cancel in
-        its mean.
+        score is cut off at 0. With two or three folds near an end it reaches nearly from 0 to 1: they know no more.
+        Calibration has its sign here: errors of folds that go in different directions cancel in its mean.
         """
         rows = {}
         failed = self.fits[self.fits["error"] != ""].groupby("model").size()

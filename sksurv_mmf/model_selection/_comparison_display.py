@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..pages._cells import MINUS
+from ..plotting._labels import label_legend, n_small_letters
 from ..plotting._plotting import (
     BLUE,
     GREY,
@@ -44,8 +45,9 @@ class ComparisonDisplay:
     A dot is a fold, a diamond the mean over the folds, a bar its confidence interval, which takes into account that
     folds share training patients. The scores show how good the models are; since folds differ more than models do,
     overlapping bars do not mean that two models are alike. The differences to a reference, fold by fold, answer that;
-    their p-values are those of the corrected resampled t-test, after Holm's correction for the number of models. Create
-    it with :meth:`from_predictions` or :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
+    their p-values are those of the corrected resampled t-test, after Holm's correction for the number of models, which
+    bars do not have: a bar may leave out zero beside a p-value of 0.1. Create it with :meth:`from_predictions` or
+    :meth:`sksurv_mmf.model_selection.ModelComparison.plot`.
 
     Panels of one score that stand side by side are compared by eye only if their axes are alike: draw them on axes of
     ``plt.subplots(..., sharex=True)``. Zero is in the middle of an axis of differences.
@@ -151,8 +153,9 @@ class ComparisonDisplay:
         chance : float, default=None
             Value of a model that knows nothing, for a dotted line.
         limits : tuple of (float, float), default=None
-            Between which values the score lies, where intervals end; those of differences follow from it. None is
-            (0, 1) if all values lie there, as those of C-index, AUC and Brier score do, and no limits otherwise.
+            Between which values the score lies. Where both are finite intervals are on the logit scale, otherwise they
+            are cut off; those of differences follow from it. None is (0, 1) if all values lie there, as those of a
+            C-index do, and no limits otherwise. A Brier score has (0, inf), as :class:`ModelComparison` knows.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -214,7 +217,9 @@ class ComparisonDisplay:
             This display.
         """
         n_folds, n_models = self.values.shape
-        self.ax_ = ax = make_axes(ax, (3.5, 1.1 + 0.32 * n_models))
+        names = [fill(name, LABEL_WIDTH) for name in self.values]
+        n_lines = max(2, *(1 + name.count("\n") for name in names))
+        self.ax_ = ax = make_axes(ax, (3.5, 1.1 + 0.16 * n_lines * n_models))
         self.figure_ = ax.figure
         plain, marked = check_colors((BLUE, VERMILLION) if color is None else color, 2)
         if self.chance is not None:
@@ -224,7 +229,7 @@ class ComparisonDisplay:
             values = values.dropna()
             _draw_model(ax, row, values, self.intervals.loc[name], marked if name == self.reference else plain)
             some = f"\n({len(values)} of {n_folds} folds)" if 0 < len(values) < n_folds else ""
-            labels.append(fill(name, LABEL_WIDTH) + some)
+            labels.append(names[row] + some)
         ax.set_yticks(range(n_models), labels, fontsize="small")
         ax.set_ylim(n_models - 0.4, TOP)
         # Below the names there is room; to the right a layout engine lets a long label run out of the figure.
@@ -243,13 +248,16 @@ class ComparisonDisplay:
 
     def _explain(self, ax, plain, marked):
         """Legend of the signs."""
+        mean = f"mean, {100 * self.confidence_level:g}% interval" if self.intervals["lower"].notna().any() else "mean"
         keys = [
-            ax.plot([], [], "D-", color=plain, label=f"mean, {100 * self.confidence_level:g}% interval", **DIAMOND)[0],
+            ax.plot([], [], "D-", color=plain, label=mean, **DIAMOND)[0],
             ax.plot([], [], "o", color=plain, label="one fold", **DOT)[0],
         ]
         if self.reference in self.values:
             keys.append(ax.plot([], [], "D-", color=marked, label="the reference", **DIAMOND)[0])
-        legend_above(ax, handles=keys, ncols=2, handlelength=1.6, columnspacing=1, right=True)
+        # The legend begins above the names, which take about a quarter of what the axes have.
+        labels = [key.get_label() for key in keys]
+        legend_above(ax, handles=keys, right=True, **label_legend(int(1.25 * n_small_letters(ax)), labels))
 
     def _axis_label(self):
         return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
@@ -309,7 +317,8 @@ def _draw_model(ax, row, values, interval, color):
 
 def _center_zero(ax):
     """As much room for gains as for losses, so that neither looks larger."""
-    reach = np.abs(ax.get_xlim()).max()
+    # Limits of axes that are shared do not follow the data of later panels any more.
+    reach = np.abs([*ax.get_xlim(), *(1.05 * ax.dataLim.intervalx)]).max()
     ax.set_xlim(-reach, reach)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", MINUS))  # three long numbers would touch
 

@@ -64,9 +64,10 @@ def score_interval(values, test_ratio, confidence_level=0.95, limits=(-np.inf, n
     low, high = limits
     share = (np.asarray(values, dtype=float) - low) / (high - low)
     error = corrected_standard_error(share, test_ratio)
-    if not error > 0:  # NaN with a single fold; without spread there is nothing to transform
+    mean = share.mean() if len(share) else np.nan
+    # NaN with a single fold; without spread, or at an end, there is nothing to transform.
+    if not (error > 0 and 0 < mean < 1):
         return mean_interval(values, test_ratio, confidence_level, limits)
-    mean = share.mean()
     margin = stats.t.ppf((1 + confidence_level) / 2, len(share) - 1) * error / (mean * (1 - mean))
     lower, upper = low + (high - low) * expit(logit(mean) + np.array([-margin, margin]))
     return float(lower), float(upper)

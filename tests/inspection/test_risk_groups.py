@@ -4,6 +4,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Annotation
 from scipy.stats import norm
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -65,7 +66,9 @@ def drawn_outside(figure):
     figure.canvas.draw()
     width, height = figure.bbox.size
     texts = [text for ax in figure.axes for text in [*ax.texts, ax.xaxis.label, *ax.get_legend().get_texts()]]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    renderer = figure.canvas.get_renderer()
+    drawn = [text for text in texts if not isinstance(text, Annotation) or text._check_xy(renderer)]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in drawn]
     return [name for name, box in boxes if box.y0 < 0 or box.y1 > height or box.x0 < 0 or box.x1 > width]
 
 
@@ -133,6 +136,17 @@ def test_hazard_ratios_are_those_of_a_cox_model_of_the_groups(cohort):
     assert labels_of(display)[2] == f"High risk ({events[2]}/20 events), {told}"
 
 
+def test_a_group_without_events_leaves_the_ratios_of_others_as_they_are(cohort):
+    y, risk = cohort
+    event = y["event"] & (risk.argsort().argsort() // 20 != 1)
+    y = Surv.from_arrays(event, y["time"])
+    ratios = RiskGroupDisplay.from_predictions(y, risk, n_groups=3).hazard_ratios_
+    assert ratios.loc["Medium risk"].isna().all()
+    others = risk.argsort().argsort() // 20 != 1
+    alone = RiskGroupDisplay.from_predictions(y[others], risk[others]).hazard_ratios_
+    np.testing.assert_allclose(ratios.loc["High risk"], alone.loc["High risk"], rtol=1e-9)
+
+
 def test_time_in_years_on_request(cohort):
     y, risk = cohort
     days = RiskGroupDisplay.from_predictions(y, risk, time_unit="days")
@@ -147,6 +161,37 @@ def test_time_in_years_on_request(cohort):
     at_risk = [[np.count_nonzero(group.time >= 365.25 * t) for t in ticks] for group in display.groups]
     np.testing.assert_array_equal(display.at_risk_, at_risk)
     assert display.p_value == days.p_value
+
+
+@pytest.mark.parametrize("unit", ["days", "weeks", "months"])
+def test_whole_years_count_at_their_tick(unit):
+    length = {"days": 365.25, "weeks": 365.25 / 7, "months": 12}[unit]
+    y = Surv.from_arrays(np.ones(12, dtype=bool), np.repeat(np.arange(1, 7), 2) * length)
+    settings = {"time_unit": unit, "axis_unit": "years", "max_time": 6 * length}
+    display = RiskGroupDisplay.from_predictions(y, -np.arange(12) % 2, thresholds=[0.5], **settings)
+    at_risk = dict(zip(display.ax_.get_xticks().tolist(), display.at_risk_.sum(axis=0)))
+    assert max(at_risk) == 6
+    assert all(at_risk[t] == 12 - 2 * max(0, np.ceil(t) - 1) for t in at_risk)
+
+
+def test_settings_last_when_it_is_drawn_again(cohort):
+    display = RiskGroupDisplay.from_predictions(*cohort, time_unit="months", axis_unit="years", max_time=24)
+    end = display.ax_.get_xlim()[1]
+    again = display.plot()
+    assert (again.ax_.get_xlabel(), again.ax_.get_xlim()[1]) == ("Time (years)", end)
+    assert display.plot(axis_unit="months", max_time=12).ax_.get_xlim()[1] == pytest.approx(1.02 * 12)
+
+
+def test_numbers_of_ticks_that_are_zoomed_away_are_not_drawn(cohort):
+    display = RiskGroupDisplay.from_predictions(*cohort)
+    display.ax_.set_xlim(0, 30)
+    assert drawn_outside(display.figure_) == []
+
+
+def test_axes_that_share_their_x_axis_are_refused(cohort):
+    _, axes = plt.subplots(1, 2, sharex=True)
+    with pytest.raises(ValueError, match="ax shares its x axis with other axes"):
+        RiskGroupDisplay.from_predictions(*cohort, ax=axes[0])
 
 
 @pytest.mark.parametrize(("axis_unit", "per_month"), [("days", 30.4375), ("weeks", 30.4375 / 7), ("years", 1 / 12)])
@@ -167,6 +212,15 @@ def test_the_note_says_whose_risks_they_are(cohort):
     assert note(risks_from="out of fold", confidence_level=0.9) == (
         "90% bands, pointwise. Ticks: censored. Risks: out of fold."
     )
+
+
+@pytest.mark.parametrize("size", [8, 10, 12, 14])
+def test_texts_fit_whatever_the_size_of_letters(cohort, size):
+    with plt.rc_context({"font.size": size}):
+        figure = RiskGroupDisplay.from_predictions(*cohort, n_groups=3).figure_
+        assert drawn_outside(figure) == []
+        legend = figure.axes[0].get_legend().get_window_extent()
+        assert 0 <= legend.x0 < legend.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize("layout", [None, "constrained", "tight"])
@@ -257,6 +311,8 @@ def test_a_test_without_events_to_compare_says_so():
         ({"risk": np.full(60, np.nan)}, "risk of 60 patients is NaN or infinite"),
         ({"n_groups": 1}, "n_groups must be at least 2"),
         ({"max_time": -1}, "max_time must be a positive time or None, got -1"),
+        ({"y": Surv.from_arrays(np.zeros(60, dtype=bool), np.ones(60))}, "None of the 60 patients of y has an event"),
+        ({"axis_unit": ["years"]}, "axis_unit must be one of"),
         ({"axis_unit": "decades"}, "axis_unit must be one of 'days', 'weeks', 'months', 'years' or None"),
         ({"axis_unit": "years"}, "needs to know the unit of the times, but time_unit is None"),
         ({"axis_unit": "years", "time_unit": "d"}, "but time_unit is 'd'"),

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -67,6 +69,26 @@ def test_gains_and_losses_have_equal_room(scores):
     low, high = ax.get_xlim()
     assert low == -high
     assert all(low < x < high for line in ax.lines[1:] for x in line.get_xdata())
+
+
+def test_differences_that_share_an_axis_are_all_seen(scores):
+    _, axes = plt.subplots(1, 2, sharex=True)
+    ComparisonDisplay.from_predictions(scores, reference="cox", differences=True, ax=axes[0])
+    wide = scores.assign(value=3 * scores["value"] - 1.2)
+    ax = ComparisonDisplay.from_predictions(wide, reference="cox", differences=True, ax=axes[1]).ax_
+    low, high = ax.get_xlim()
+    assert all(low < x < high for line in ax.lines for x in line.get_xdata())
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_the_legend_stays_in_a_narrow_figure(scores, layout):
+    figure, axes = plt.subplots(1, 3, figsize=(7, 3), layout=layout)
+    for ax in axes:
+        ComparisonDisplay.from_predictions(scores, reference="cox", ax=ax)
+    figure.canvas.draw()
+    boxes = [ax.get_legend().get_window_extent() for ax in axes]
+    assert all(0 <= box.x0 and box.x1 <= figure.bbox.width for box in boxes)
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
 def test_signs_and_highlight_are_explained(scores):
