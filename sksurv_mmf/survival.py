@@ -188,7 +188,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         Of an ensemble, the survival functions of the training patients at `unique_times_`, each the mean over the
         networks that have not seen the patient; NaN for a patient whom all have seen.
     oob_score_ : float
-        Concordance index of the risks that these survival functions imply: an honest one, without another fit.
+        Concordance index of the risks that these survival functions imply: an honest one, without another fit, unless a
+        step in front of this estimator has learnt from the outcome of all, as a selector of genes does.
     length_shares_ : Series
         How much each epoch counts where an ensemble averages over epochs; the index is the epoch.
     risk_times_ : ndarray of shape (n_risk_times,)

@@ -30,6 +30,7 @@ from ..predictions._checks import as_real_numbers
 from ..statistics._cox import fit_cox
 from ..utils._old_names import renamed_parameters, warn_of_old_name
 from ..utils._time_units import UNITS
+from ..utils._validation import format_time
 
 RATIOS = ["hazard_ratio", "lower", "upper"]
 GROUP_NAMES = {2: ["Low risk", "High risk"], 3: ["Low risk", "Medium risk", "High risk"]}
@@ -248,7 +249,7 @@ class RiskGroupDisplay:
         y : structured array of shape (n_patients,) or DataFrame
             Their outcome, as made by `sksurv.util.Surv`.
         n_groups : int, default=2
-            Number of groups of equal size, at least 2.
+            Number of groups, at least 2, of equal size as far as equal risks, which stay together, allow.
         thresholds : array-like of float, default=None
             Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
         confidence_level : float, default=0.95
@@ -309,9 +310,10 @@ class RiskGroupDisplay:
         y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         risk : array-like of shape (n_patients,)
-            Predicted risk, higher for an earlier event.
+            Predicted risk, higher for an earlier event. A Series is matched by patient if y is a DataFrame; a
+            structured array has no names, so that both have to be in one order.
         n_groups : int, default=2
-            Number of groups of equal size, at least 2.
+            Number of groups, at least 2, of equal size as far as equal risks, which stay together, allow.
         thresholds : array-like of float, default=None
             Risks that separate the groups, for example quantiles of the training patients' risks. Replaces `n_groups`.
         confidence_level : float, default=0.95
@@ -390,11 +392,11 @@ class RiskGroupDisplay:
         Raises
         ------
         ValueError
-            If `max_time` is not positive, `axis_unit` is none of the units, `time_unit` cannot be converted to it, or
-            `ax` shares its x axis.
+            If `max_time` is not positive or before the first event, `axis_unit` is none of the units, `time_unit` cannot
+            be converted to it, or `ax` shares its x axis.
         """
         axis_unit, max_time = axis_unit or self.axis_unit, self.max_time if max_time is None else max_time
-        _check_max_time(max_time)
+        self._check_max_time(max_time)
         scale = _axis_scale(self.time_unit, axis_unit)
         self.ax_ = ax = make_axes(ax, (3.5, 3.0 + (0.3 if len(self.groups) < 4 else 0.5) * len(self.groups)))
         self.figure_ = ax.figure
@@ -417,6 +419,18 @@ class RiskGroupDisplay:
         self._write_note(ax, show_censored)
         make_room(ax)
         return self
+
+    def _check_max_time(self, max_time):
+        if max_time is None:
+            return
+        if not (isinstance(max_time, Real) and 0 < max_time < np.inf):
+            raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
+        first = min((group.time[group.event].min() for group in self.groups if group.event.any()), default=0)
+        if max_time < first:
+            raise ValueError(
+                f"max_time={format_time(max_time)} is before the first event, at {format_time(first, self.time_unit)}: "
+                "no curve would fall. It is in the unit of y, whatever axis_unit is."
+            )
 
     def _left(self):
         """How far to the left of the axis texts begin, in points: where the names of the groups do."""
@@ -485,11 +499,6 @@ def _check_own_axis(ax):
             "ax shares its x axis with other axes, whose ticks would no longer be those of their numbers at risk. Draw "
             "on axes without sharex, and pass the same max_time for panels of one range."
         )
-
-
-def _check_max_time(max_time):
-    if max_time is not None and not (isinstance(max_time, Real) and 0 < max_time < np.inf):
-        raise ValueError(f"max_time must be a positive time or None, got {max_time!r}.")
 
 
 def _axis_scale(time_unit, axis_unit):

@@ -310,6 +310,10 @@ def test_a_test_without_events_to_compare_says_so():
         ({"risk": np.ones(59)}, "risk has shape \\(59,\\), but y has 60 patients"),
         ({"risk": np.full(60, np.nan)}, "risk of 60 patients is NaN or infinite"),
         ({"n_groups": 1}, "n_groups must be at least 2"),
+        (
+            {"max_time": 0.5, "time_unit": "days"},
+            "max_time=0.5 is before the first event, at 2 days: no curve would fall",
+        ),
         ({"max_time": -1}, "max_time must be a positive time or None, got -1"),
         ({"y": Surv.from_arrays(np.zeros(60, dtype=bool), np.ones(60))}, "None of the 60 patients of y has an event"),
         ({"axis_unit": ["years"]}, "axis_unit must be one of"),
