@@ -45,6 +45,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "image_srcset": ["2x"],
     "parallel": 2,
+    "capture_repr": (),  # what is not printed is not meant to be read
     "reference_url": {"sksurv_mmf": None},
     "within_subsection_order": "FileNameSortKey",
     "write_computation_times": False,

@@ -189,7 +189,8 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         networks that have not seen the patient; NaN for a patient whom all have seen.
     oob_score_ : float
         Concordance index of the risks that these survival functions imply: an honest one, without another fit, unless a
-        step in front of this estimator has learnt from the outcome of all, as a selector of genes does.
+        step in front of this estimator has learnt from the outcome of all, as a selector of genes does. NaN where no
+        two of the patients can be compared, with an event or two.
     length_shares_ : Series
         How much each epoch counts where an ensemble averages over epochs; the index is the epoch.
     risk_times_ : ndarray of shape (n_risk_times,)
@@ -470,7 +471,10 @@ class FusionSurvivalAnalysis(SurvivalModel, TransformerMixin, InferredCompositio
         judged = ~np.isnan(survival[:, 0])
         risk = -survival[:, np.isin(at, self.risk_times_)].mean(axis=1)
         self.oob_survival_function_ = survival[:, np.isin(at, times)]
-        self.oob_score_ = concordance_index_censored(*outcome.take(judged), risk[judged])[0]
+        try:
+            self.oob_score_ = concordance_index_censored(*outcome.take(judged), risk[judged])[0]
+        except (ValueError, ZeroDivisionError):  # with so few events all of them may be in every member's sample
+            self.oob_score_ = np.nan
 
     def _check_parameters(self):
         check_part("fusion", self.fusion, Fusion)

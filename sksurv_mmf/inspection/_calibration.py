@@ -13,6 +13,7 @@ from ..plotting._labels import n_small_letters
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, legend_above, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import check_curves, check_in_follow_up, check_probability, common_domain, curve_values
+from ..statistics._kaplan_meier import nearest_to_certain
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH, format_time
@@ -32,15 +33,18 @@ ARGUMENTS = {
 def survival_at(event, time, at, confidence_level=0.95):
     """Kaplan-Meier estimate of the survival probability at one time, with its log-log confidence limits.
 
-    NaN where the last patient leaves before that time without an event, which leaves the rest of the curve unknown.
+    Of 0 and 1, which have none, they are exact ones of a proportion. NaN where the last patient leaves before that time
+    without an event, which leaves the rest of the curve unknown.
     """
     step_times, survival, limits = kaplan_meier_estimator(event, time, conf_level=confidence_level, conf_type="log-log")
     step = np.searchsorted(step_times, at, side="right") - 1
-    if step < 0:
-        return 1.0, 1.0, 1.0
     if at > step_times[-1] and survival[-1] > 0:
         return np.nan, np.nan, np.nan
-    return survival[step], *limits[:, step]
+    value = survival[step] if step >= 0 else 1.0
+    if value not in (0, 1):
+        return value, *limits[:, step]
+    far = nearest_to_certain(event, time, at, confidence_level)
+    return (1.0, far, 1.0) if value == 1 else (0.0, 0.0, 1 - far)
 
 
 class CalibrationDisplay:
@@ -189,7 +193,8 @@ class CalibrationDisplay:
         y : structured array of shape (n_patients,) or DataFrame
             Outcome, as made by `sksurv.util.Surv`.
         survival_probability : array-like of shape (n_patients,)
-            Predicted probability of no event up to `time`.
+            Predicted probability of no event up to `time`. A Series is matched by patient if y is a DataFrame; a
+            structured array has no names, so that both have to be in one order.
         time : float
             When survival was asked for, in the unit of y.
         n_groups : int, default=5

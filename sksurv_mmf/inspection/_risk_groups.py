@@ -392,8 +392,8 @@ class RiskGroupDisplay:
         Raises
         ------
         ValueError
-            If `max_time` is not positive or before the first event, `axis_unit` is none of the units, `time_unit` cannot
-            be converted to it, or `ax` shares its x axis.
+            If `max_time` is not positive or before the first event, `axis_unit` is none of the units, `time_unit`
+            cannot be converted to it, or `ax` shares its x axis.
         """
         axis_unit, max_time = axis_unit or self.axis_unit, self.max_time if max_time is None else max_time
         self._check_max_time(max_time)

@@ -25,10 +25,18 @@ def test_observed_survival_is_that_of_r_at_and_between_its_steps(reference, samp
 
 def test_nothing_is_observed_once_the_last_patient_is_censored():
     event, time = np.array([True, False]), np.array([1.0, 3.0])
-    assert survival_at(event, time, 0.5) == (1, 1, 1)
+    assert survival_at(event, time, 0.5) == pytest.approx((1, np.sqrt(0.025), 1))
     assert survival_at(event, time, 3.0)[0] == 0.5
     assert np.isnan(survival_at(event, time, 3.1)).all()
     assert survival_at(event[::-1], time, 9.0)[0] == 0  # an event came last, so the curve is known to have ended
+
+
+def test_nobody_is_certain_to_live_or_to_die():
+    # None of 10 patients had the event: the probability of that is 0.025 at a survival of 0.025^(1/10).
+    event, time = np.zeros(10, dtype=bool), np.full(10, 5.0)
+    assert survival_at(event, time, 2.0) == pytest.approx((1, 0.025**0.1, 1))
+    assert survival_at(~event, time, 5.0, 0.9) == pytest.approx((0, 0, 1 - 0.05**0.1))
+    assert survival_at(event[:3], time[:3], 2.0)[1] < survival_at(event, time, 2.0)[1]
 
 
 @pytest.fixture

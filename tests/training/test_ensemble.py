@@ -385,3 +385,12 @@ def test_a_warning_that_concerns_all_members_comes_once(cohort):
     told = [str(one.message) for one in caught]
     assert len(told) == len(set(told))
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("n_events", [1, 2])
+def test_with_an_event_or_two_there_may_be_no_score_but_there_is_a_model(n_events):
+    rng = np.random.default_rng(0)
+    y = Surv.from_arrays(np.arange(40) < n_events, rng.exponential(size=40) + 0.1)
+    model = FusionSurvivalAnalysis(max_epochs=1, n_estimators=2, random_state=0).fit(rng.normal(size=(40, 3)), y)
+    assert np.isnan(model.oob_score_)
+    assert np.isfinite(model.oob_survival_function_).any()
