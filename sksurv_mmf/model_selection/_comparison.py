@@ -277,6 +277,7 @@ class ModelComparison:
             label=label,
             chance=definition.chance,
             limits=limits,
+            better="lower" if definition.better == "zero" else definition.better,  # of calibration absolute values
             ax=ax,
         )
 

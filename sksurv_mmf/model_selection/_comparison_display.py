@@ -28,11 +28,12 @@ from ..statistics._paired_tests import (
     score_interval,
 )
 from ..utils._old_names import renamed_parameters
-from ..utils._sklearn import Interval, validate_params
+from ..utils._sklearn import Interval, StrOptions, validate_params
 from ..utils._validation import shorten
 
 LABEL_WIDTH = 30  # characters of a line beside the axis
 AXIS_LABEL_WIDTH = 46  # of a line below it
+NBSP = "\N{NO-BREAK SPACE}"
 TOP = -0.5  # rows above the first model
 DOT = {"alpha": 0.65, "markersize": 3.5, "markeredgewidth": 0}
 DIAMOND = {"markersize": 4.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
@@ -68,6 +69,8 @@ class ComparisonDisplay:
         Value of a model that knows nothing, drawn as a dotted line.
     confidence_level : float, default=0.95
         Level of the intervals, for the legend.
+    better : {"higher", "lower"}, default=None
+        Which values of the score are good, for the label of differences.
 
     Attributes
     ----------
@@ -95,7 +98,16 @@ class ComparisonDisplay:
     """
 
     def __init__(
-        self, values, intervals, label, *, reference=None, differences=False, chance=None, confidence_level=0.95
+        self,
+        values,
+        intervals,
+        label,
+        *,
+        reference=None,
+        differences=False,
+        chance=None,
+        confidence_level=0.95,
+        better=None,
     ):
         self.values = values
         self.intervals = intervals
@@ -104,6 +116,7 @@ class ComparisonDisplay:
         self.differences = differences
         self.chance = chance
         self.confidence_level = confidence_level
+        self.better = better
 
     @classmethod
     @renamed_parameters(confidence="confidence_level")
@@ -115,6 +128,7 @@ class ComparisonDisplay:
             "test_ratio": [Interval(Real, 0, None, closed="left")],
             "confidence_level": [Interval(Real, 0, 1, closed="neither")],
             "limits": [tuple, list, None],
+            "better": [StrOptions({"higher", "lower"}), None],
         },
         prefer_skip_nested_validation=True,
     )
@@ -130,6 +144,7 @@ class ComparisonDisplay:
         label=None,
         chance=None,
         limits=None,
+        better=None,
         ax=None,
     ):
         """Draw given scores of folds.
@@ -156,6 +171,8 @@ class ComparisonDisplay:
             Between which values the score lies. Where both are finite intervals are on the logit scale, otherwise they
             are cut off; those of differences follow from it. None is (0, 1) if all values lie there, as those of a
             C-index do, and no limits otherwise. A Brier score has (0, inf), as :class:`ModelComparison` knows.
+        better : {"higher", "lower"}, default=None
+            Which values of the score are good, which the label of an axis of differences then says. None says nothing.
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
 
@@ -198,6 +215,7 @@ class ComparisonDisplay:
             differences=differences,
             chance=0 if differences else chance,
             confidence_level=confidence_level,
+            better=better,
         ).plot(ax=ax)
 
     @renamed_parameters(colors="color")
@@ -260,7 +278,13 @@ class ComparisonDisplay:
         legend_above(ax, handles=keys, right=True, **label_legend(int(1.25 * n_small_letters(ax)), labels))
 
     def _axis_label(self):
-        return f"Difference in {self.label} to {self.reference}" if self.differences else self.label
+        if not self.differences:
+            return self.label
+        label = f"Difference in {self.label} to {self.reference}"
+        if self.better is None:
+            return label
+        side = {"higher": "(right is better)", "lower": "(left is better)"}[self.better]
+        return f"{label} {side.replace(' ', NBSP)}"  # in one line, whatever is broken
 
 
 def _one_score(scores, score):

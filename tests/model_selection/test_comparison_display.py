@@ -64,6 +64,19 @@ def test_p_values_of_differences_pay_for_the_number_of_models(scores):
     assert f"{2 * p['net']:.2f}" in [text.get_text() for text in display.ax_.texts]
 
 
+def test_the_label_of_differences_says_which_side_is_good(scores):
+    def label(**arguments):
+        return (
+            ComparisonDisplay.from_predictions(scores, reference="cox", **arguments)
+            .ax_.get_xlabel()
+            .replace("\N{NO-BREAK SPACE}", " ")
+        )
+
+    assert label(differences=True, better="higher").endswith("to cox (right is better)")
+    assert label(differences=True, better="lower").endswith("to cox (left is better)")
+    assert label(better="lower") == "harrell"
+
+
 def test_gains_and_losses_have_equal_room(scores):
     ax = ComparisonDisplay.from_predictions(scores, reference="cox", differences=True).ax_
     low, high = ax.get_xlim()
