@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,6 +90,14 @@ def test_marks_are_as_high_as_the_share_of_patients_who_lack_the_modality():
     assert marks(display) == [("#0072B2", [0.6, 0, 0.6, 0, 0.6, 0, 0.6, 0])]
 
 
+def test_a_panel_without_marks_does_not_hide_those_of_the_panel_that_shares_its_axis():
+    _, axes = plt.subplots(1, 2, sharey=True, figsize=(7, 4))
+    panels = [WEIGHTS, WEIGHTS.drop("C")]
+    first, _ = (ModalityAttentionDisplay.from_predictions(weights, ax=ax) for weights, ax in zip(panels, axes))
+    assert heights(first.ax_.patches[-1])[0].max() < axes[0].get_ylim()[1]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["0.0", "0.5", "1.0", "missing"]
+
+
 def test_in_large_cohorts_as_much_is_marked_as_is_missing():
     lacks = np.random.default_rng(0).random(1000) < 0.29
     weights = pd.DataFrame({"wsi": np.where(lacks, 0.0, 0.5)}).assign(rna=lambda table: 1 - table)
@@ -142,9 +151,17 @@ def test_a_fusion_without_weights_is_named():
         (WEIGHTS.replace(0.7, 0.9), None, ValueError, "weights of patient 'B' are \\[0.9, 0.1, 0.2\\]"),
         (WEIGHTS - [1, -1, 0], None, ValueError, "weights of patient 'A'.*normalises"),
         (WEIGHTS, [1, 2], ValueError, "risk has 2 values, but attention has 4 patients"),
+        (WEIGHTS.iloc[:0], None, ValueError, r"attention has shape \(0, 3\), but a row per patient"),
+        (WEIGHTS[[]], None, ValueError, r"attention has shape \(4, 0\), but"),
         (WEIGHTS.to_numpy(), None, TypeError, "must be a DataFrame.*got ndarray"),
     ],
 )
 def test_unusable_weights_are_named(weights, risk, error, message):
     with pytest.raises(error, match=message):
         ModalityAttentionDisplay.from_predictions(weights, risk)
+
+
+def test_no_bars_at_all_are_refused():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
+    with pytest.raises(ValueError, match=r"'max_bars' parameter of ModalityAttentionDisplay.plot must be an int"):
+        display.plot(max_bars=0)
