@@ -372,8 +372,11 @@ class TileAttentionDisplay:
             This display.
         """
         relative = relative_attention(self.attention)
-        self.ax_ = ax = make_axes(ax, (3.5, self._height()))
-        self.figure_ = ax.figure
+        self.ax_, is_new = make_axes(ax, (3.5, self._height())), ax is None
+        ax, self.figure_ = self.ax_, self.ax_.figure
+        if is_new:
+            # Constrained layout goes by the size that the map had before, and cuts labels at the first drawing.
+            self.figure_.set_layout_engine("compressed")
         if self.coords is None:
             self.tiles_ = draw_bars(ax, relative, self.highlight, highlight_label)
         else:

@@ -1,5 +1,7 @@
 """Names are shortened so that they can still be told apart, and whatever is written stays in the figure."""
 
+from io import BytesIO
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -72,11 +74,13 @@ def tiles(names, ax=None):
 
 
 def reach(figure):
-    """How far what is drawn reaches beyond the figure, in points."""
+    """How far what is drawn reaches beyond the figure, in points: in the first file and in later ones."""
+    (width, height), farthest = figure.get_size_inches(), []
     for _ in range(2):  # what constrained layout does must not grow from one drawing to the next
-        figure.canvas.draw()
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    return 72 * max(-drawn.x0, -drawn.y0, drawn.x1 - width, drawn.y1 - height)
+        figure.savefig(BytesIO())
+        drawn = figure.get_tightbbox()
+        farthest.append(72 * max(-drawn.x0, -drawn.y0, drawn.x1 - width, drawn.y1 - height))
+    return max(farthest)
 
 
 EVERY = pytest.mark.parametrize("draw", [attention, importance, features, audit, tiles])
@@ -101,6 +105,15 @@ def test_nothing_is_clipped_in_a_row_of_axes(draw, layout, names):
     for ax in axes:
         draw(names, ax)
     assert reach(figure) < 1
+
+
+@pytest.mark.parametrize("n_rows", [6, 19, 21, 22, 40])
+@pytest.mark.parametrize("marks", [None, [True, False] * 3], ids=["plain", "marked"])
+def test_maps_of_any_shape_are_whole_in_the_first_file(n_rows, marks):
+    corners = np.stack(np.meshgrid([0, 9], [0, 1, n_rows - 1]), axis=-1).reshape(-1, 2) * 512.0
+    highlight = None if marks is None else np.array(marks)
+    display = TileAttentionDisplay(np.full(6, 1 / 6), corners, patient="A", tile_size=512, highlight=highlight)
+    assert reach(display.plot().figure_) < 0
 
 
 @pytest.mark.parametrize("draw", [importance, features])
