@@ -156,7 +156,7 @@ class ModalityAttentionDisplay:
         self.figure_ = ax.figure
         top = max(_shared_top(ax), 1 + (GAP + ROW * len(rows) if rows else 0))
         n_letters = n_small_letters(ax) - (MISSING_LABEL if rows else 0)
-        labels, title = self._labels(lacks.any(axis=1), int(0.45 * n_letters))
+        labels, title = self._labels(lacks.any(axis=1), max(int(0.45 * n_letters), 8))
         edges = np.linspace(0, n_patients, min(n_patients, max_bars) + 1).round().astype(int)
         self.bars_ = self._draw_bars(ax, edges, colors.values(), labels)
         for row, name in enumerate(rows):

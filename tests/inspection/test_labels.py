@@ -23,6 +23,7 @@ def test_the_middle_of_long_names_is_left_out():
     assert shorten_middle("wsi", 8) == "wsi"
     assert shorten_middle("12345678", 8) == "12345678"
     assert shorten_middle("123456789", 8) == "1234\N{HORIZONTAL ELLIPSIS}789"
+    assert shorten_middle("123456789", -3) == "\N{HORIZONTAL ELLIPSIS}"
     for n in range(5, 40):
         assert len(shorten_middle(SLIDE, n)) == n
 
@@ -34,6 +35,29 @@ def test_names_that_differ_stay_different():
     assert max(map(len, short)) < 25
     assert short[2] == "TP53"
     assert shorten_apart(["same", "same"], 3) == ["s\N{HORIZONTAL ELLIPSIS}e"] * 2
+
+
+def test_only_names_that_read_alike_are_longer_than_others():
+    other = "a name of another kind that is long, too"
+    *alike, short = shorten_apart(["abcdefgh 1 ijklmnopqrstuv", "abcdefgh 2 ijklmnopqrstuv", other], 16)
+    assert alike == [f"abcdefgh {k}\N{HORIZONTAL ELLIPSIS}nopqrstuv" for k in (1, 2)]
+    assert short == shorten_middle(other, 16)
+
+
+@pytest.mark.parametrize("n_letters", [3, 8, 20])
+@pytest.mark.parametrize("n_common", [15, 60, 2400])
+def test_names_that_differ_far_inside_show_where(n_common, n_letters):
+    begin, end = "b" * n_common, "e" * n_common
+    names = [f"{begin}{gene}{end}" for gene in ("KRAS", "TP53", "EGFR")]
+    short = shorten_apart([*names, "c" * 99], n_letters)
+    assert all(gene in name for gene, name in zip(("KRAS", "TP53", "EGFR"), short))
+    assert max(map(len, short)) <= max(1.5 * n_letters, 12)
+    assert short[3] == shorten_middle("c" * 99, n_letters)
+
+
+def test_names_that_no_excerpt_tells_apart_are_numbered():
+    names = ["".join(letters) for letters in ("x" * 200, "x" * 90 + "y" + "x" * 109, "x" * 120 + "y" + "x" * 79)]
+    assert shorten_apart(names, 9) == [f"xxxx\N{HORIZONTAL ELLIPSIS}xxxx ({k})" for k in (1, 2, 3)]
 
 
 FEW = ["wsi", "rna"]
