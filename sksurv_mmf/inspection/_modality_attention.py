@@ -197,7 +197,7 @@ def _shared_top(ax):
 
 
 def _mark(ax, lacks, edges, bottom, color):
-    """Mark who lacks a modality in a row above the bars, by the share of each bar; an edge would make patients wider."""
+    """Mark who lacks a modality in a row above the bars, by the share of each bar; an edge would widen patients."""
     share = np.add.reduceat(lacks.astype(float), edges[:-1]) / np.diff(edges)
     ax.stairs(bottom + 0.8 * ROW * share, edges, baseline=bottom, fill=True, color=color, linewidth=0)
 

@@ -1,8 +1,7 @@
 """Text that fits, however long the names are and however narrow the axes."""
 
 import textwrap
-from itertools import chain
-from os.path import commonprefix
+from itertools import chain, zip_longest
 
 import numpy as np
 
@@ -40,7 +39,8 @@ def shorten_apart(names, n_letters):
 def _tell_apart(names, n_letters):
     """Different short forms of different names: a longer beginning and end, or else the letters where they differ."""
     longest = max(int(LONGER * n_letters), FEWEST)
-    n_seen, first = longest // 2, len(commonprefix(names))
+    first = next(at for at, letters in enumerate(zip_longest(*names)) if len(set(letters)) > 1)
+    n_seen = longest // 2
     n_begin = longest - n_seen - 2  # beside two ellipses
     longer = ([shorten_middle(name, n) for name in names] for n in range(n_letters + 1, longest + 1))
     starts = range(max(first - n_seen // 4, n_begin), max(map(len, names)))
