@@ -157,7 +157,7 @@ def draw_bars(ax, relative, highlight, label):
     colors = GREY if highlight is None else np.where(highlight[order], VERMILLION, GREY)
     width = 0.8 if len(relative) <= 30 else 1.0  # gaps between many bars would only flicker
     bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=width, color=colors)
-    ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    ax.axhline(1, color=ax.title.get_color(), linewidth=0.8, linestyle=":")
     ax.set(
         xlim=(0.5, len(relative) + 0.5),
         xlabel="Tile, from highest to lowest attention",

@@ -6,6 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from sksurv_mmf.inspection import (
     FeatureImportance,
@@ -119,6 +123,18 @@ def test_nothing_is_clipped(draw, names, width, tmp_path):
     assert display.figure_.get_figwidth() == width
     assert reach(display.figure_) < 1
     display.figure_.savefig(tmp_path / "figure.pdf")
+
+
+@EVERY
+def test_everything_is_seen_in_a_dark_style(draw):
+    with plt.style.context("dark_background"):
+        figure = draw(["wsi", "rna", "clinical"]).figure_
+        figure.draw_without_rendering()
+    drawn = [one for one in figure.findobj(lambda one: isinstance(one, (Line2D, Text))) if one.get_visible()]
+    colors = [one.get_color() for one in drawn]
+    colors += [line.get_markeredgecolor() for line in drawn if isinstance(line, Line2D)]
+    assert min(max(to_rgb(color)) for color in colors) > 0.4
+    assert all(patch.get_facecolor()[:3] != (1, 1, 1) for patch in figure.findobj(Patch))
 
 
 @EVERY
