@@ -408,7 +408,7 @@ class TileAttentionDisplay:
             if self.highlight is not None:
                 outline(ax, self.coords[self.highlight], tile_size, label)
             draw_scale(ax, *self._scale(coord_unit))
-            draw_color_bar(ax, self.tiles_, below=is_wide(*self._extent()))
+            draw_color_bar(ax, self.tiles_, *self._extent())
         self._write_title(ax)
         make_room(ax)
         return self

@@ -108,8 +108,10 @@ def draw_scale(ax, um_per_unit, coord_unit):
     """Replace the axes by a scale bar; without a known scale, the numbers of the axes are all that tells sizes."""
     if um_per_unit is None:
         ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
-        ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
-        ax.locator_params(axis="y", nbins=5)
+        width, height = (np.ptp(limits) for limits in (ax.get_xlim(), ax.get_ylim()))
+        # Five digits each, in a column of a journal, of which a tall map has a part only; a low one has few lines.
+        ax.locator_params(axis="x", nbins=1 if height > 3 * width else 3)
+        ax.locator_params(axis="y", nbins=2 if width > 3 * height else 5)
         return
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.spines[:].set_visible(False)
@@ -121,17 +123,18 @@ def is_wide(width, height):
     return width > WIDE * height
 
 
-def draw_color_bar(ax, tiles, below):
-    """Draw the bar of colours beside a map, as high as it is, or `below` it."""
+def draw_color_bar(ax, tiles, width, height):
+    """Draw the bar of colours beside a map of this size, as high as it is; below a map that is wide and low."""
     from matplotlib.colors import LogNorm
     from matplotlib.transforms import ScaledTranslation
 
-    if below:
+    if is_wide(width, height):
         points = BELOW_NUMBERS if ax.get_xlabel() else BELOW_BAR
         down = ScaledTranslation(0, -points / 72, ax.figure.dpi_scale_trans)
         place, orientation = ax.inset_axes([0, -0.07, 1, 0.07], transform=ax.transAxes + down), "horizontal"
     else:
-        place, orientation = ax.inset_axes([1.03, 0, 0.05, 1]), "vertical"
+        thickness = max(0.05, 0.03 * height / width)  # in widths of the map, of which a tall one has little
+        place, orientation = ax.inset_axes([1 + 0.6 * thickness, 0, thickness, 1]), "vertical"
     bar = ax.figure.colorbar(tiles, cax=place, orientation=orientation)
     bar.set_label("Attention (1 = average tile)", fontsize="small")
     bar.ax.tick_params(labelsize="small")

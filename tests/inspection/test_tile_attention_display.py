@@ -252,12 +252,16 @@ def color_bar(display):
     return bar
 
 
-def test_the_bar_of_colours_is_as_high_as_a_tall_map():
-    core = np.stack(np.meshgrid([0.0, 4.0], np.arange(40.0)), axis=-1).reshape(-1, 2)
+def test_what_stands_around_a_tall_map_can_be_read():
+    core = 512 * np.stack(np.meshgrid([0.0, 4.0], np.arange(40.0)), axis=-1).reshape(-1, 2)
     display = TileAttentionDisplay.from_predictions(table(np.full(80, 1 / 80), core))
     display.figure_.draw_without_rendering()
     bar, drawn = color_bar(display).get_window_extent(), display.ax_.get_window_extent()
     np.testing.assert_allclose([bar.y0, bar.y1], [drawn.y0, drawn.y1])
+    assert bar.width > 5 * display.figure_.dpi / 72
+    numbers = [label.get_window_extent() for label in display.ax_.get_xticklabels() if label.get_text()]
+    inside = [one for one in numbers if drawn.x0 <= (one.x0 + one.x1) / 2 <= drawn.x1]
+    assert all(left.x1 < right.x0 for left, right in pairwise(inside))
 
 
 @pytest.mark.parametrize(("n_decades", "n_numbers"), [(1, 4), (6, 7)])
