@@ -191,6 +191,7 @@ class FeatureImportance:
         every = pd.concat([attributions for _, attributions in folds], keys=numbers, names=["fold", "patient"])
         self.attributions = every.fillna(0)[self.table.index]
 
+    @validate_params({"n_features": [Interval(Integral, 1, None, closed="left")]}, prefer_skip_nested_validation=True)
     def plot(self, ax=None, *, n_features=15, color=None):
         """Draw the most important features, with each fold as a dot.
 
@@ -221,10 +222,11 @@ class FeatureImportance:
         colors = modality_colors(modalities, color)
         edges = [colors[name] for name in modalities]
         raises = (shown["direction"] >= 0).to_numpy()
-        faces = [edge if is_raising else "white" for edge, is_raising in zip(edges, raises)]
+        faces = [edge if is_raising else ax.get_facecolor() for edge, is_raising in zip(edges, raises)]
         ax.barh(rows, shown["importance"], color=faces, edgecolor=edges, height=0.65)
+        dot = {"color": ax.title.get_color(), "markersize": 2.6, "markeredgewidth": 0}
         for fold in self.per_fold if n_folds > 1 else []:
-            ax.plot(self.per_fold.loc[shown.index, fold], rows, "o", color="black", markersize=2.6, markeredgewidth=0)
+            ax.plot(self.per_fold.loc[shown.index, fold], rows, "o", **dot)
         names = [without_modality(str(name)) for name in shown.index]
         in_top, dots, title = None, "", None
         if n_folds > 1:
@@ -243,5 +245,5 @@ def _draw_legend(ax, color, n_letters, title):
     from matplotlib.patches import Patch
 
     labels = ["raises risk", "lowers risk"]
-    handles = [Patch(facecolor=face, edgecolor=color) for face in (color, "white")]
+    handles = [Patch(facecolor=face, edgecolor=color) for face in (color, ax.get_facecolor())]
     legend_above(ax, handles=handles, labels=labels, **label_legend(n_letters, labels, title))

@@ -1,5 +1,7 @@
 """How much each modality weighs in the predictions of a cohort."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from ..plotting._plotting import import_pyplot, legend_above, make_axes, make_ro
 from ..predictions._ask import check_model, predict_risk, unwrap
 from ..predictions._checks import as_real_numbers
 from ..utils._old_names import renamed_parameters
+from ..utils._sklearn import Interval, validate_params
 
 # Above the bars, in units of weights: free space, and the height of the row of a modality that some patients lack.
 GAP, ROW = 0.05, 0.09
@@ -21,7 +24,8 @@ class ModalityAttentionDisplay:
     Each bar is divided by the weights of the modalities: one bar per patient, or the mean of neighbouring patients if
     there are many; the label of the axis tells of how many. Shows which modality predictions rest on and whether that
     changes with risk. Where a patient lacks a modality, which then weighs nothing and leaves its weight to the others,
-    a mark in its colour stands above the bars. The legend gives mean weights over the patients who have all modalities.
+    a mark in its colour stands above the bars, as high as the share of the bar's patients who lack it. A weight that is
+    exactly 0 counts as a missing modality. The legend gives mean weights over the patients who have all modalities.
     Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
@@ -108,7 +112,8 @@ class ModalityAttentionDisplay:
         Raises
         ------
         ValueError
-            If weights are negative or do not sum to one per patient, or if risk has another length.
+            If there are no weights, if they are negative or do not sum to one per patient, or if risk has another
+            length.
         """
         import_pyplot()
         _check_weights(attention)
@@ -123,6 +128,7 @@ class ModalityAttentionDisplay:
         return cls(ordered, None if risk is None else pd.Series(key[order], index=ordered.index)).plot(ax=ax)
 
     @renamed_parameters(colors="color")
+    @validate_params({"max_bars": [Interval(Integral, 1, None, closed="left")]}, prefer_skip_nested_validation=True)
     def plot(self, ax=None, *, max_bars=60, color=None):
         """Draw the bars.
 
@@ -148,19 +154,18 @@ class ModalityAttentionDisplay:
         rows = [name for name in names if lacks[name].any()]
         self.ax_ = ax = make_axes(ax, (3.5, 2.5 + 0.15 * (len(rows) + len(names) // 2)))
         self.figure_ = ax.figure
+        top = max(_shared_top(ax), 1 + (GAP + ROW * len(rows) if rows else 0))
         n_letters = n_small_letters(ax) - (MISSING_LABEL if rows else 0)
-        labels, title = self._labels(lacks.any(axis=1), int(0.45 * n_letters))
+        labels, title = self._labels(lacks.any(axis=1), max(int(0.45 * n_letters), 8))
         edges = np.linspace(0, n_patients, min(n_patients, max_bars) + 1).round().astype(int)
         self.bars_ = self._draw_bars(ax, edges, colors.values(), labels)
         for row, name in enumerate(rows):
-            _mark(ax, np.flatnonzero(lacks[name]), 1 + GAP + ROW * row, colors[name])
+            _mark(ax, lacks[name].to_numpy(), edges, 1 + GAP + ROW * row, colors[name])
         by = f"by weight of {names[0]}" if self.risk is None else "from low to high risk"
-        ax.set(xlim=(0, n_patients), ylim=(0, 1), ylabel="Weight of modality")
+        ax.set(xlim=(0, n_patients), ylim=(0, top), ylabel="Weight of modality")
         ax.locator_params(axis="x", integer=True)
         label_below(ax, f"Patient, {by}{_said_of_means(np.diff(edges))}", n_letters)
-        if rows:
-            top = 1 + GAP + ROW * len(rows)
-            ax.set_ylim(0, top)
+        if top > 1:
             ax.set_yticks([0, 0.5, 1, (1 + GAP + top) / 2], ["0.0", "0.5", "1.0", "missing"])
         legend_above(ax, **label_legend(n_letters, labels, title))
         make_room(ax)
@@ -185,11 +190,16 @@ class ModalityAttentionDisplay:
         return [f"{name} {mean:.2f}" for name, mean in zip(names, complete.mean())], f"Mean weight{whose}"
 
 
-def _mark(ax, patients, bottom, color):
-    """Mark patients in a row above the bars; the edge keeps a mark visible that is thinner than a line."""
-    ax.broken_barh(
-        [(patient, 1) for patient in patients], (bottom, 0.8 * ROW), facecolor=color, edgecolor=color, linewidth=0.4
-    )
+def _shared_top(ax):
+    """Upper end of an axis that is shared with axes which have marks already; otherwise that of the weights."""
+    is_shared = len(ax.get_shared_y_axes().get_siblings(ax)) > 1
+    return ax.get_ylim()[1] if is_shared else 1
+
+
+def _mark(ax, lacks, edges, bottom, color):
+    """Mark who lacks a modality in a row above the bars, by the share of each bar; an edge would widen patients."""
+    share = np.add.reduceat(lacks.astype(float), edges[:-1]) / np.diff(edges)
+    ax.stairs(bottom + 0.8 * ROW * share, edges, baseline=bottom, fill=True, color=color, linewidth=0)
 
 
 def _said_of_means(sizes):
@@ -204,6 +214,11 @@ def _check_weights(attention):
         raise TypeError(
             f"attention must be a DataFrame of patients x modalities, got {type(attention).__name__}. "
             "FusionSurvivalAnalysis.modality_attention returns one."
+        )
+    if attention.empty:
+        raise ValueError(
+            f"attention has shape {attention.shape}, but a row per patient and a column per modality are expected, at "
+            "least one of each. Did a selection of patients leave nobody?"
         )
     values = attention.to_numpy(dtype=float)
     wrong = ~((values >= 0).all(axis=1) & np.isclose(values.sum(axis=1), 1, atol=1e-3))

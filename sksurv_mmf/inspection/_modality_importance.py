@@ -352,7 +352,7 @@ class ModalityImportance:
             drops = self.folds.loc[self.folds["modality"] == name, "drop"]
             draw_interval(ax, row, drop, (lower, upper), drops, colors[name])
         done = {"permute": "shuffled", "remove": "removed"}[self.method]
-        ci = f"{self.confidence_level:.0%} CI"
+        ci = f"{100 * self.confidence_level:g}% CI"
         explained = f"mean, {ci}; dots: folds" if n_folds > 1 else f"{ci} over patients"
         name_rows(ax, names, f"Drop in C-index, modality {done} ({explained})")
         ax.set_ylim(len(names) - 0.5, -0.5)

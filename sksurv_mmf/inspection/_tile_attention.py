@@ -17,7 +17,6 @@ from ..slides._tiling import KNOWN_SCALE, level0_side
 from ..utils._sklearn import validate_params
 from ..utils._validation import shorten
 from ._tile_drawing import (
-    WIDE,
     attention_colors,
     draw_bars,
     draw_color_bar,
@@ -26,6 +25,7 @@ from ._tile_drawing import (
     draw_thumbnail,
     fade,
     infer_tile_size,
+    is_wide,
     outline,
     relative_attention,
 )
@@ -34,8 +34,8 @@ from ._tile_drawing import (
 DEFAULT_SIZE, DEFAULT_MPP = 512, 0.5
 # Tools that go by magnification have tiles that are off by this, because pixels at 40x are of 0.24 to 0.26 um.
 _SAME_SIDE = 0.1
-# How many micrometres a unit is.
-UM = {"um": 1.0, f"{MICRO}m": 1.0, "mm": 1000.0}
+# How many micrometres a unit is. The micro sign and the Greek letter look alike.
+UM = {"um": 1.0, f"{MICRO}m": 1.0, "\N{GREEK SMALL LETTER MU}m": 1.0, "mm": 1000.0}
 SHORTEST_TITLE = 12  # letters of a line, however narrow the axes
 
 
@@ -66,7 +66,12 @@ class TileAttentionDisplay:
     slide_name : str, default=None
         Name of the slide for the title, which shortens a long one in the middle.
     um_per_unit : float, default=None
-        How many micrometres a unit of the coordinates is, for the scale bar. None says that it is not known.
+        How many micrometres a unit of the coordinates is, for the scale bar. None says that it is not known, unless
+        `coord_unit` tells.
+    coord_unit : str, default="px"
+        Unit of the coordinates.
+    highlight_label : str, default="marked"
+        What the marked tiles are, for the legend.
 
     Attributes
     ----------
@@ -111,6 +116,8 @@ class TileAttentionDisplay:
         thumbnail_scale=None,
         slide_name=None,
         um_per_unit=None,
+        coord_unit="px",
+        highlight_label="marked",
     ):
         self.attention = attention
         self.coords = coords
@@ -121,6 +128,8 @@ class TileAttentionDisplay:
         self.thumbnail_scale = thumbnail_scale
         self.slide_name = slide_name
         self.um_per_unit = um_per_unit
+        self.coord_unit = coord_unit
+        self.highlight_label = highlight_label
 
     @classmethod
     def from_estimator(
@@ -248,8 +257,10 @@ class TileAttentionDisplay:
             tile_size=_one_value(tiles, "tile_side"),
             slide_name=slide_name,
             um_per_unit=_um_per_pixel(tiles) if unit == "px" else UM.get(unit),
+            coord_unit=unit,
+            highlight_label=highlight_label,
         )
-        return display.plot(ax=ax, coord_unit=unit, highlight_label=highlight_label)
+        return display.plot(ax=ax)
 
     @classmethod
     @validate_params({"slide": [str, os.PathLike]} | KNOWN_SCALE, prefer_skip_nested_validation=True)
@@ -329,19 +340,20 @@ class TileAttentionDisplay:
             thumbnail_scale=scale,
             slide_name=slide_name,
             um_per_unit=um_per_unit,
+            highlight_label=highlight_label,
         )
-        return display.plot(ax=ax, highlight_label=highlight_label)
+        return display.plot(ax=ax)
 
     def plot(
         self,
         ax=None,
         *,
         tile_size=None,
-        coord_unit="px",
+        coord_unit=None,
         cmap="viridis",
         norm=None,
         alpha=None,
-        highlight_label="marked",
+        highlight_label=None,
     ):
         """Draw the tiles.
 
@@ -351,9 +363,9 @@ class TileAttentionDisplay:
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
         tile_size : float, default=None
             Side of a tile in the unit of the coordinates. None takes that of the display, or infers it.
-        coord_unit : str, default="px"
-            Unit of the coordinates. "um" and "mm" give a scale bar; any other unit is written on the axes if the
-            display does not know the scale.
+        coord_unit : str, default=None
+            Unit of the coordinates. None takes that of the display. Of another one, "um" and "mm" give a scale bar, and
+            any other is written on the axes.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of the weights.
         norm : str or matplotlib Normalize, default=None
@@ -363,19 +375,28 @@ class TileAttentionDisplay:
             tissue shows where attention is no more than average: from 0.1 over 0.2 for the average tile to 0.75 for
             the highest attention, if this is twice the average or more. Colours that have opacities of their own keep
             them.
-        highlight_label : str, default="marked"
-            What the marked tiles are, for the legend.
+        highlight_label : str, default=None
+            What the marked tiles are, for the legend. None takes what the display says.
 
         Returns
         -------
         display : TileAttentionDisplay
             This display.
+
+        Raises
+        ------
+        ValueError
+            If coordinates are NaN or infinite.
         """
-        relative = relative_attention(self.attention)
-        self.ax_ = ax = make_axes(ax, (3.5, self._height()))
-        self.figure_ = ax.figure
+        _check_places(self.coords)
+        relative, label = relative_attention(self.attention), highlight_label or self.highlight_label
+        self.ax_, is_new = make_axes(ax, (3.5, self._height())), ax is None
+        ax, self.figure_ = self.ax_, self.ax_.figure
+        if is_new:
+            # Constrained layout goes by the size that the map had before, and cuts labels at the first drawing.
+            self.figure_.set_layout_engine("compressed")
         if self.coords is None:
-            self.tiles_ = draw_bars(ax, relative, self.highlight, highlight_label)
+            self.tiles_ = draw_bars(ax, relative, self.highlight, label)
         else:
             tile_size = tile_size or self.tile_size or infer_tile_size(self.coords)
             colors = attention_colors(relative, cmap, norm)
@@ -385,23 +406,32 @@ class TileAttentionDisplay:
                     fade(colors)
             self.tiles_ = draw_map(ax, colors, self.coords, tile_size, alpha)
             if self.highlight is not None:
-                outline(ax, self.coords[self.highlight], tile_size, highlight_label)
-            draw_scale(ax, self.um_per_unit or UM.get(coord_unit), coord_unit)
-            draw_color_bar(ax, self.tiles_)
+                outline(ax, self.coords[self.highlight], tile_size, label)
+            draw_scale(ax, *self._scale(coord_unit))
+            draw_color_bar(ax, self.tiles_, *self._extent())
         self._write_title(ax)
         make_room(ax)
         return self
+
+    def _scale(self, coord_unit):
+        """Micrometres per unit, None if unknown, and the unit; what the display knows is of its own unit only."""
+        unit = coord_unit or self.coord_unit
+        known = self.um_per_unit if unit == self.coord_unit else None
+        return known or UM.get(unit), unit
+
+    def _extent(self):
+        """Width and height of the map, in a unit of its own."""
+        if self.thumbnail is not None:
+            return self.thumbnail.shape[1::-1]
+        return np.ptp(self.coords, axis=0) + (self.tile_size or infer_tile_size(self.coords))
 
     def _height(self):
         """Of a new figure, in inches, by the shape of the map and what stands around it."""
         if self.coords is None:
             return 3.0
-        if self.thumbnail is None:
-            height, width = np.ptp(self.coords, axis=0)[::-1] + (self.tile_size or infer_tile_size(self.coords))
-        else:
-            height, width = self.thumbnail.shape[:2]
+        width, height = self._extent()
         around = 0.45 + 0.2 * len(self._title()) + 0.2 * (self.highlight is not None)
-        drawn = 3.3 * height / width + 0.4 if width > WIDE * height else 2.6 * height / width
+        drawn = 3.3 * height / width + 0.4 if is_wide(width, height) else 2.6 * height / width
         return float(np.clip(around + drawn, 2.0, 5.5))
 
     def _title(self, n_letters=None):
@@ -580,6 +610,16 @@ def _um_per_level0_pixel(slide, tiles):
         return slide.mpp
     except ValueError:  # tiles whose side is known in pixels can be drawn all the same
         return _um_per_pixel(tiles)
+
+
+def _check_places(coords):
+    if coords is None or np.isfinite(coords).all():
+        return
+    n_unknown = np.count_nonzero(~np.isfinite(coords).all(axis=1))
+    raise ValueError(
+        f"x and y of {n_unknown} of {len(coords)} tiles are NaN or infinite, but a map needs the place of each tile. "
+        "Leave these tiles out, or draw bars: drop the columns 'x' and 'y' of attention, or pass coords=None."
+    )
 
 
 def _check_highlight(highlight, tiles, patient):

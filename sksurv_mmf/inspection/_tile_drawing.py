@@ -1,8 +1,11 @@
 """Tiles as squares on a map, or as bars."""
 
+import textwrap
+
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..plotting._labels import NARROWEST, n_small_letters
 from ..plotting._plotting import GREY, VERMILLION, despine, legend_above
 from ..plotting._scale_bar import draw_scale_bar
 
@@ -12,6 +15,8 @@ OPACITY, CLEAR = (0.1, 0.2, 0.75), 2.0
 # A map that is so many times wider than high has its bar of colours below, and so many points below it: under a scale
 # bar, or under the numbers and the label of an axis.
 WIDE, BELOW_BAR, BELOW_NUMBERS = 1.7, 20, 40
+FEW_DECADES = 2  # of a logarithmic bar, on which numbers at 1, 2 and 5 do not touch
+MARK = 4  # letters that are as wide as the mark of a legend
 
 
 def infer_tile_size(coords):
@@ -88,45 +93,63 @@ def outline(ax, coords, tile_size, label):
     """Draw the borders of marked tiles, and say in a legend above the map what they are."""
     from matplotlib.collections import PolyCollection
 
-    look = {"facecolor": "none", "edgecolor": VERMILLION, "lw": 1.2, "label": label}
+    look = {"facecolor": "none", "edgecolor": VERMILLION, "lw": 1.2, "label": wrap_mark(ax, label)}
     ax.add_collection(PolyCollection(_squares(coords, tile_size), **look))
     if len(coords):
         legend_above(ax, handlelength=1)
+
+
+def wrap_mark(ax, label):
+    """What marked tiles are, in lines that are not longer than the axes."""
+    return textwrap.fill(str(label), max(n_small_letters(ax) - MARK, NARROWEST))
 
 
 def draw_scale(ax, um_per_unit, coord_unit):
     """Replace the axes by a scale bar; without a known scale, the numbers of the axes are all that tells sizes."""
     if um_per_unit is None:
         ax.set(xlabel=f"x ({coord_unit})", ylabel=f"y ({coord_unit})")
-        ax.locator_params(axis="x", nbins=3)  # five digits each, in a column of a journal
-        ax.locator_params(axis="y", nbins=5)
+        width, height = (np.ptp(limits) for limits in (ax.get_xlim(), ax.get_ylim()))
+        # Five digits each, in a column of a journal, of which a tall map has a part only; a low one has few lines.
+        ax.locator_params(axis="x", nbins=1 if height > 3 * width else 3)
+        ax.locator_params(axis="y", nbins=2 if width > 3 * height else 5)
         return
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.spines[:].set_visible(False)
     draw_scale_bar(ax, um_per_unit)
 
 
-def draw_color_bar(ax, tiles):
-    """Draw the bar of colours beside a map, as high as it is; below a map that is wide and low."""
+def is_wide(width, height):
+    """Whether a map is so much wider than high that its bar of colours is below it."""
+    return width > WIDE * height
+
+
+def draw_color_bar(ax, tiles, width, height):
+    """Draw the bar of colours beside a map of this size, as high as it is; below a map that is wide and low."""
     from matplotlib.colors import LogNorm
-    from matplotlib.ticker import FormatStrFormatter, LogLocator
     from matplotlib.transforms import ScaledTranslation
 
-    width, height = (abs(np.diff(limits)[0]) for limits in (ax.get_xlim(), ax.get_ylim()))
-    if width > WIDE * height:
-        below = BELOW_NUMBERS if ax.get_xlabel() else BELOW_BAR
-        down = ScaledTranslation(0, -below / 72, ax.figure.dpi_scale_trans)
+    if is_wide(width, height):
+        points = BELOW_NUMBERS if ax.get_xlabel() else BELOW_BAR
+        down = ScaledTranslation(0, -points / 72, ax.figure.dpi_scale_trans)
         place, orientation = ax.inset_axes([0, -0.07, 1, 0.07], transform=ax.transAxes + down), "horizontal"
     else:
-        place, orientation = ax.inset_axes([1.03, 0, 0.05, min(1, width / height)]), "vertical"
+        thickness = max(0.05, 0.03 * height / width)  # in widths of the map, of which a tall one has little
+        place, orientation = ax.inset_axes([1 + 0.6 * thickness, 0, thickness, 1]), "vertical"
     bar = ax.figure.colorbar(tiles, cax=place, orientation=orientation)
     bar.set_label("Attention (1 = average tile)", fontsize="small")
     bar.ax.tick_params(labelsize="small")
     if isinstance(tiles.norm, LogNorm):
-        # By default only powers of ten have a number, and weights rarely span several.
-        bar.set_ticks(LogLocator(subs=(1, 2, 5)), minor=False)
-        bar.formatter = FormatStrFormatter("%g")
-        bar.minorticks_off()
+        _number_log(bar)
+
+
+def _number_log(bar):
+    """Number a logarithmic bar of few decades at 1, 2 and 5; by default only powers of ten have a number."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator
+
+    n_decades = np.log10(bar.norm.vmax / bar.norm.vmin)
+    bar.set_ticks(LogLocator(subs=(1, 2, 5) if n_decades < FEW_DECADES else (1,)), minor=False)
+    bar.formatter = FormatStrFormatter("%g")
+    bar.minorticks_off()
 
 
 def draw_bars(ax, relative, highlight, label):
@@ -137,14 +160,14 @@ def draw_bars(ax, relative, highlight, label):
     colors = GREY if highlight is None else np.where(highlight[order], VERMILLION, GREY)
     width = 0.8 if len(relative) <= 30 else 1.0  # gaps between many bars would only flicker
     bars = ax.bar(np.arange(1, len(relative) + 1), relative[order], width=width, color=colors)
-    ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    ax.axhline(1, color=ax.title.get_color(), linewidth=0.8, linestyle=":")
     ax.set(
         xlim=(0.5, len(relative) + 0.5),
         xlabel="Tile, from highest to lowest attention",
         ylabel="Attention (1 = average tile)",
     )
     if highlight is not None and highlight.any():
-        handle = Patch(color=VERMILLION, label=label)
+        handle = Patch(color=VERMILLION, label=wrap_mark(ax, label))
         ax.legend(handles=[handle], loc="upper right", frameon=False, fontsize="small")
     despine(ax)
     return bars

@@ -281,7 +281,7 @@ class FusionAudit:
     confidence = renamed_attribute("confidence", "confidence_level")
 
     @renamed_parameters(colors="color")
-    def plot(self, ax=None, *, color=("0.1", "0.6")):
+    def plot(self, ax=None, *, color=None):
         """Draw the gain with its interval, and below it the rank of each patient under both models.
 
         The gain has the colour that :func:`~sksurv_mmf.plotting.modality_colors` gives to the best single model, which
@@ -291,16 +291,19 @@ class FusionAudit:
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, 3.5 inches wide as a journal column.
-        color : tuple of two matplotlib colors, default=("0.1", "0.6")
-            Colours of patients with an event and of censored ones; greys, because colours are those of modalities.
+        color : tuple of two matplotlib colors, default=None
+            Colours of patients with an event and of censored ones. None takes the colour of text and a grey, because
+            colours are those of modalities.
 
         Returns
         -------
         audit : FusionAudit
             Itself.
         """
-        event_color, censored_color = check_colors(color, 2)
+        if color is not None:
+            check_colors(color, 2)
         self.ax_ = ax = make_axes(ax, (3.5, 4.7))
+        event_color, censored_color = (ax.title.get_color(), "0.6") if color is None else color
         self.figure_ = ax.figure
         n_letters = n_small_letters(ax)
         ax.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
@@ -342,6 +345,6 @@ class FusionAudit:
     def _title(self, test, single):
         gain, lower, upper = (f"{test[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("gain", "lower", "upper"))
         source = "dots: folds" if len(self.c_index) > 1 else "over patients"
-        interval = f"{self.confidence_level:.0%} CI {lower} to {upper}"
+        interval = f"{100 * self.confidence_level:g}% CI {lower} to {upper}"
         p_value = format_p(test["p_value"]).replace(" ", "\N{NO-BREAK SPACE}")
         return f"Gain in C-index over {single}: {gain} ({interval}, {p_value}; {source})"

@@ -1,12 +1,15 @@
 """Text that fits, however long the names are and however narrow the axes."""
 
 import textwrap
+from itertools import chain, zip_longest
 
 import numpy as np
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 # Part of the axes' width, as they are before names are written beside them, that these may take.
 PART_OF_NAMES = 0.45
+# Names that would read alike may be so many times longer than others, or so many letters where others are very short.
+LONGER, FEWEST = 1.5, 12
 # In small letters: what is free to the left of axes before anything is written there, from one number of the x axis to
 # the next, and the narrowest label.
 MARGIN, TICK, NARROWEST = 6, 9, 27
@@ -17,15 +20,41 @@ def shorten_middle(name, n_letters):
     name = str(name)
     if len(name) <= n_letters:
         return name
+    n_letters = max(n_letters, 1)  # very narrow axes have room for less than nothing
     n_last = (n_letters - 1) // 2
     return name[: n_letters - 1 - n_last] + ELLIPSIS + name[len(name) - n_last :]
 
 
 def shorten_apart(names, n_letters):
-    """Names of at most so many letters, or of as many more as it takes that names which differ still do."""
+    """Names of at most so many letters; those that would read alike are `LONGER` and show where they differ."""
     names = [str(name) for name in names]
-    short = [shorten_middle(name, n_letters) for name in names]
-    return short if len(set(short)) == len(set(names)) else shorten_apart(names, n_letters + 1)
+    alike, shown = {}, {}
+    for name in dict.fromkeys(names):
+        alike.setdefault(shorten_middle(name, n_letters), []).append(name)
+    for short, group in alike.items():
+        shown |= {group[0]: short} if len(group) == 1 else dict(zip(group, _tell_apart(group, n_letters)))
+    return [shown[name] for name in names]
+
+
+def _tell_apart(names, n_letters):
+    """Different short forms of different names: a longer beginning and end, or else the letters where they differ."""
+    longest = max(int(LONGER * n_letters), FEWEST)
+    first = next(at for at, letters in enumerate(zip_longest(*names)) if len(set(letters)) > 1)
+    n_seen = longest // 2
+    n_begin = longest - n_seen - 2  # beside two ellipses
+    longer = ([shorten_middle(name, n) for name in names] for n in range(n_letters + 1, longest + 1))
+    starts = range(max(first - n_seen // 4, n_begin), max(map(len, names)))
+    windows = ([_excerpt(name, n_begin, start, n_seen) for name in names] for start in starts)
+    for short in chain(longer, windows):
+        if len(set(short)) == len(names):
+            return short
+    # They differ at places that no excerpt has together.
+    return [f"{shorten_middle(name, n_letters)} ({number})" for number, name in enumerate(names, 1)]
+
+
+def _excerpt(name, n_begin, start, n_seen):
+    end = start + n_seen
+    return name[:n_begin] + ELLIPSIS + name[start:end] + (ELLIPSIS if end < len(name) else "")
 
 
 def n_small_letters(ax, side="width"):

@@ -31,9 +31,10 @@ def modality_colors(names, color=None):
     names : iterable of str
         Names of the modalities of one figure. Their order does not matter.
     color : matplotlib color, list or dict of matplotlib colors, default=None
-        What to use instead: one colour for all, one for each in the order of `names`, or a dict by name. Modalities
-        that a dict lacks keep the colours of this function, but none that the dict has; names of the dict that the
-        figure lacks do no harm, so that one dict serves all figures of a paper.
+        What to use instead: one colour for all, one for each in the order of `names`, or a dict by name, in which case
+        and separators do not count unless it has the very name. Modalities that a dict lacks keep the colours of this
+        function, but none that the dict has; names of the dict that the figure lacks do no harm, so that one dict
+        serves all figures of a paper.
 
     Returns
     -------
@@ -42,6 +43,8 @@ def modality_colors(names, color=None):
 
     Raises
     ------
+    TypeError
+        If `names` is a single str, which would be read as its letters.
     ValueError
         If `color` is neither a colour nor as many as there are modalities.
 
@@ -69,23 +72,29 @@ def modality_colors(names, color=None):
     >>> modality_colors(["rna", "wsi"], {"wsi": "black"})
     {'rna': '#E69F00', 'wsi': 'black'}
     """
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list of names, got the str {names!r}. Pass [{names!r}].")
     names = list(dict.fromkeys(names))
-    given = _given(names, color)
-    found = _choose([name for name in names if name not in given], {_hex(one) for one in given.values()})
+    given, taken = _given(names, color)
+    found = _choose([name for name in names if name not in given], {_hex(one) for one in taken})
     return {name: given[name] if name in given else found[name] for name in names}
 
 
 def _given(names, color):
-    """The user's colours by name."""
+    """The user's colours by name, and all that no other modality may have."""
     if color is None or isinstance(color, Mapping):
-        return dict(color or {})
+        color = color or {}
+        by_plain = {_plain(name): one for name, one in reversed(color.items())}
+        every = {name: color.get(name, by_plain.get(_plain(name))) for name in names}
+        return {name: one for name, one in every.items() if one is not None}, list(color.values())
     if import_optional("matplotlib.colors", "plot", "Drawing").is_color_like(color):
-        return dict.fromkeys(names, color)
-    if isinstance(color, str) or len(color) < len(names):
+        return dict.fromkeys(names, color), [color]
+    if isinstance(color, str) or not hasattr(color, "__len__") or len(color) < len(names):
         raise ValueError(
             f"color must be a list of {len(names)} colors, a dict of colors by name or one color, got {color!r}."
         )
-    return dict(zip(names, color))
+    given = dict(zip(names, color))
+    return given, list(given.values())
 
 
 def _hex(color):

@@ -32,11 +32,12 @@ def draw_scale_bar(ax, um_per_unit):
 
     down = ScaledTranslation(0, -BELOW / 72, ax.figure.dpi_scale_trans)
     # Added as an artist, because a line would count among the data.
-    bar = Line2D([], [], color="black", linewidth=2, solid_capstyle="butt", clip_on=False)
+    color = ax.title.get_color()  # that of text, which style sheets may set to white
+    bar = Line2D([], [], color=color, linewidth=2, solid_capstyle="butt", clip_on=False)
     bar.set_transform(ax.get_xaxis_transform() + down)
     ax.add_artist(bar)
     beside = {"xycoords": bar.get_transform(), "textcoords": "offset points", "xytext": (4, 0)}
-    label = ax.annotate("", (0, 0), va="center", fontsize="small", annotation_clip=False, **beside)
+    label = ax.annotate("", (0, 0), color=color, va="center", fontsize="small", annotation_clip=False, **beside)
 
     def fit(ax):
         left, right = ax.get_xlim()

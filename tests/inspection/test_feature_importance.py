@@ -104,3 +104,9 @@ def test_the_picture_shows_the_first_features_with_their_folds(selected):
     lowers = importance.table["direction"][:5] < 0
     assert [to_hex(bar.get_facecolor()) == "#ffffff" for bar in ax.patches] == lowers.tolist()
     assert {to_hex(bar.get_edgecolor()).upper() for bar in ax.patches} == {modality_colors(["rna"])["rna"]}
+
+
+def test_no_features_at_all_are_refused():
+    values = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 0.0]})
+    with pytest.raises(ValueError, match=r"'n_features' parameter of FeatureImportance.plot must be an int.* Got 0"):
+        FeatureImportance([(values, values)]).plot(n_features=0)

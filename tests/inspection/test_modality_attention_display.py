@@ -1,13 +1,16 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.transforms import Bbox
 from sklearn.pipeline import make_pipeline
 
 from sksurv_mmf import FusionSurvivalAnalysis
 from sksurv_mmf.datasets import make_multimodal_survival
 from sksurv_mmf.fusions import Concat
 from sksurv_mmf.inspection import ModalityAttentionDisplay
+from sksurv_mmf.inspection._modality_attention import GAP, ROW
 from sksurv_mmf.plotting import modality_colors
 
 WEIGHTS = pd.DataFrame(
@@ -62,29 +65,50 @@ def test_mean_weights_leave_out_patients_who_lack_a_modality():
 
 
 def marks(display):
-    """Colour and patients of each row of marks above the bars."""
+    """Colour of each row of marks above the bars, and how much of its height each mark has."""
     return [
-        (to_hex(row.get_facecolor()[0]).upper(), [path.get_extents().x0 for path in row.get_paths()])
-        for row in display.ax_.collections
+        (to_hex(row.get_facecolor()).upper(), (np.subtract(*heights(row)) / (0.8 * ROW)).round(9).tolist())
+        for row in display.ax_.patches[len(display.bars_) :]
     ]
 
 
 def test_who_lacks_a_modality_has_a_mark_in_its_colour():
     display = ModalityAttentionDisplay.from_predictions(WEIGHTS, risk=[3, 1, 4, 2])
     colors = modality_colors(WEIGHTS.columns)
-    assert marks(display) == [(colors["wsi"], [3.0]), (colors["clinical"], [3.0])]
-    bars = display.ax_.collections[0].get_paths()[0].get_extents()
-    assert 1 < bars.y0 < bars.y1 < display.ax_.get_ylim()[1]
+    assert marks(display) == [(colors["wsi"], [0, 0, 0, 1]), (colors["clinical"], [0, 0, 0, 1])]
+    top, bottom = heights(display.ax_.patches[3])
+    assert 1 < bottom < top.max() < display.ax_.get_ylim()[1]
     assert "missing" in [label.get_text() for label in display.ax_.get_yticklabels()]
     complete = ModalityAttentionDisplay.from_predictions(WEIGHTS.drop("C"))
     assert marks(complete) == []
     assert complete.ax_.get_ylim() == (0, 1)
 
 
-def test_marks_are_of_single_patients_where_bars_are_means():
-    weights = pd.DataFrame({"wsi": np.where(np.arange(40) % 7 == 0, 0.0, 0.5)}).assign(rna=lambda table: 1 - table)
+def test_marks_are_as_high_as_the_share_of_patients_who_lack_the_modality():
+    weights = pd.DataFrame({"wsi": np.where(np.arange(40) % 10 < 3, 0.0, 0.5)}).assign(rna=lambda table: 1 - table)
     display = ModalityAttentionDisplay.from_predictions(weights, risk=np.arange(40)).plot(max_bars=8)
-    assert marks(display) == [("#0072B2", [0.0, 7.0, 14.0, 21.0, 28.0, 35.0])]
+    assert marks(display) == [("#0072B2", [0.6, 0, 0.6, 0, 0.6, 0, 0.6, 0])]
+
+
+def test_a_panel_without_marks_does_not_hide_those_of_the_panel_that_shares_its_axis():
+    _, axes = plt.subplots(1, 2, sharey=True, figsize=(7, 4))
+    panels = [WEIGHTS, WEIGHTS.drop("C")]
+    first, _ = (ModalityAttentionDisplay.from_predictions(weights, ax=ax) for weights, ax in zip(panels, axes))
+    assert heights(first.ax_.patches[-1])[0].max() < axes[0].get_ylim()[1]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["0.0", "0.5", "1.0", "missing"]
+
+
+def test_in_large_cohorts_as_much_is_marked_as_is_missing():
+    lacks = np.random.default_rng(0).random(1000) < 0.29
+    weights = pd.DataFrame({"wsi": np.where(lacks, 0.0, 0.5)}).assign(rna=lambda table: 1 - table)
+    display = ModalityAttentionDisplay.from_predictions(weights, risk=np.arange(1000))
+    display.figure_.set_dpi(400)
+    display.figure_.canvas.draw()
+    picture = np.asarray(display.figure_.canvas.buffer_rgba())
+    row = Bbox([[0, 1 + GAP], [1000, 1 + GAP + 0.8 * ROW]]).transformed(display.ax_.transData)
+    (left, low), (right, high) = row.get_points().round().astype(int)
+    strip = picture[len(picture) - high : len(picture) - low, left:right, :3]
+    assert np.isclose((strip == picture[0, 0, :3]).all(axis=2).mean(), 1 - lacks.mean(), atol=0.04)
 
 
 def test_the_label_says_of_how_many_patients_bars_are_means():
@@ -127,9 +151,17 @@ def test_a_fusion_without_weights_is_named():
         (WEIGHTS.replace(0.7, 0.9), None, ValueError, "weights of patient 'B' are \\[0.9, 0.1, 0.2\\]"),
         (WEIGHTS - [1, -1, 0], None, ValueError, "weights of patient 'A'.*normalises"),
         (WEIGHTS, [1, 2], ValueError, "risk has 2 values, but attention has 4 patients"),
+        (WEIGHTS.iloc[:0], None, ValueError, r"attention has shape \(0, 3\), but a row per patient"),
+        (WEIGHTS[[]], None, ValueError, r"attention has shape \(4, 0\), but"),
         (WEIGHTS.to_numpy(), None, TypeError, "must be a DataFrame.*got ndarray"),
     ],
 )
 def test_unusable_weights_are_named(weights, risk, error, message):
     with pytest.raises(error, match=message):
         ModalityAttentionDisplay.from_predictions(weights, risk)
+
+
+def test_no_bars_at_all_are_refused():
+    display = ModalityAttentionDisplay.from_predictions(WEIGHTS)
+    with pytest.raises(ValueError, match=r"'max_bars' parameter of ModalityAttentionDisplay.plot must be an int"):
+        display.plot(max_bars=0)

@@ -85,8 +85,20 @@ def test_the_user_decides():
     assert modality_colors(names, whole_paper) == {"rna": "#E69F00", "wsi": "black"}
     taken = modality_colors(names, {"wsi": "#E69F00"})
     assert taken["wsi"] == "#E69F00" != taken["rna"]
-    with pytest.raises(ValueError, match=r"color must be a list of 2 colors, a dict .* got \['red'\]"):
-        modality_colors(names, ["red"])
+    for wrong, said in ((["red"], r"\['red'\]"), (5, "5")):
+        with pytest.raises(ValueError, match=rf"color must be a list of 2 colors, a dict .* got {said}"):
+            modality_colors(names, wrong)
+
+
+def test_names_of_a_dict_may_be_written_otherwise():
+    assert modality_colors(["RNA", "wsi"], {"rna": "black"}) == {"RNA": "black", "wsi": "#0072B2"}
+    assert modality_colors(["RNA-seq"], {"rna_seq": "black", "RNA-seq": "red"}) == {"RNA-seq": "red"}
+    assert modality_colors(["rna", "RNA"], {"RNA": "red", "rna": "blue"}) == {"rna": "blue", "RNA": "red"}
+
+
+def test_one_name_is_not_read_as_its_letters():
+    with pytest.raises(TypeError, match=r"names must be a list of names, got the str 'rna'\. Pass \['rna'\]"):
+        modality_colors("rna")
 
 
 NAMES = ["clinical", "smoking", "rna", "wsi"]

@@ -223,6 +223,25 @@ def test_without_folds_the_interval_is_over_patients():
     assert [line for line in ax.lines if line.get_marker() == "o"] == []
 
 
+COLUMNS = ["modality", "fold", "n_patients", "c_index", "c_index_without", "drop"]
+
+
+def test_equal_drops_are_drawn_although_their_mean_is_rounded():
+    drops = [("rna", k, 90, 0.7, 0.5, 0.2) for k in range(8)]
+    mean = np.nextafter(0.2, 1)
+    importance = ModalityImportance(pd.DataFrame(drops, columns=COLUMNS), {"rna": (mean, mean)})
+    assert importance.table.loc["rna", "drop"] < mean
+    (points,) = importance.plot().ax_.containers
+    np.testing.assert_allclose(points.lines[2][0].get_segments()[0][:, 0], 0.2)
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.995, "99.5% CI"), (0.95, "95% CI"), (0.57, "57% CI")])
+def test_the_label_says_the_level_of_the_interval(level, said):
+    folds = pd.DataFrame([("rna", 0, 90, 0.7, 0.5, 0.2)], columns=COLUMNS)
+    importance = ModalityImportance(folds, {"rna": (0.1, 0.3)}, confidence_level=level)
+    assert said in importance.plot().ax_.get_xlabel().replace("\n", " ")
+
+
 def test_what_cannot_be_measured_is_named(lacking):
     X, y = lacking.X, lacking.y
     genes = X.drop(columns="wsi__tiles").iloc[12:]

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 from attention_tables import table
-from matplotlib.colors import to_rgba
+from matplotlib.colors import LogNorm, to_rgba
 
 from sksurv_mmf import Bag, FusionSurvivalAnalysis, join_modalities
 from sksurv_mmf.datasets import make_multimodal_survival
@@ -86,6 +88,8 @@ def test_unusable_tables_are_named():
         TileAttentionDisplay.from_predictions(two.iloc[:0])
     with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
         TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
+    with pytest.raises(ValueError, match=r"x and y of 1 of 4 tiles are NaN or infinite.*Leave these tiles out"):
+        TileAttentionDisplay.from_predictions(table(WEIGHTS, np.where(COORDS == 1536, np.nan, COORDS)))
     with pytest.raises(TypeError, match="index levels patient and tile"):
         TileAttentionDisplay.from_predictions(pd.Series(WEIGHTS))
 
@@ -202,3 +206,72 @@ def test_a_new_figure_has_the_shape_of_the_map():
         for coords in (wide, high)
     ]
     assert heights[0] < 3 < heights[1]
+
+
+def test_a_display_that_is_drawn_again_keeps_what_it_was_told():
+    marks = {"highlight": [True, False, False, False], "highlight_label": "tumour"}
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), coord_unit="pt", **marks)
+    for look, unit, label in (
+        ({"cmap": "magma"}, "pt", "tumour"),
+        ({"coord_unit": "px", "highlight_label": "necrosis"}, "px", "necrosis"),
+    ):
+        ax = display.plot(**look).ax_
+        assert (ax.get_xlabel(), ax.get_ylabel()) == (f"x ({unit})", f"y ({unit})")
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [label]
+
+
+def test_another_unit_is_taken_at_its_word():
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS / 1000), coord_unit="mm")
+    lengths = [scale_bar(display.plot(coord_unit=unit))[0] for unit in ("mm", None, "um")]
+    assert lengths == pytest.approx([0.5, 0.5, 0.5])
+    said = [scale_bar(display.plot(coord_unit=unit))[1] for unit in ("mm", None, "um")]
+    assert said == ["500 \N{MICRO SIGN}m", "500 \N{MICRO SIGN}m", "0.5 \N{MICRO SIGN}m"]
+    assert has_axes(display.plot(coord_unit="px"))
+
+
+@pytest.mark.parametrize("mu", ["\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"])
+def test_micrometres_may_be_written_with_either_sign(mu):
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, COORDS), coord_unit=f"{mu}m")
+    assert scale_bar(display)[1] == "500 \N{MICRO SIGN}m"
+
+
+@pytest.mark.parametrize("coords", [COORDS, None])
+def test_long_words_for_what_is_marked_stay_in_the_figure(coords):
+    said = "tiles that two pathologists, who did not know of each other, called tumour"
+    marks = {"highlight": [True, False, False, False], "highlight_label": said}
+    display = TileAttentionDisplay.from_predictions(table(WEIGHTS, coords), **marks)
+    display.figure_.draw_without_rendering()
+    (text,) = display.ax_.get_legend().get_texts()
+    assert text.get_text().replace("\n", " ") == said
+    extent, width = text.get_window_extent(), display.figure_.bbox.width
+    assert 0 < extent.x0 < extent.x1 < width
+
+
+def color_bar(display):
+    (bar,) = (child for child in display.ax_.child_axes if "average" in child.get_ylabel())
+    return bar
+
+
+def test_what_stands_around_a_tall_map_can_be_read():
+    core = 512 * np.stack(np.meshgrid([0.0, 4.0], np.arange(40.0)), axis=-1).reshape(-1, 2)
+    display = TileAttentionDisplay.from_predictions(table(np.full(80, 1 / 80), core))
+    display.figure_.draw_without_rendering()
+    bar, drawn = color_bar(display).get_window_extent(), display.ax_.get_window_extent()
+    np.testing.assert_allclose([bar.y0, bar.y1], [drawn.y0, drawn.y1])
+    assert bar.width > 5 * display.figure_.dpi / 72
+    numbers = [label.get_window_extent() for label in display.ax_.get_xticklabels() if label.get_text()]
+    inside = [one for one in numbers if drawn.x0 <= (one.x0 + one.x1) / 2 <= drawn.x1]
+    assert all(left.x1 < right.x0 for left, right in pairwise(inside))
+
+
+@pytest.mark.parametrize(("n_decades", "n_numbers"), [(1, 4), (6, 7)])
+def test_numbers_of_a_logarithmic_bar_do_not_touch(n_decades, n_numbers):
+    weights = np.geomspace(1, 10.0**n_decades, 4)
+    display = TileAttentionDisplay.from_predictions(table(weights / weights.sum(), COORDS))
+    norm = LogNorm(1e-3, 1e-3 * 10.0**n_decades)
+    bar = color_bar(display.plot(norm=norm))
+    display.figure_.draw_without_rendering()
+    numbers = {label.get_position()[1]: label.get_window_extent() for label in bar.get_yticklabels()}
+    drawn = [numbers[y] for y in sorted(numbers) if 0.999 * norm.vmin < y < 1.001 * norm.vmax]
+    assert len(drawn) == n_numbers
+    assert all(low.y1 < high.y0 for low, high in pairwise(drawn))

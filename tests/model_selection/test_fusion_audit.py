@@ -174,6 +174,11 @@ def test_the_picture_shows_every_patient(make_comparison):
     assert f"Gain in C-index over rna: {test['gain']:.3f}" in strip.get_title(loc="left").replace("\n", " ")
 
 
+def test_the_title_says_the_level_of_the_interval(make_comparison):
+    audit = fusion_audit(make_comparison(NOISE), "fused", confidence_level=0.995, random_state=0).plot()
+    assert "99.5% CI" in audit.ax_.child_axes[-1].get_title(loc="left").replace("\n", " ")
+
+
 def test_what_cannot_be_audited_is_named(make_comparison):
     comparison = make_comparison(NOISE)
     with pytest.raises(ValueError, match="no risks of 'concat'; its models are 'wsi', 'fused', 'rna'"):
