@@ -272,7 +272,7 @@ class CalibrationDisplay:
         )
         small = self.table["n_patients"] < FEWEST
         if small.any():
-            hollow = {"color": color, "markerfacecolor": "white", "markersize": 4.5, "zorder": 3}
+            hollow = {"color": color, "markerfacecolor": ax.get_facecolor(), "markersize": 4.5, "zorder": 3}
             ax.plot(
                 predicted[small], observed[small], "o", label=fill(f"fewer than {FEWEST} patients", n_letters), **hollow
             )

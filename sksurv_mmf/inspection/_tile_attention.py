@@ -369,7 +369,8 @@ class TileAttentionDisplay:
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of the weights.
         norm : str or matplotlib Normalize, default=None
-            Scale of the colours; "log" tells small weights apart. None is linear from zero.
+            Scale of the colours; "log" tells small weights apart. None is linear from zero to the highest weight, or to
+            twice the average tile's if no weight is above it.
         alpha : float, default=None
             Opacity of all tiles. None is 1, and on top of a slide an opacity that grows with the attention, so that the
             tissue shows where attention is no more than average: from 0.1 over 0.2 for the average tile to 0.75 for

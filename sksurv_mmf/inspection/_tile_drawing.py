@@ -38,13 +38,16 @@ def relative_attention(weights):
 
 
 def attention_colors(relative, cmap, norm):
-    """Colours of weights: a matplotlib ScalarMappable, linear from zero unless `norm` says otherwise."""
+    """Colours of weights: a matplotlib ScalarMappable, linear from zero unless `norm` says otherwise.
+
+    It reaches twice the average at least: where all tiles are alike, all have the colour of the middle, not of the top.
+    """
     from matplotlib.cm import ScalarMappable
 
     colors = ScalarMappable(norm, cmap)
     colors.set_array(relative)
     if norm is None:
-        colors.set_clim(0, max(relative.max(), 1))
+        colors.set_clim(0, max(relative.max(), CLEAR))
     return colors
 
 

@@ -126,7 +126,9 @@ def test_groups_too_small_to_judge_are_named_and_drawn_hollow(calibrated, n_pati
     y, probability = calibrated
     display = CalibrationDisplay.from_predictions(y[:n_patients], probability[:n_patients], time=1.0, n_groups=n_groups)
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    hollow = [len(line.get_xdata()) for line in display.ax_.lines if line.get_markerfacecolor() == "white"]
+    hollow = [
+        len(line.get_xdata()) for line in display.ax_.lines if line.get_markerfacecolor() == display.ax_.get_facecolor()
+    ]
     assert hollow == ([small] if small else [])
     assert ("fewer than 20 patients" in legend) == (small > 0)
     messages = [str(one.message) for one in recwarn]

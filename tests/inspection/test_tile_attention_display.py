@@ -31,10 +31,10 @@ def test_y_grows_downwards_and_x_and_y_have_one_scale():
     assert display.ax_.get_ylabel() == "y (px)"
 
 
-def test_uniform_attention_is_one_everywhere():
+def test_uniform_attention_is_one_everywhere_and_has_the_colour_of_the_middle():
     display = TileAttentionDisplay.from_predictions(table(np.full(4, 0.25), COORDS))
     assert display.tiles_.get_array().tolist() == [1.0] * 4
-    assert display.tiles_.get_clim() == (0, 1)
+    assert display.tiles_.get_clim() == (0, 2)
 
 
 def test_highlighted_tiles_are_outlined():
