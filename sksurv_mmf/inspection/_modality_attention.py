@@ -218,7 +218,7 @@ def _check_weights(attention):
     if attention.empty:
         raise ValueError(
             f"attention has shape {attention.shape}, but a row per patient and a column per modality are expected, at "
-            "least one of each. Did a selection of patients leave nobody?"
+            "least one of each. A selection of patients may have left nobody."
         )
     values = attention.to_numpy(dtype=float)
     wrong = ~((values >= 0).all(axis=1) & np.isclose(values.sum(axis=1), 1, atol=1e-3))

@@ -618,8 +618,8 @@ def _check_places(coords):
         return
     n_unknown = np.count_nonzero(~np.isfinite(coords).all(axis=1))
     raise ValueError(
-        f"x and y of {n_unknown} of {len(coords)} tiles are NaN or infinite, but a map needs the place of each tile. "
-        "Leave these tiles out, or draw bars: drop the columns 'x' and 'y' of attention, or pass coords=None."
+        f"The coordinates of {n_unknown} of {len(coords)} tiles are NaN or infinite, but a map needs "
+        "them. Leave these tiles out, or draw bars: drop the columns 'x' and 'y' of attention, or pass coords=None."
     )
 
 

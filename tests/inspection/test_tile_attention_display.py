@@ -88,7 +88,7 @@ def test_unusable_tables_are_named():
         TileAttentionDisplay.from_predictions(two.iloc[:0])
     with pytest.raises(ValueError, match="highlight has shape \\(2,\\), but patient 'A' has 4 tiles"):
         TileAttentionDisplay.from_predictions(two, patient="A", highlight=[True, False])
-    with pytest.raises(ValueError, match=r"x and y of 1 of 4 tiles are NaN or infinite.*Leave these tiles out"):
+    with pytest.raises(ValueError, match=r"The coordinates of 1 of 4 tiles are NaN or infinite.*Leave these tiles out"):
         TileAttentionDisplay.from_predictions(table(WEIGHTS, np.where(COORDS == 1536, np.nan, COORDS)))
     with pytest.raises(TypeError, match="index levels patient and tile"):
         TileAttentionDisplay.from_predictions(pd.Series(WEIGHTS))
