@@ -32,11 +32,11 @@ from training_step import (
     PlainNetwork,
     clamped_loss,
     collate,
+    our_model,
     step_flops,
 )
 
-from sksurv_mmf import FusionSurvivalAnalysis, join_modalities
-from sksurv_mmf.encoders import SNN, AttentionMIL
+from sksurv_mmf import join_modalities
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -100,18 +100,7 @@ def plain_epochs(data, precision, device, epochs):
 
 def our_epochs(X, y, batch_size, precision, device, epochs):
     """Fastest epoch of the estimator in seconds."""
-    model = FusionSurvivalAnalysis(
-        [("wsi", AttentionMIL(512, 256, dropout=0.25)), ("rna", SNN(256, n_layers=2, dropout=0.25))],
-        batch_size=batch_size,
-        n_estimators=1,
-        fair_inputs=False,
-        zero_start=False,
-        max_epochs=epochs,
-        precision=precision,
-        callbacks=[ClockTime(device)],
-        device=device,
-        random_state=0,
-    )
+    model = our_model(batch_size, epochs, precision, device, ClockTime(device))
     return min(model.fit(X, y).net_.history[1:, "clock"])
 
 

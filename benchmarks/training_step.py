@@ -114,9 +114,9 @@ class ProcessorTime(Callback):
         net.history.record("cpu", time.process_time() - self.start)
 
 
-def our_epochs(X, y, batch_size, epochs, precision):
-    """Fastest epoch of the estimator in seconds."""
-    model = FusionSurvivalAnalysis(
+def our_model(batch_size, epochs, precision, device, clock):
+    """Make the estimator that trains the network of `PlainNetwork`."""
+    return FusionSurvivalAnalysis(
         [("wsi", AttentionMIL(512, 256, dropout=0.25)), ("rna", SNN(256, n_layers=2, dropout=0.25))],
         batch_size=batch_size,
         n_estimators=1,
@@ -124,10 +124,15 @@ def our_epochs(X, y, batch_size, epochs, precision):
         zero_start=False,
         max_epochs=epochs,
         precision=precision,
-        callbacks=[ProcessorTime()],
-        device="cpu",
+        callbacks=[clock],
+        device=device,
         random_state=0,
     )
+
+
+def our_epochs(X, y, batch_size, epochs, precision):
+    """Fastest epoch of the estimator in seconds."""
+    model = our_model(batch_size, epochs, precision, "cpu", ProcessorTime())
     return min(model.fit(X, y).net_.history[:, "cpu"])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..pages._cells import write_estimate, write_interval
-from ..plotting._plotting import format_p
+from ..plotting._plotting import p_digits
 from ._added_value_display import title_of
 
 
@@ -60,7 +60,7 @@ def subgroups_table(value):
 
 def _p_values(values):
     """Text, as small ones are no zeros."""
-    return [None if np.isnan(p) else format_p(p).removeprefix("p ").removeprefix("= ") for p in values]
+    return [None if np.isnan(p) else p_digits(p) for p in values]
 
 
 def _interval(table, lower, upper):

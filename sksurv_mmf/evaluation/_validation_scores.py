@@ -9,7 +9,7 @@ from ..outcome._outcome import Outcome
 from ..predictions._checks import common_domain
 from ..predictions._fold_outcome import ScoreDoesNotExist, brier_losses, brier_weights, mean_over_time
 from ..statistics._calibration import calibration_slope, log_cumulative_hazard, running_windows, until
-from ..statistics._kaplan_meier import event_probability, kaplan_meier, nearest_to_certain
+from ..statistics._kaplan_meier import event_probability, kaplan_meier, limits_of_certainty
 from ..statistics._pair_sums import event_rank, weighted_concordance
 from ..statistics._paired_tests import divide_or_nan
 
@@ -115,10 +115,9 @@ def slope(outcome, prediction, horizon):
 
 def where_certain(found, event, time, horizon, confidence_level):
     """Value and limits of Kaplan-Meier's probability of an event, which may be 0 or 1 in all resamples."""
-    value, far = found[0], nearest_to_certain(event, time, horizon, confidence_level)
-    if value == 0:
-        return np.array([value, 0.0, 1 - far])
-    return np.array([value, far, 1.0]) if value == 1 else found
+    if found[0] not in (0, 1):
+        return found
+    return np.array([found[0], *limits_of_certainty(found[0], event, time, horizon, confidence_level)])
 
 
 def calibration_curve(outcome, probability, horizon, resamples):

@@ -13,7 +13,7 @@ from ..plotting._labels import n_small_letters
 from ..plotting._plotting import BLUE, GREY, despine, import_pyplot, legend_above, make_axes, make_room
 from ..predictions._ask import CURVES, check_model, predict_curves
 from ..predictions._checks import check_curves, check_in_follow_up, check_probability, common_domain, curve_values
-from ..statistics._kaplan_meier import nearest_to_certain
+from ..statistics._kaplan_meier import limits_of_certainty
 from ..utils._old_names import renamed_parameters
 from ..utils._sklearn import Interval, validate_params
 from ..utils._validation import DEPTH, format_time
@@ -43,8 +43,7 @@ def survival_at(event, time, at, confidence_level=0.95):
     value = survival[step] if step >= 0 else 1.0
     if value not in (0, 1):
         return value, *limits[:, step]
-    far = nearest_to_certain(event, time, at, confidence_level)
-    return (1.0, far, 1.0) if value == 1 else (0.0, 0.0, 1 - far)
+    return value, *limits_of_certainty(value, event, time, at, confidence_level)
 
 
 class CalibrationDisplay:

@@ -12,6 +12,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 from ..outcome._align import align_outcome
 from ..outcome._outcome import Outcome
 from ..pages._cells import DASH, write_estimate
+from ..plotting._labels import points
 from ..plotting._plotting import (
     BLUE,
     GREY,
@@ -435,7 +436,7 @@ class RiskGroupDisplay:
     def _left(self):
         """How far to the left of the axis texts begin, in points: where the names of the groups do."""
         longest = max(len(group.name) for group in self.groups)
-        return max(BESIDE * _points("medium"), 18 + LETTER * _points("small") * longest)
+        return max(BESIDE * points("medium"), 18 + LETTER * points("small") * longest)
 
     def _write_legend(self, ax):
         labels = [f"{group.name} ({np.count_nonzero(group.event)}/{len(group.time)} events)" for group in self.groups]
@@ -448,7 +449,7 @@ class RiskGroupDisplay:
             what = f"HR: hazard ratio, {100 * self.confidence_level:g}% interval"
             pairs = [(f"Log-rank {format_p(self.p_value)}; ", what), *zip([f"{one}, " for one in labels[1:]], ratios)]
             longest = max(len(one) + len(other) for one, other in pairs)
-            breaks = LETTER * _points("small") * longest + 24 > _room(ax)
+            breaks = LETTER * points("small") * longest + 24 > _room(ax)
             title, *labels[1:] = [one.rstrip() + "\n" + other if breaks else one + other for one, other in pairs]
         for line, label in zip(self.lines_, labels):
             line.set_label(label)
@@ -473,7 +474,7 @@ class RiskGroupDisplay:
         note = f"{100 * self.confidence_level:g}% bands, pointwise."
         note += " Ticks: censored." if show_censored else ""
         note += f" Risks: {self.risks_from or 'source not stated'}." if len(self.groups) > 1 else ""
-        lines = textwrap.wrap(note, max(24, int(_room(ax) / (1.07 * LETTER * _points("x-small")))))
+        lines = textwrap.wrap(note, max(24, int(_room(ax) / (1.07 * LETTER * points("x-small")))))
         place = {"shift": -self._left(), "fontsize": "x-small", "color": GREY}
         _write_below(ax, len(self.groups) + 1.3, 0, "\n".join(lines), **place)
 
@@ -485,12 +486,6 @@ def _room(ax):
         return 1.27 * ax.get_window_extent().width * 72 / inch
     shares = np.asarray(spec.get_gridspec().get_width_ratios(), dtype=float)
     return ax.figure.bbox.width * 72 / inch * shares[spec.colspan].sum() / shares.sum() - 12
-
-
-def _points(size):
-    from matplotlib.font_manager import FontProperties
-
-    return FontProperties(size=size).get_size_in_points()
 
 
 def _check_own_axis(ax):
@@ -579,7 +574,7 @@ def _write_below(ax, row, x, text, *, shift=0, fontsize="small", **kwargs):
         text,
         (x, 0),
         xycoords=("data", "axes fraction"),
-        xytext=(shift, -BELOW * _points("medium") - LINE * _points("small") * row),
+        xytext=(shift, -BELOW * points("medium") - LINE * points("small") * row),
         textcoords="offset points",
         va="top",
         fontsize=fontsize,

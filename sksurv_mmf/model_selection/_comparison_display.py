@@ -14,11 +14,11 @@ from ..plotting._plotting import (
     VERMILLION,
     check_colors,
     despine,
-    format_p,
     import_pyplot,
     legend_above,
     make_axes,
     make_room,
+    p_digits,
 )
 from ..statistics._paired_tests import (
     corrected_resampled_t_test,
@@ -351,6 +351,6 @@ def _write_p_values(ax, p_values):
     at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
     known = [(row, p) for row, p in enumerate(p_values) if not np.isnan(p)]
     for row, p in known:
-        ax.annotate(format_p(p).removeprefix("p ").removeprefix("= "), (1.02, row), **at)
+        ax.annotate(p_digits(p), (1.02, row), **at)
     if known:
         ax.annotate("p (Holm)", (1.02, TOP), color=GREY, **at)

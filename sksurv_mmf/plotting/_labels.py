@@ -57,11 +57,16 @@ def _excerpt(name, n_begin, start, n_seen):
     return name[:n_begin] + ELLIPSIS + name[start:end] + (ELLIPSIS if end < len(name) else "")
 
 
-def n_small_letters(ax, side="width"):
-    """About how many letters of small text are as long as the width or height of the axes."""
+def points(size):
+    """Points of a size of text such as "small"."""
     from matplotlib.font_manager import FontProperties
 
-    letter = 0.55 * FontProperties(size="small").get_size_in_points()
+    return FontProperties(size=size).get_size_in_points()
+
+
+def n_small_letters(ax, side="width"):
+    """About how many letters of small text are as long as the width or height of the axes."""
+    letter = 0.55 * points("small")
     return int(getattr(ax.get_window_extent(), side) * 72 / ax.figure.dpi / letter)
 
 

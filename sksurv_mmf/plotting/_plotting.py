@@ -111,8 +111,13 @@ def despine(ax):
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def p_digits(p):
+    """Write a p-value as in a column of a table."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
 def format_p(p):
     """Write a p-value as papers do."""
     if np.isnan(p):
         return "p not defined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+    return f"p {p_digits(p)}" if p < 0.001 else f"p = {p_digits(p)}"

@@ -33,11 +33,12 @@ def event_probability(weight, event, time, horizon):
     return np.where(known & (weight > 0).any(axis=1), 1 - survival, np.nan)
 
 
-def nearest_to_certain(event, time, at, confidence_level):
-    """Lower limit of a probability that was 1 in all who are known to have had the event by a time or to be without it.
+def limits_of_certainty(value, event, time, at, confidence_level):
+    """Limits of a probability of 0 or 1, of those who are known to have had the event by a time or to be without it.
 
-    Clopper and Pearson's, for 0 it is 1 minus this: Kaplan-Meier's own limits, and resamples, would call 0 and 1
-    certain, however few the patients are.
+    Clopper and Pearson's: Kaplan-Meier's own limits, and resamples, would call 0 and 1 certain, however few the
+    patients are.
     """
     n_known = np.count_nonzero((time >= at) | event)
-    return (0.5 - confidence_level / 2) ** (1 / max(1, n_known))
+    far = (0.5 - confidence_level / 2) ** (1 / max(1, n_known))
+    return (far, 1.0) if value == 1 else (0.0, 1 - far)
